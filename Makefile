@@ -1,0 +1,63 @@
+# Millrace: `make` builds build/millrace; `make demo` shows it; `make test` proves it.
+
+CC      ?= cc
+BUILD   ?= build
+VERSION := 1.0.0
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+PACKAGES := luajit rdkafka libcurl libevent libevent_pthreads yaml-0.1 libcrypto
+WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+HARDEN   := -fstack-protector-strong -fPIE
+CFLAGS   ?= -O2 -g
+SANITIZE ?=
+WERROR   ?=
+
+override CFLAGS += -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) $(HARDEN) -Iinclude -MMD -MP \
+	-DMILLRACE_VERSION='"$(VERSION)"' -DMILLRACE_REVISION='"$(REVISION)"' \
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LDLIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llua5.1-cjson -lm
+LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack
+
+ifneq ($(WERROR),)
+override CFLAGS += -Werror
+endif
+ifneq ($(SANITIZE),)
+override CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+LDFLAGS += -fsanitize=$(SANITIZE)
+else
+override CFLAGS += -D_FORTIFY_SOURCE=2
+endif
+ifneq ($(FAULTS),)
+override CFLAGS += -DMILLRACE_FAULTS
+endif
+
+SOURCES := $(wildcard core/*.c)
+OBJECTS := $(SOURCES:core/%.c=$(BUILD)/core/%.o)
+LIBRARY := $(filter-out $(BUILD)/core/main.o,$(OBJECTS))
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(BUILD)/millrace
+
+$(BUILD)/millrace: $(OBJECTS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/core/%.o: core/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# Every unit test links the whole library: a test needs no list of files.
+$(BUILD)/libmillrace.a: $(LIBRARY)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libmillrace.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -Itests/unit -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS) -lcmocka
+
+unit: $(UNITS)
+	@set -e; for t in $(UNITS); do $$t; done
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all unit clean
+-include $(OBJECTS:.o=.d) $(UNITS:=.d)

@@ -1,0 +1,63 @@
+/* Memory that is there or the process ends. */
+#include "mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *or_die(void *pointer)
+{
+	if (pointer == NULL) {
+		static const char text[] = "millrace: out of memory\n";
+		fwrite(text, 1, sizeof text - 1, stderr);
+		abort();
+	}
+	return pointer;
+}
+
+void *mem_alloc(size_t size)
+{
+	return or_die(malloc(size ? size : 1));
+}
+
+void *mem_zalloc(size_t count, size_t size)
+{
+	return or_die(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+	return or_die(realloc(old, size ? size : 1));
+}
+
+char *mem_strdup(const char *text)
+{
+	return text ? or_die(strdup(text)) : NULL;
+}
+
+char *mem_dup(const void *data, size_t size)
+{
+	if (data == NULL)
+		return NULL;
+	char *copy = mem_alloc(size + 1);
+	memcpy(copy, data, size);
+	copy[size] = '\0';
+	return copy;
+}
+
+char *mem_printf(const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+	va_start(args, format);
+	int size = vasprintf(&text, format, args);
+	va_end(args);
+	return or_die(size < 0 ? NULL : text);
+}
+
+void mem_free(void *pointer)
+{
+	free(pointer);
+}

@@ -1,0 +1,172 @@
+/* Small things about text that more than one file needs. */
+#include "text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Length of the well-formed sequence at `at` (RFC 3629, table of §4), 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *at, size_t left)
+{
+	unsigned char c = at[0];
+	if (c < 0x80)
+		return 1;
+	size_t size = c >= 0xC2 && c <= 0xDF ? 2 : c >= 0xE0 && c <= 0xEF ? 3 : c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+	if (size == 0 || left < size)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((at[i] & 0xC0) != 0x80)
+			return 0;
+	if ((c == 0xE0 && at[1] < 0xA0) || (c == 0xED && at[1] > 0x9F) || (c == 0xF0 && at[1] < 0x90) ||
+		(c == 0xF4 && at[1] > 0x8F))
+		return 0;
+	return size;
+}
+
+size_t text_utf8_valid(const char *data, size_t size)
+{
+	size_t at = 0;
+	while (at < size) {
+		size_t step = utf8_sequence((const unsigned char *)data + at, size - at);
+		if (step == 0)
+			break;
+		at += step;
+	}
+	return at;
+}
+
+bool text_json_string(struct buf *out, const char *data, size_t size)
+{
+	static const char short_form[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+	buf_append_byte(out, '"');
+	size_t at = 0, plain = 0; /* bytes from `plain` to `at` are copied as they are */
+	while (at < size) {
+		unsigned char c = (unsigned char)data[at];
+		size_t step = utf8_sequence((const unsigned char *)data + at, size - at);
+		if (step != 0 && c >= 0x20 && c != '"' && c != '\\') {
+			at += step;
+			continue;
+		}
+		buf_append(out, data + plain, at - plain);
+		if (step == 0)
+			buf_append_text(out, "\xEF\xBF\xBD");
+		else if (c == '"' || c == '\\')
+			buf_printf(out, "\\%c", c);
+		else if (short_form[c])
+			buf_printf(out, "\\%c", short_form[c]);
+		else
+			buf_printf(out, "\\u%04x", c);
+		plain = ++at;
+	}
+	buf_append(out, data + plain, size - plain);
+	return buf_append_byte(out, '"');
+}
+
+struct unit {
+	const char *name;
+	double factor;
+};
+
+static bool number_with_unit(const char *text, const struct unit *units, double *value)
+{
+	char *end;
+	errno = 0;
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	if (text[strspn(text, "0123456789.")] == '\0' && strtod(text, NULL) == 0) {
+		*value = 0;
+		return true;
+	}
+	if (strspn(text, "0123456789.") != strcspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/ "))
+		return false;
+	double number = strtod(text, &end);
+	if (end == text || errno != 0)
+		return false;
+	for (; units->name; units++)
+		if (strcmp(end, units->name) == 0) {
+			*value = number * units->factor;
+			return *value < 9e15;
+		}
+	return false;
+}
+
+bool text_duration(const char *text, int64_t *ms)
+{
+	static const struct unit units[] = {
+		{"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}, {NULL, 0}};
+	double value;
+	if (!number_with_unit(text, units, &value))
+		return false;
+	*ms = (int64_t)(value + 0.5);
+	return true;
+}
+
+bool text_size(const char *text, uint64_t *bytes)
+{
+	static const struct unit units[] = {{"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
+		{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {NULL, 0}};
+	double value;
+	if (!number_with_unit(text, units, &value))
+		return false;
+	*bytes = (uint64_t)(value + 0.5);
+	return true;
+}
+
+bool text_rate(const char *text, double *per_second)
+{
+	static const struct unit units[] = {{"/s", 1}, {"/m", 1.0 / 60}, {"/h", 1.0 / 3600}, {NULL, 0}};
+	return number_with_unit(text, units, per_second);
+}
+
+/* Levenshtein distance, for words of at most 63 characters; longer ones are never near. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t rows = strlen(a), columns = strlen(b);
+	if (rows > 63 || columns > 63)
+		return 64;
+	size_t line[64];
+	for (size_t j = 0; j <= columns; j++)
+		line[j] = j;
+	for (size_t i = 1; i <= rows; i++) {
+		size_t diagonal = line[0];
+		line[0] = i;
+		for (size_t j = 1; j <= columns; j++) {
+			size_t above = line[j];
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+			if (above + 1 < best)
+				best = above + 1;
+			if (line[j - 1] + 1 < best)
+				best = line[j - 1] + 1;
+			line[j] = best;
+			diagonal = above;
+		}
+	}
+	return line[columns];
+}
+
+const char *text_did_you_mean(const char *word, const char *const *candidates, size_t count)
+{
+	const char *nearest = NULL;
+	size_t best = strlen(word) / 3 + 1;
+	for (size_t i = 0; i < count; i++) {
+		size_t d = distance(word, candidates[i]);
+		if (d <= best && (nearest == NULL || d < best)) {
+			best = d;
+			nearest = candidates[i];
+		}
+	}
+	return nearest;
+}
+
+void text_human_bytes(uint64_t bytes, char out[32])
+{
+	static const char *const names[] = {"B", "kB", "MB", "GB", "TB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+	while (value >= 1000 && unit < 4) {
+		value /= 1000;
+		unit++;
+	}
+	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
+}

@@ -1,0 +1,71 @@
+/* The configuration file: read, checked, defaulted; every key declared once in config.c's table.
+ *
+ * Nothing below main includes this header: each part is handed its own struct. */
+#ifndef MILLRACE_CONFIG_H
+#define MILLRACE_CONFIG_H
+
+#include "buf.h"
+#include "err.h"
+#include "log.h"
+#include "script.h"
+#include "sink.h"
+#include "source.h"
+#include "upstream.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum order { ORDER_KEY, ORDER_PARTITION, ORDER_NONE };
+
+struct config {
+	char *path; /* of the file */
+	char *name;
+	char *topic_prefix;
+	struct source_config source;
+	struct script_config script; /* path resolved against the file's folder, else the working directory */
+	char *script_reload;         /* "watch", "signal" or "off" */
+	char *user_agent;
+	struct upstream_config *upstreams;
+	size_t upstream_count;
+	struct key_field *key; /* count 0 = `record`: the record's own */
+	size_t key_count;
+	enum order order;
+	struct sink_config *sinks; /* the error stream is not among them */
+	size_t sink_count;
+	struct sink_config errors;
+	char *emitter_id;
+	size_t limit_records;
+	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's memory / 4) */
+	bool limit_memory_auto;
+	char *checkpoint_dir; /* NULL = none */
+	int64_t checkpoint_interval_ms;
+	unsigned checkpoint_keep;
+	int64_t drain_ms;
+	char *admin_listen; /* "127.0.0.1:9464"; NULL = off */
+	char *admin_token;  /* NULL = none */
+	enum log_level log_level;
+	enum log_format log_format;
+	void *origin; /* private: where each value came from, for config_show */
+};
+
+/* Errors and warnings of one file, in the order of its lines: "FILE:LINE:COL: error: ...", caret line and hint. */
+struct config_report {
+	struct buf text;
+	unsigned errors, warnings;
+};
+
+/* NULL when the report has errors. The environment is read by getenv. */
+struct config *config_load(const char *path, struct config_report *report);
+/* The same from memory, for tests and the demo; `name` stands where the path would. */
+struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);
+void config_free(struct config *config);
+/* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
+void config_show(const struct config *config, struct buf *out);
+void config_defaults(struct buf *out);  /* a commented full file */
+void config_schema(struct buf *out);    /* JSON Schema 2020-12 */
+void config_reference(struct buf *out); /* the Markdown table of the README */
+/* What script_open needs to know; borrows from config. Free with mem_free(world->sinks) . */
+void config_world(const struct config *config, struct script_world *world);
+void config_report_free(struct config_report *report);
+
+#endif

@@ -1,0 +1,103 @@
+/* When each lookup is asked: waiting, in flight, backing off; per upstream and host, the oldest record first.
+ *
+ * A lookup is one HTTP question of one record; a call is one HTTP exchange that answers one or more lookups
+ * (each call carries one lookup until merging comes). Throttled hosts (429, `retry` with scope host) pause,
+ * which costs no attempt and no deadline. */
+#ifndef MILLRACE_DISPATCH_H
+#define MILLRACE_DISPATCH_H
+
+#include "http.h"
+#include "limiter.h"
+#include "list.h"
+#include "request.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dispatch;
+struct metrics;
+
+enum lookup_state {
+	LOOKUP_IDLE,      /* not submitted, or given back */
+	LOOKUP_WAITING,   /* for its turn: the limiter, or a paused host */
+	LOOKUP_IN_FLIGHT, /* in a call */
+	LOOKUP_BACKING_OFF, /* until `due` */
+	LOOKUP_DONE,      /* response is final */
+};
+
+/* Embedded in and owned by the caller (an element of the record's array). */
+struct lookup {
+	struct request request;   /* owned by the caller; borrowed until done or cancelled */
+	struct response response; /* final when state is LOOKUP_DONE; the caller frees it */
+	void *record;             /* whose it is; opaque here */
+	void *script;             /* lookups of different Lua states never share a call; opaque here */
+	int part;                 /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
+	uint64_t age;             /* sequence of its record: the lower is served first */
+	enum lookup_state state;
+	unsigned attempts;   /* counted against retry.attempts */
+	unsigned calls;      /* calls it was part of, uncounted ones included */
+	int64_t submitted;   /* steady ms */
+	int64_t due;         /* when backing off */
+	int64_t paused_ms;   /* time its host was paused: does not count for the deadline */
+	struct list_node node; /* private to dispatch.c from here */
+	struct call *call;
+	void *host;
+	size_t heap_index;
+	int64_t paused_since;
+};
+
+struct call {
+	struct http_transfer transfer;
+	struct list lookups;  /* linked by lookup.node */
+	size_t lookup_count;
+	struct dispatch *dispatch;
+	struct list_node node;
+	char *url;
+	int64_t wall; /* when the answer came, for Retry-After */
+};
+
+/* What the answer of a call means, said by hooks.answer for 2xx and accepted statuses. */
+enum answer {
+	ANSWER_OK,         /* every lookup of the call has its part (or none, and that is final) */
+	ANSWER_UNPARSABLE, /* expect = json and it does not parse: as a transport failure */
+	ANSWER_RETRY,      /* the script's split said retry */
+	ANSWER_FAIL,       /* the script's split said fail, or failed itself */
+};
+
+struct answer_detail {
+	double after;     /* seconds, for ANSWER_RETRY */
+	bool host_scope;  /* pause the whole host; no attempt */
+	char reason[64];  /* retry reason or fail type */
+	char message[512];
+};
+
+struct dispatch_hooks {
+	void *context;
+	/* Runs once per answered call: parse and split, store each lookup's part. */
+	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
+	/* The lookup is final (LOOKUP_DONE). Not called from within dispatch_submit. May submit others. */
+	void (*done)(void *context, struct lookup *lookup);
+};
+
+struct dispatch_config {
+	const struct upstream_config *upstreams;
+	size_t upstream_count;
+	double (*random)(void); /* [0, 1) */
+};
+
+struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
+	const struct dispatch_hooks *hooks, struct metrics *metrics);
+void dispatch_close(struct dispatch *dispatch); /* every lookup must be done or cancelled */
+/* Takes a lookup whose request is set; state must be LOOKUP_IDLE. Sends from dispatch_tick, not from here. */
+void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t now);
+/* Forgets a lookup that is not done, wherever it is; hooks are not called. */
+void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup);
+/* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1. */
+int64_t dispatch_tick(struct dispatch *dispatch, int64_t now);
+/* Nothing is sent to this host before `until` (steady ms; at most 60 s ahead). host may be NULL (the upstream's own). */
+void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until, int64_t now,
+	const char *reason);
+size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
+size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
+
+#endif

@@ -1,0 +1,61 @@
+/* JSON between bytes and Lua values, changing nothing that was not touched (RFC 8259, strict).
+ *
+ * Decoded shapes: objects are plain tables; arrays are tables with the array metatable (so that [] stays []);
+ * strings are strings, any code point, NUL too; null is lightuserdata NULL (lua-cjson's null); numbers are Lua
+ * numbers, but an integer that a double cannot hold exactly is a `millrace.number` userdata (tostring gives its
+ * digits; no __gc). A number whose text the encoder would not print the same way (1.0, 1e21, -0.0, 3.10) keeps
+ * that text beside its table in a weak side table, and the encoder uses it as long as the value there is
+ * unchanged. Duplicate keys of one object, lone surrogates, invalid UTF-8, bare control characters, trailing
+ * bytes, NaN and numbers without a double (1e400 is kept as millrace.number text) never pass silently.
+ *
+ * Encoding: a table with the array metatable is an array; a table without it is an array when its keys are
+ * 1..n (n >= 1), else an object with string keys; integral doubles within 2^53 print without exponent, other
+ * doubles in the shortest form that reads back the same. Everything else is an error naming the path
+ * ("page.title: a function has no JSON form").
+ *
+ * All functions that take a lua_State may raise a Lua error for want of memory only (LUA_ERRMEM): call them
+ * in a protected call. They need a few stack slots and leave the stack as said. */
+#ifndef MILLRACE_JSON_H
+#define MILLRACE_JSON_H
+
+#include "buf.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct json_limits {
+	unsigned depth; /* most nested arrays and objects; 0 = 128 */
+	size_t values;  /* most values in one document (each costs up to 25 bytes of heap per byte of text); 0 = none */
+};
+
+struct json_error {
+	size_t offset;     /* byte offset where it went wrong (decode) */
+	char message[200]; /* without the offset: "expected ',' or '}'", "duplicate key \"a\"" */
+};
+
+/* Prepares a state: array metatable, number type, side table. Once per lua_State. */
+void json_open(lua_State *L);
+/* Pushes the value and answers true, or pushes nothing, fills error and answers false. */
+bool json_decode(lua_State *L, const char *data, size_t size, const struct json_limits *limits,
+	struct json_error *error);
+/* Appends the value at `index`. On false, `out` holds a part that the caller drops (out->full: the cap). */
+bool json_encode(lua_State *L, int index, struct buf *out, struct json_error *error);
+
+/* What the engine writes over an event's own members while encoding (never into the Lua table). */
+struct json_stamp {
+	const char *schema; /* value of "$schema", NULL = keep the event's */
+	const char *stream; /* value of meta.stream; never NULL */
+	const char *dt;     /* value of meta.dt; never NULL */
+	const char *id;     /* value of meta.id, 36 characters; never NULL */
+};
+/* As json_encode, for an event (an object; its meta, where present, an object; meta is made where absent).
+ * *id_at gets the offset in `out` of the 36 characters of meta.id, so that the caller can overwrite them. */
+bool json_encode_stamped(lua_State *L, int index, const struct json_stamp *stamp, struct buf *out, size_t *id_at,
+	struct json_error *error);
+
+/* Pushes the library table that scripts see as millrace.json: decode(text), encode(value), array(table?),
+ * is_array(value), null, number(text). Errors are Lua errors with a message. */
+void json_library(lua_State *L);
+
+#endif

@@ -1,0 +1,61 @@
+/* Lanes: records of one order key, whose outputs leave, and which settle, in the order they came. Pure.
+ *
+ * A place is a record's stand in its lane, embedded in the record. Records without a key stand in a lane of
+ * their own. Callbacks run inside the call that caused them, oldest place first, and may not re-enter lanes_*
+ * for the same lane except as said. */
+#ifndef MILLRACE_LANES_H
+#define MILLRACE_LANES_H
+
+#include "list.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lanes;
+struct lane;
+
+enum place_state {
+	PLACE_NONE,  /* in no lane */
+	PLACE_OPEN,  /* its outputs are not made yet */
+	PLACE_MADE,  /* made; waits for its elders to leave */
+	PLACE_LEFT,  /* released: its outputs are on their way */
+	PLACE_ACKED, /* all acknowledged; waits for its elders to settle */
+};
+
+struct place {
+	enum place_state state;
+	struct lane *lane;
+	struct list_node node;
+};
+
+struct lanes_hooks {
+	void *context;
+	/* Every elder of its lane has left: send it. State is PLACE_LEFT. May call lanes_acked for this place
+	 * (nothing to send), then the hooks nest. */
+	void (*release)(void *context, struct place *place);
+	/* It is acknowledged and every elder has settled: it has left the lane (PLACE_NONE). */
+	void (*settle)(void *context, struct place *place);
+};
+
+struct lanes *lanes_open(const struct lanes_hooks *hooks);
+void lanes_close(struct lanes *lanes); /* all places must have left */
+/* Enters at the end of the lane of `key` (scoped by `scope`, any pointer: the partition); key NULL = alone. */
+void lanes_enter(struct lanes *lanes, struct place *place, const void *scope, const char *key, size_t size);
+void lanes_made(struct lanes *lanes, struct place *place);  /* OPEN -> MADE, and releases what may leave */
+void lanes_acked(struct lanes *lanes, struct place *place); /* LEFT -> ACKED, and settles what may settle */
+/* A failed delivery: the place and every later one of its lane that has left become MADE again. They are not
+ * released by this; lanes_release_again does so. Answers how many were turned back; `each` is called for all. */
+size_t lanes_recall(struct lanes *lanes, struct place *place, void (*each)(void *context, struct place *place),
+	void *context);
+/* Releases, in order, what stands MADE at the front of the place's lane. */
+void lanes_release_again(struct lanes *lanes, struct place *place);
+/* Given back: leaves wherever it stands, without hooks for itself; its followers may be released or settled. */
+void lanes_leave(struct lanes *lanes, struct place *place);
+/* The next older and younger place of the same lane, NULL at the ends. */
+struct place *lanes_elder(const struct place *place);
+struct place *lanes_younger(const struct place *place);
+size_t lanes_count(const struct lanes *lanes);   /* lanes with a place in them */
+size_t lanes_blocked(const struct lanes *lanes); /* places MADE that wait for an elder */
+
+#endif

@@ -1,0 +1,138 @@
+/* Counters, gauges and histograms, declared once with type, labels and help, printed as Prometheus text.
+ *
+ * The table below is the truth: `/metrics`, `millrace metrics` and the documentation come from it. Names are
+ * API. A series exists from its first use until metrics_remove. Loop thread only; no locks. */
+#ifndef MILLRACE_METRICS_H
+#define MILLRACE_METRICS_H
+
+#include "buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+/* X(ID, type, buckets, "name", "label,label", "help") */
+#define METRICS(X)                                                                                                    \
+	X(BUILD_INFO, METRIC_GAUGE, NONE, "millrace_build_info", "version,revision,luajit,librdkafka,libcurl",        \
+		"Always 1; the labels say what runs.")                                                                \
+	X(STATE, METRIC_GAUGE, NONE, "millrace_state", "state", "1 for the state the process is in, 0 for the others: "   \
+		"starting, running, paused, draining.")                                                               \
+	X(LOOP_DELAY, METRIC_HISTOGRAM, TURN, "millrace_event_loop_delay_seconds", "",                                \
+		"How long one turn of the event loop kept everything else waiting.")                                  \
+	X(SOURCE_RECORDS, METRIC_COUNTER, NONE, "millrace_source_records_total", "topic",                             \
+		"Records taken from the source.")                                                                     \
+	X(SOURCE_BYTES, METRIC_COUNTER, NONE, "millrace_source_bytes_total", "topic",                                 \
+		"Bytes of keys, values and headers taken from the source.")                                           \
+	X(SOURCE_SKIPPED, METRIC_COUNTER, NONE, "millrace_source_skipped_records_total", "topic",                     \
+		"Records not taken: they were finished before the last restart or rebalance.")                        \
+	X(SOURCE_REWOUND, METRIC_COUNTER, NONE, "millrace_source_rewound_records_total", "topic",                     \
+		"Messages dropped because they came a second time in one assignment.")                                \
+	X(SOURCE_GAP, METRIC_COUNTER, NONE, "millrace_source_gap_records_total", "topic",                             \
+		"Records the source had deleted before they could be read.")                                          \
+	X(EVENTS, METRIC_COUNTER, NONE, "millrace_events_total", "outcome",                                           \
+		"Records that ended, by outcome: enriched, passed, dropped, failed. Each ends in exactly one.")       \
+	X(GIVEN_BACK, METRIC_COUNTER, NONE, "millrace_given_back_records_total", "reason",                            \
+		"Records given back unfinished: revoked, lost, stopped. Another owner, or the next start, takes them.") \
+	X(OPEN_RECORDS, METRIC_GAUGE, NONE, "millrace_open_records", "", "Records taken and not ended.")              \
+	X(OPEN_LIMIT, METRIC_GAUGE, NONE, "millrace_open_records_limit", "", "Most records that may be open.")        \
+	X(RECORDS_BY_STATE, METRIC_GAUGE, NONE, "millrace_records", "state", "Open records by their state.")          \
+	X(BLOCKED_RECORDS, METRIC_GAUGE, NONE, "millrace_blocked_records", "",                                        \
+		"Records that are made and wait for an earlier one of their lane.")                                   \
+	X(FAILURES, METRIC_COUNTER, NONE, "millrace_failures_total", "type", "Failed events by error type.")          \
+	X(DROPS, METRIC_COUNTER, NONE, "millrace_drops_total", "reason", "Dropped events by the script's reason.")    \
+	X(PROCESSING, METRIC_HISTOGRAM, AGE, "millrace_event_processing_seconds", "outcome",                          \
+		"From taking a record to its end.")                                                                   \
+	X(AGE, METRIC_HISTOGRAM, AGE, "millrace_event_age_seconds", "", "From meta.dt of an event to its end.")       \
+	X(FRESHNESS, METRIC_GAUGE, NONE, "millrace_freshness_lag_seconds", "topic,partition",                         \
+		"Age of the oldest unfinished event; 0 when caught up.")                                              \
+	X(LAG, METRIC_GAUGE, NONE, "millrace_kafka_consumer_lag_records", "topic,partition",                          \
+		"High watermark less the committed offset.")                                                          \
+	X(ASSIGNED, METRIC_GAUGE, NONE, "millrace_kafka_assigned_partitions", "topic", "Partitions owned now.")       \
+	X(REBALANCES, METRIC_COUNTER, NONE, "millrace_kafka_rebalances_total", "type", "assign, revoke, lost.")       \
+	X(COMMITS, METRIC_COUNTER, NONE, "millrace_kafka_commits_total", "outcome", "Group commits: ok, failed.")     \
+	X(LAST_COMMIT, METRIC_GAUGE, NONE, "millrace_kafka_last_commit_timestamp_seconds", "",                        \
+		"When the last group commit succeeded.")                                                              \
+	X(KAFKA_ERRORS, METRIC_COUNTER, NONE, "millrace_kafka_errors_total", "client,code",                           \
+		"Errors that librdkafka reported, by its name for them.")                                             \
+	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \
+		"Calls that ended, by status (or error) and whether it was the first or a retry.")                    \
+	X(HTTP_DURATION, METRIC_HISTOGRAM, HTTP, "millrace_http_request_duration_seconds", "upstream",                \
+		"Duration of calls.")                                                                                 \
+	X(HTTP_RETRIES, METRIC_COUNTER, NONE, "millrace_http_retries_total", "upstream,reason",                       \
+		"Lookups asked again, by reason.")                                                                    \
+	X(HTTP_IN_FLIGHT, METRIC_GAUGE, NONE, "millrace_http_in_flight", "upstream", "Calls in flight.")              \
+	X(HTTP_WAITING, METRIC_GAUGE, NONE, "millrace_http_waiting_lookups", "upstream",                              \
+		"Lookups that wait for the limiter, a paused host or the end of a back-off.")                         \
+	X(HTTP_LIMIT, METRIC_GAUGE, NONE, "millrace_http_concurrency_limit", "upstream", "Most calls in flight.")     \
+	X(HTTP_THROTTLED, METRIC_COUNTER, NONE, "millrace_http_throttled_seconds_total", "upstream,reason",           \
+		"Time for which hosts were paused, by reason.")                                                       \
+	X(HTTP_CONNECTIONS, METRIC_COUNTER, NONE, "millrace_http_new_connections_total", "", "Connections opened.")   \
+	X(HTTP_BYTES, METRIC_COUNTER, NONE, "millrace_http_response_bytes_total", "upstream",                         \
+		"Bytes of answers after decompression.")                                                              \
+	X(SCRIPT_INFO, METRIC_GAUGE, NONE, "millrace_script_info", "script,sha256",                                   \
+		"Always 1; the labels say which script new records begin on.")                                        \
+	X(SCRIPT_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_script_duration_seconds", "hook", "CPU time of hooks.")  \
+	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "kind",                                \
+		"Hook calls that failed by themselves: error, timeout, memory.")                                      \
+	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
+	X(SINK_EVENTS, METRIC_COUNTER, NONE, "millrace_sink_events_total", "topic", "Outputs acknowledged.")          \
+	X(SINK_BYTES, METRIC_COUNTER, NONE, "millrace_sink_bytes_total", "topic", "Bytes of outputs acknowledged.")   \
+	X(SINK_ERRORS, METRIC_COUNTER, NONE, "millrace_sink_errors_total", "topic,code",                              \
+		"Outputs not delivered, by librdkafka's name for the error.")                                         \
+	X(SINK_DELIVERY, METRIC_HISTOGRAM, AGE, "millrace_sink_delivery_seconds", "",                                 \
+		"From handing an output to the producer to its acknowledgement.")                                     \
+	X(PRODUCER_MESSAGES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_messages", "topic",                   \
+		"Outputs with the producer.")                                                                         \
+	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
+		"Bytes of outputs with the producer.")                                                                \
+	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
+		"Time for which intake stood still although there was room: sink, source, store.")                    \
+	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind", "Bytes charged to the ledger, by kind.")       \
+	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "", "limits.memory.")                      \
+	X(LOG_LINES, METRIC_COUNTER, NONE, "millrace_log_messages_total", "level", "Log lines written.")              \
+	X(LOG_SUPPRESSED, METRIC_COUNTER, NONE, "millrace_log_suppressed_total", "", "Log lines throttled away.")     \
+	X(PROCESS_CPU, METRIC_COUNTER, NONE, "process_cpu_seconds_total", "", "User and system CPU time.")            \
+	X(PROCESS_RSS, METRIC_GAUGE, NONE, "process_resident_memory_bytes", "", "Resident memory.")                   \
+	X(PROCESS_VIRTUAL, METRIC_GAUGE, NONE, "process_virtual_memory_bytes", "", "Virtual memory.")                 \
+	X(PROCESS_FDS, METRIC_GAUGE, NONE, "process_open_fds", "", "Open file descriptors.")                          \
+	X(PROCESS_MAX_FDS, METRIC_GAUGE, NONE, "process_max_fds", "", "Most file descriptors.")                       \
+	X(PROCESS_START, METRIC_GAUGE, NONE, "process_start_time_seconds", "", "When the process started.")
+
+enum metric {
+#define X(id, type, buckets, name, labels, help) METRIC_##id,
+	METRICS(X)
+#undef X
+		METRIC_COUNT
+};
+
+enum { METRIC_LABELS_MAX = 5 };
+
+struct metrics;
+struct histogram;
+
+struct metrics *metrics_open(void);
+void metrics_close(struct metrics *metrics);
+/* The place of a series' value, made at 0 on first use; stays valid until metrics_remove. Label values are
+ * given in the table's order, as many as it names (`metrics_value(m, METRIC_EVENTS, "enriched")`); NULL metrics
+ * gives a place that nobody reads. */
+double *metrics_value_at(struct metrics *metrics, enum metric metric, const char *const *labels);
+struct histogram *metrics_histogram_at(struct metrics *metrics, enum metric metric, const char *const *labels);
+#define metrics_value(metrics, metric, ...) metrics_value_at(metrics, metric, (const char *const[]){__VA_ARGS__, NULL})
+#define metrics_histogram(metrics, metric, ...)                                                                       \
+	metrics_histogram_at(metrics, metric, (const char *const[]){__VA_ARGS__, NULL})
+/* For metrics without labels: pass NULL as the only label value. */
+void metrics_observe(struct histogram *histogram, double value); /* seconds */
+void metrics_remove(struct metrics *metrics, enum metric metric, const char *const *labels);
+/* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/). */
+void metrics_print(struct metrics *metrics, struct buf *out);
+/* The declaration, for `millrace metrics`, the docs and tests. */
+struct metric_declaration {
+	const char *name, *labels, *help;
+	enum metric_type type;
+};
+const struct metric_declaration *metrics_declaration(enum metric metric);
+/* Fills the process_* metrics from /proc and the log counters. Call before printing. */
+void metrics_process(struct metrics *metrics);
+
+#endif

@@ -1,0 +1,26 @@
+/* Small things about text that more than one file needs: JSON strings, UTF-8, units, near misses. */
+#ifndef MILLRACE_TEXT_H
+#define MILLRACE_TEXT_H
+
+#include "buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Appends the bytes as a JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD. */
+bool text_json_string(struct buf *out, const char *data, size_t size);
+/* How many bytes from the start are well-formed UTF-8 (RFC 3629); `size` when all are. */
+size_t text_utf8_valid(const char *data, size_t size);
+/* "250ms", "5s", "2m", "1h", "7d" -> milliseconds. A bare number is refused (but "0"). */
+bool text_duration(const char *text, int64_t *ms);
+/* "10MiB", "10MB", "512KiB", "1048576B" -> bytes. A bare number is refused (but "0"). */
+bool text_size(const char *text, uint64_t *bytes);
+/* "200/s", "12000/m", "10/h" -> per second. */
+bool text_rate(const char *text, double *per_second);
+/* The candidate nearest to `word` if it is near enough to be a typing error, else NULL. */
+const char *text_did_you_mean(const char *word, const char *const *candidates, size_t count);
+/* 1234567 -> "1.2 MB", for people. */
+void text_human_bytes(uint64_t bytes, char out[32]);
+
+#endif
