@@ -812,6 +812,11 @@ const char *pipeline_paused(const struct pipeline *p)
 	return p->undelivered || p->full ? "sink" : NULL;
 }
 
+bool pipeline_delivery_failed(const struct pipeline *p)
+{
+	return p->undelivered;
+}
+
 /* ---- building, numbers ---- */
 
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,

@@ -366,6 +366,11 @@ static void run(struct worker *worker)
 	bool more = true;
 	while (!worker->stopping) {
 		more = turn(worker, more);
+		if (worker->config.files && pipeline_delivery_failed(worker->pipeline)) {
+			log_error("worker", "the output cannot be written any more (closed pipe or full disk?)");
+			worker->failed = true;
+			return;
+		}
 		if (worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline))
 			return;
 	}
@@ -383,7 +388,7 @@ static uint64_t drain(struct worker *worker)
 	if (counts.open)
 		log_info("worker", "draining: %llu records are in the air, %llu were given back",
 			(unsigned long long)counts.open, (unsigned long long)counts.given_back);
-	while (!pipeline_drained(worker->pipeline) && clock_now() < deadline)
+	while (!worker->failed && !pipeline_drained(worker->pipeline) && clock_now() < deadline)
 		turn(worker, false);
 	pipeline_counts(worker->pipeline, &counts);
 	pipeline_give_back(worker->pipeline, "stopped");

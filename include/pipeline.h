@@ -58,6 +58,8 @@ void pipeline_give_back(struct pipeline *pipeline, const char *reason);
 void pipeline_counts(const struct pipeline *pipeline, struct pipeline_counts *counts);
 /* Why intake stands still although there is room: "sink", or NULL. */
 const char *pipeline_paused(const struct pipeline *pipeline);
+/* A delivery failed and waits to be sent again: over for good where the sink is a file or a pipe. */
+bool pipeline_delivery_failed(const struct pipeline *pipeline);
 /* Gauges that are computed when asked for: records by state, freshness, memory. */
 void pipeline_refresh(struct pipeline *pipeline, int64_t wall);
 void pipeline_close(struct pipeline *pipeline); /* after the sinks are closed */
