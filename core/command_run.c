@@ -52,7 +52,7 @@ static int run(const struct run_options *options)
 	int code = EXIT_FAILURE;
 	if (worker) {
 		signals_install(worker);
-		code = worker_join(worker);
+		code = worker_join(worker, NULL);
 	}
 	config_free(config);
 	return code;

@@ -30,7 +30,8 @@ void signals_install(struct worker *worker)
 	signal(SIGHUP, SIG_IGN);
 }
 
-void signals_forget(void)
+void signals_forget(const struct worker *worker)
 {
-	running = NULL;
+	if (running == worker)
+		running = NULL;
 }

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "signals.h"
 #include "versions.h"
 
 #include <event2/event.h>
@@ -496,9 +497,12 @@ struct worker *worker_start(const struct worker_config *config)
 	return worker;
 }
 
-int worker_join(struct worker *worker)
+int worker_join(struct worker *worker, struct pipeline_counts *counts)
 {
 	pthread_join(worker->thread, NULL);
+	signals_forget(worker);
+	if (counts)
+		*counts = worker->counts;
 	int code = worker->exit_code;
 	close(worker->stop_fd);
 	pthread_mutex_destroy(&worker->mutex);
