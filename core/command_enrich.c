@@ -151,6 +151,8 @@ static int run(struct enrich *enrich, const struct config *config, int in, int e
 		return EXIT_FAILURE;
 	signals_install(worker);
 	int code = worker_join(worker, &counts);
+	signals_forget();
+	worker_free(worker);
 	if (!enrich->quiet && code != EXIT_CONFIG)
 		fprintf(stderr, "%llu events: %llu enriched, %llu passed, %llu dropped, %llu failed%s\n",
 			(unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],

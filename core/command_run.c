@@ -53,6 +53,8 @@ static int run(const struct run_options *options)
 	if (worker) {
 		signals_install(worker);
 		code = worker_join(worker, NULL);
+		signals_forget();
+		worker_free(worker);
 	}
 	config_free(config);
 	return code;

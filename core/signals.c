@@ -30,8 +30,7 @@ void signals_install(struct worker *worker)
 	signal(SIGHUP, SIG_IGN);
 }
 
-void signals_forget(const struct worker *worker)
+void signals_forget(void)
 {
-	if (running == worker)
-		running = NULL;
+	running = NULL;
 }

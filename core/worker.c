@@ -7,7 +7,6 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
-#include "signals.h"
 #include "versions.h"
 
 #include <event2/event.h>
@@ -500,12 +499,14 @@ struct worker *worker_start(const struct worker_config *config)
 int worker_join(struct worker *worker, struct pipeline_counts *counts)
 {
 	pthread_join(worker->thread, NULL);
-	signals_forget(worker);
 	if (counts)
 		*counts = worker->counts;
-	int code = worker->exit_code;
+	return worker->exit_code;
+}
+
+void worker_free(struct worker *worker)
+{
 	close(worker->stop_fd);
 	pthread_mutex_destroy(&worker->mutex);
 	mem_free(worker);
-	return code;
 }

@@ -5,6 +5,6 @@
 struct worker;
 
 void signals_install(struct worker *worker); /* borrows it until signals_forget */
-void signals_forget(const struct worker *worker); /* before it is freed; another one stays installed */
+void signals_forget(void); /* before the worker is freed */
 
 #endif

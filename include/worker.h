@@ -29,9 +29,9 @@ struct worker;
 struct worker *worker_start(const struct worker_config *config);
 /* Asks for a drain; safe in a signal handler. */
 void worker_stop(struct worker *worker);
-/* Waits for the end, frees the worker, answers the exit code: 0, 1, 69, 75 or 78. counts: the final ones; may be
- * NULL. */
+/* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78. counts: the final ones; may be NULL. */
 int worker_join(struct worker *worker, struct pipeline_counts *counts);
+void worker_free(struct worker *worker); /* after worker_join */
 /* The numbers as of a moment ago; false before the first turn. Any thread. */
 bool worker_counts(struct worker *worker, struct pipeline_counts *counts);
 /* The admin port that was bound, 0 when none or not yet. Any thread. */
