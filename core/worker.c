@@ -61,6 +61,7 @@ struct worker {
 	struct pipeline_counts counts;
 	bool counted;
 	int admin_port;
+	bool ended;
 };
 
 /* ---- asked from outside ---- */
@@ -87,6 +88,14 @@ int worker_admin_port(struct worker *worker)
 	int port = worker->admin_port;
 	pthread_mutex_unlock(&worker->mutex);
 	return port;
+}
+
+bool worker_ended(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	bool ended = worker->ended;
+	pthread_mutex_unlock(&worker->mutex);
+	return ended;
 }
 
 static void publish_counts(struct worker *worker)
@@ -467,6 +476,9 @@ static void *worker_main(void *context)
 								    : 0;
 	}
 	tear_down(worker);
+	pthread_mutex_lock(&worker->mutex);
+	worker->ended = true;
+	pthread_mutex_unlock(&worker->mutex);
 	return NULL;
 }
 

@@ -34,6 +34,8 @@ int worker_join(struct worker *worker, struct pipeline_counts *counts);
 void worker_free(struct worker *worker); /* after worker_join */
 /* The numbers as of a moment ago; false before the first turn. Any thread. */
 bool worker_counts(struct worker *worker, struct pipeline_counts *counts);
+/* It has come to its end, whatever the reason: worker_join will not wait. Any thread. */
+bool worker_ended(struct worker *worker);
 /* The admin port that was bound, 0 when none or not yet. Any thread. */
 int worker_admin_port(struct worker *worker);
 
