@@ -7,9 +7,9 @@
 local millrace = {}
 
 
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 -- The script
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 
 ---The table that a script's file returns. `transform` is the only hook that it must have.
 ---@class millrace.script
@@ -17,7 +17,7 @@ local millrace = {}
 ---@field request? fun(event: millrace.event, meta: millrace.meta): millrace.asked|millrace.verdict
 ---@field transform fun(event: millrace.event, response: millrace.answer, meta: millrace.meta): millrace.made
 ---@field selftest? fun()              run after loading; an error refuses the script
----@field [string] millrace.split|any  functions that a request's `merge.split` names; everything else is ignored
+---@field [string] millrace.split|any  functions that a request's `merge.split` names
 
 ---One question, or an array of them: they run at the same time, and `response` is an array in the same order.
 ---@alias millrace.asked millrace.request|millrace.request[]
@@ -29,12 +29,15 @@ local millrace = {}
 ---@alias millrace.made millrace.event|millrace.output|millrace.outputs|millrace.verdict
 
 ---Takes the answer of one call apart: a part for each value of the merged parameter that the answer is about.
----A value without a part is asked again, alone at last; nil is then its `response.json`. `retry` and `fail` speak
----of the whole call; a call of several values that fails is asked again in halves, down to the one at fault.
----@alias millrace.split fun(json: any, values: string[], response: millrace.response): table<string, any>|millrace.verdict
+---A value without a part is asked again, alone at last; nil is then its `response.json`. `retry` and `fail`
+---speak of the whole call; a call of several values that fails is asked again in halves.
+---@alias millrace.split fun(json: any, values: string[], response: millrace.response): millrace.parts
 
----The decoded JSON value of a record. Objects and arrays are tables, strings and numbers what they are in Lua.
----Arrays keep a metatable, so that `[]` stays `[]`. null is `millrace.json.null`. An integer that a double cannot
+---A part for each value, or a verdict on the whole call.
+---@alias millrace.parts table<string, any>|millrace.verdict
+
+---The decoded JSON value of a record. Objects and arrays are tables, strings and numbers are Lua's. Arrays
+---keep a metatable, so that `[]` stays `[]`. null is `millrace.json.null`. An integer that a double cannot
 ---hold exactly is a `millrace.number`. What a script does not touch is published as it came, digit for digit.
 ---@class millrace.event
 ---@field [string] any
@@ -54,9 +57,9 @@ local millrace = {}
 ---@field now number                       the time when the hook was called
 
 
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 -- Asking
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 
 ---@class millrace.request
 ---@field upstream? string                 name in `http.upstreams`; the first one there unless given
@@ -68,7 +71,7 @@ local millrace = {}
 ---@field body? string|table               a table is sent as JSON
 ---@field timeout? number                  seconds; the upstream's unless given
 ---@field accept? integer[]                statuses that are an answer besides 2xx, such as {404}
----@field optional? boolean                true: a final refusal reaches `transform` as a response with `error`
+---@field optional? boolean                true: a final refusal is a response with `error`
 ---@field expect? "json"|"bytes"           "json" unless given: a 2xx that does not parse is asked again
 ---@field merge? millrace.merge            may share a call with lookups that differ in one parameter only
 
@@ -82,7 +85,7 @@ local millrace = {}
 ---@field status integer                   0 when there was no acceptable answer
 ---@field headers table<string, string>    names in lower case
 ---@field body string                      the bytes, unzipped
----@field json any                         decoded body, or this question's part of it; nil with `expect = "bytes"`
+---@field json any                         the decoded body, or this question's part; nil with "bytes"
 ---@field error? millrace.error            only where the request was `optional`
 ---@field attempts integer                 calls made for it, this one included
 ---@field elapsed number                   seconds from asking to the answer
@@ -105,9 +108,9 @@ function millrace.fetch(request) end
 function millrace.path(...) end
 
 
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 -- Answering
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 
 ---@class millrace.verdict: userdata
 ---@class millrace.output: userdata
@@ -163,9 +166,9 @@ function millrace.output(output) end
 function millrace.outputs(...) end
 
 
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 -- Around
--- ---------------------------------------------------------------------------------------------------------------
+-- ---------------------------------------------------------------------------------------------------------
 
 ---`script.params` of the configuration. Changing them there loads the script anew.
 ---@type table<string, any>
