@@ -1,7 +1,7 @@
 /* The error event of a record that failed. */
 #include "failure.h"
 #include "clock.h"
-#include "digest.h"
+#include "identity.h"
 #include "mem.h"
 #include "text.h"
 
@@ -24,16 +24,8 @@ static void member(struct buf *out, const char *name, const char *text, size_t m
 static void append_meta(struct buf *out, const struct failure_config *config, const struct script_input *input,
 	const struct script_event *event, const char *dt)
 {
-	char id[DIGEST_UUID_TEXT];
-	struct buf name;
-	buf_init(&name, 0);
-	if (event->id)
-		buf_append_text(&name, event->id);
-	else
-		buf_printf(&name, "%s/%d/%lld", input->topic, (int)input->partition, (long long)input->offset);
-	buf_printf(&name, "\n%s\n0", config->stream);
-	digest_uuid5(name.data, name.size, id);
-	buf_free(&name);
+	char id[IDENTITY_TEXT];
+	identity_make(event->id, input, config->stream, 0, id);
 	buf_append_text(out, ",\"meta\":{\"stream\":");
 	text_json_string(out, config->stream, strlen(config->stream));
 	buf_printf(out, ",\"id\":\"%s\",\"dt\":\"%s\"", id, dt);

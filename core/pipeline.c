@@ -92,7 +92,7 @@ static void name_source(const struct record *r, struct output *output, size_t n)
 	output_set_header(output, "millrace-source", text, (size_t)size);
 }
 
-static void fail(struct pipeline *p, struct record *r, const char *type, const char *message, const char *stack)
+static void reject(struct pipeline *p, struct record *r, const char *type, const char *message, const char *stack)
 {
 	char *reason = mem_strdup(type), *words = mem_strdup(message ? message : type);
 	record_forget_outputs(&p->records, r);
@@ -108,9 +108,9 @@ static void fail(struct pipeline *p, struct record *r, const char *type, const c
 	made(p, r, OUTCOME_FAILED);
 }
 
-static void fail_by(struct pipeline *p, struct record *r, const struct script_result *result)
+static void reject_by(struct pipeline *p, struct record *r, const struct script_result *result)
 {
-	fail(p, r, result->type, result->message, result->stack);
+	reject(p, r, result->type, result->message, result->stack);
 }
 
 /* The key of an output: the script's or the sink's own, else the lane's, else the input's. */
@@ -143,7 +143,7 @@ static void publish(struct pipeline *p, struct record *r, struct output *outputs
 				"output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) takes %zu "
 				"at most (max_bytes)", i + 1, output_bytes(output), sink->name, sink->topic,
 				sink->max_bytes);
-			fail(p, r, "OutputTooLarge", message, NULL);
+			reject(p, r, "OutputTooLarge", message, NULL);
 			return;
 		}
 	}
@@ -156,7 +156,7 @@ static void pass(struct pipeline *p, struct record *r)
 	struct output *output = mem_zalloc(1, sizeof *output);
 	if (r->event.script && !script_pass(&r->event, output, &failure)) {
 		mem_free(output);
-		fail_by(p, r, &failure);
+		reject_by(p, r, &failure);
 		script_result_free(&failure);
 		return;
 	}
@@ -264,7 +264,7 @@ static void dispatch_done(void *context, struct lookup *lookup)
 		char *type = lookup->response.error_type, *message = lookup->response.error_message;
 		lookup->response.error_type = lookup->response.error_message = NULL;
 		forget_calls(p, r);
-		fail(p, r, type, message, NULL);
+		reject(p, r, type, message, NULL);
 		mem_free(type);
 		mem_free(message);
 	}
@@ -288,7 +288,7 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 		snprintf(message, sizeof message,
 			"the script still asked to retry (%.64s) after %lld s and %u attempts (retry.deadline)",
 			result->type, (long long)((p->now - r->taken) / 1000), r->attempt);
-		fail(p, r, "RetryDeadline", message, NULL);
+		reject(p, r, "RetryDeadline", message, NULL);
 		return;
 	}
 	if (upstream)
@@ -334,7 +334,7 @@ static void decode(struct pipeline *p, struct record *r)
 	if (decoded) {
 		record_move(&p->records, r, RECORD_DECODED);
 	} else {
-		fail_by(p, r, &failure);
+		reject_by(p, r, &failure);
 		script_result_free(&failure);
 	}
 }
@@ -351,7 +351,7 @@ static void request(struct pipeline *p, struct record *r)
 	case VERDICT_ASK: ask(p, r, &result); break;
 	case VERDICT_PASS: pass(p, r); break;
 	case VERDICT_DROP: drop(p, r, result.type); break;
-	default: fail_by(p, r, &result); break;
+	default: reject_by(p, r, &result); break;
 	}
 	script_result_free(&result);
 }
@@ -384,7 +384,7 @@ static void transform(struct pipeline *p, struct record *r)
 		publish(p, r, outputs, count, OUTCOME_ENRICHED);
 		break;
 	}
-	default: fail_by(p, r, &result); break;
+	default: reject_by(p, r, &result); break;
 	}
 	script_result_free(&result);
 }
@@ -398,7 +398,7 @@ static void replace_refused(struct pipeline *p, struct record *r)
 			why = mem_printf("sink %s (topic %s) refused output %zu: %s",
 				p->config.sinks[r->outputs[i].sink].name, p->config.sinks[r->outputs[i].sink].topic,
 				i + 1, r->outputs[i].error ? r->outputs[i].error : "no reason given");
-	fail(p, r, "OutputRefused", why, NULL);
+	reject(p, r, "OutputRefused", why, NULL);
 	mem_free(why);
 }
 
@@ -428,7 +428,7 @@ static void undeliverable(struct pipeline *p, struct record *r, const struct out
 }
 
 /* Hands the outputs over in their order; false when a sink has no room, and then continues there. */
-static bool send(struct pipeline *p, struct record *r)
+static bool hand_over(struct pipeline *p, struct record *r)
 {
 	if (p->undelivered || p->full)
 		return false;
@@ -493,7 +493,7 @@ static void walk(struct pipeline *p, struct record *r)
 				lanes_made(p->lanes, &r->place);
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
-			if (!send(p, r))
+			if (!hand_over(p, r))
 				suspend; /* until there is room */
 			continue;
 		case RECORD_SENDING:
