@@ -96,6 +96,8 @@ static void write_wikitext(const struct demoapi_page *page, uint64_t rev_id, str
 	        "'''%s''' is an article of the demonstration wiki, made up for revision %" PRIu64 ".\n",
 	        page->title, rev_id);
 	size_t sections = 1 + mix(rev_id) % 5;
+	if (mix(rev_id) % 8 == 0)
+		sections *= 8; /* now and then a long one */
 	for (size_t section = 1; section <= sections; section++) {
 		buf_printf(out, "\n== Section %zu ==\n", section);
 		for (size_t i = 0; i < 2 + mix(rev_id + section) % 8; i++)
