@@ -266,12 +266,13 @@ local function is_hidden(revision, slots)
 end
 
 
--- The verdict on a slot that the event has and the answer does not serve, or nil.
+-- The verdict on a slot of the event that comes without content (`textmissing`, `missing`, or not at all);
+-- nil where it comes with it.
 local function slot_verdict(role, slot, meta)
   if slot and (slot.badcontentformat or slot.nosuchsection) then
     return fail("ContentFormat", ("the API cannot write slot %s as text"):format(quoted(role)))
   end
-  if slot and type(slot.content) == "string" and not slot.missing and not slot.textmissing then
+  if slot and type(slot.content) == "string" then
     return nil
   end
   if meta.attempt <= 1 then

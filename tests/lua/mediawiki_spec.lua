@@ -209,6 +209,7 @@ describe("lib.mediawiki", function()
       it("waits for a lagging database as long as it says, and that wiki alone", function()
         assert.same({ verdict = "retry", reason = "maxlag", after = 5, scope = "host" }, verdict("maxlag"))
         assert.equal(7, verdict("maxlag", { ["retry-after"] = "7" }).after)
+        assert.equal(5, verdict("maxlag", { ["retry-after"] = "2" }).after)
         assert.equal(5, verdict("maxlag", { ["retry-after"] = "Fri, 31 Dec 1999 23:59:59 GMT" }).after)
       end)
 
@@ -333,6 +334,12 @@ describe("lib.mediawiki", function()
         revision.suppressed, revision.slots.main = true, {}
       end))
       assert.same({ verdict = "pass" }, verdict)
+    end)
+
+    it("gives a revision of which something else is suppressed", function()
+      assert.is_table((revision_of(events.part(function(revision)
+        revision.suppressed, revision.userhidden = true, true
+      end))))
     end)
 
     local LOST = {
