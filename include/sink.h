@@ -6,6 +6,7 @@
 #define MILLRACE_SINK_H
 
 #include "err.h"
+#include "kafka.h"
 #include "output.h"
 #include "script.h"
 
@@ -16,11 +17,6 @@
 struct sink;
 struct event_base;
 struct metrics;
-
-struct kafka_property {
-	char *name, *value;
-	char *where; /* "file:line:col" for messages; NULL = a default of ours */
-};
 
 struct sink_config {
 	char *name;   /* key under `sinks`; "sink" when there is one; "errors" */
