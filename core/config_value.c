@@ -98,18 +98,35 @@ void config_value_print_number(const struct config_key *key, double value, struc
 	}
 }
 
+/* "60" where a duration was expected: the unit is what is missing. */
+static const char *missing_unit(const struct config_key *key, const char *text)
+{
+	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0')
+		return "";
+	switch (key->type) {
+	case CONFIG_DURATION: return " (a unit is missing: ms, s, m, h or d)";
+	case CONFIG_BYTES:
+	case CONFIG_MEMORY: return " (a unit is missing: B, kB, MB, GB, KiB, MiB or GiB)";
+	case CONFIG_RATE: return " (a unit is missing: /s, /m or /h)";
+	default: return "";
+	}
+}
+
 static bool refuse(const struct config_key *key, const char *text, struct err *err)
+{
+	return err_set(err, "expected %s, found '%s'%s", config_value_wanted(key->type), text,
+	        missing_unit(key, text));
+}
+
+static bool refuse_range(const struct config_key *key, const char *text, struct err *err)
 {
 	struct buf range;
 	buf_init(&range, 0);
-	buf_append_text(&range, config_value_wanted(key->type));
-	if (key->max > 0) {
-		buf_append_text(&range, " from ");
-		config_value_print_number(key, key->min, &range);
-		buf_append_text(&range, " to ");
-		config_value_print_number(key, key->max, &range);
-	}
-	err_set(err, "expected %s, found '%s'", range.data, text);
+	config_value_print_number(key, key->min, &range);
+	buf_append_text(&range, " to ");
+	config_value_print_number(key, key->max, &range);
+	err_set(err, "expected %s%s, found '%s'",
+	        key->type == CONFIG_INTEGER ? "a whole number from " : "from ", range.data, text);
 	buf_free(&range);
 	return false;
 }
@@ -144,7 +161,7 @@ static bool set_integer(const struct config_key *key, void *base, const char *te
 	errno = 0;
 	unsigned long long value = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || !in_range(key, (double)value))
-		return refuse(key, text, err);
+		return refuse_range(key, text, err);
 	void *member = config_member(base, key->offset);
 	if (key->size == sizeof(size_t))
 		*(size_t *)member = (size_t)value;
@@ -156,8 +173,10 @@ static bool set_integer(const struct config_key *key, void *base, const char *te
 static bool set_duration(const struct config_key *key, void *base, const char *text, struct err *err)
 {
 	int64_t ms;
-	if (!text_duration(text, &ms) || !in_range(key, (double)ms))
+	if (!text_duration(text, &ms))
 		return refuse(key, text, err);
+	if (!in_range(key, (double)ms))
+		return refuse_range(key, text, err);
 	*(int64_t *)config_member(base, key->offset) = ms;
 	return true;
 }
@@ -166,8 +185,10 @@ static bool set_bytes(const struct config_key *key, void *base, const char *text
 {
 	uint64_t bytes = 0;
 	bool automatic = key->type == CONFIG_MEMORY && strcmp(text, "auto") == 0;
-	if (!automatic && (!text_size(text, &bytes) || !in_range(key, (double)bytes)))
+	if (!automatic && !text_size(text, &bytes))
 		return refuse(key, text, err);
+	if (!automatic && !in_range(key, (double)bytes))
+		return refuse_range(key, text, err);
 	*(size_t *)config_member(base, key->offset) = (size_t)bytes;
 	return true;
 }
@@ -176,7 +197,7 @@ static bool set_rate(const struct config_key *key, void *base, const char *text,
 {
 	double rate = 0;
 	if (strcmp(text, "none") != 0 && (!text_rate(text, &rate) || rate <= 0 || rate > key->max))
-		return refuse(&(struct config_key){.type = CONFIG_RATE}, text, err);
+		return refuse(key, text, err);
 	*(double *)config_member(base, key->offset) = rate;
 	return true;
 }

@@ -1,8 +1,9 @@
 /* What the table cannot say: derived defaults, and everything that concerns more than one key. */
 #include "config_table.h"
+#include "clock.h"
+#include "kafka.h"
 #include "machine.h"
 #include "mem.h"
-#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +182,14 @@ static void verify_source(struct config_loader *loader)
 		wrong(loader, "source.group", NULL, "a name", "");
 }
 
+/* The path of a sink: "sink", "sinks.NAME" or "errors"; frees with mem_free. */
+static char *sink_path(const struct config *config, const struct sink_config *sink)
+{
+	if (sink == &config->errors || config_origin_find(config, "sink"))
+		return mem_strdup(sink->name);
+	return mem_printf("sinks.%s", sink->name);
+}
+
 static const char *servers(const struct kafka_property *properties, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -201,6 +210,61 @@ static void verify_servers(
 		        path);
 }
 
+/* librdkafka's own word on one property; its words may repeat the value, which may be a secret. */
+static void verify_property(struct config_loader *loader, const char *path, enum kafka_client client,
+        const struct kafka_property *property)
+{
+	struct err err;
+	char *full = mem_printf("%s.%s", path, property->name);
+	const struct config_origin *origin = config_origin_find(loader->config, full);
+	if (origin && !kafka_check_property(client, property->name, property->value, &err)) {
+		bool known = !strstr(err.text, "has no property");
+		config_problem(loader, SEVERITY_ERROR, &origin->place, NULL, "%s: %s", path,
+		        origin->secret && known ? "a value that librdkafka refuses" : err.text);
+	}
+	mem_free(full);
+}
+
+static void verify_properties(struct config_loader *loader, const char *path, enum kafka_client client,
+        const struct kafka_property *properties, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		verify_property(loader, path, client, &properties[i]);
+	verify_servers(loader, path, properties, count);
+}
+
+/* Together: what contradicts, which file is missing. Only when each for itself was good. */
+static void verify_client(struct config_loader *loader, const char *path, enum kafka_client client,
+        const struct kafka_settings *settings)
+{
+	struct err err;
+	struct yaml_place place = config_place(loader, path);
+	if (loader->found->errors == 0 && !kafka_check_client(client, settings, &err))
+		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: %s", path, err.text);
+}
+
+static void verify_clients(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	struct kafka_settings settings = {.client_id = config->name,
+	        .group = config->source.group,
+	        .queue_bytes = config->source.queue_bytes,
+	        .properties = config->source.kafka,
+	        .property_count = config->source.kafka_count};
+	verify_client(loader, "source.kafka", KAFKA_CONSUMER, &settings);
+	for (size_t i = 0; i <= config->sink_count; i++) {
+		const struct sink_config *sink = i < config->sink_count ? &config->sinks[i] : &config->errors;
+		char *path = sink_path(config, sink), *kafka = mem_printf("%s.kafka", path);
+		settings = (struct kafka_settings){.client_id = config->name,
+		        .max_bytes = sink->max_bytes,
+		        .properties = sink->kafka,
+		        .property_count = sink->kafka_count};
+		verify_client(loader, kafka, KAFKA_PRODUCER, &settings);
+		mem_free(path);
+		mem_free(kafka);
+	}
+}
+
 static bool same_cluster(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;
@@ -218,14 +282,6 @@ static void verify_loop(struct config_loader *loader, const char *path, const st
 			        "a topic that is not read by 'source.topics'", sink->topic);
 }
 
-/* The path of a sink: "sink", "sinks.NAME" or "errors"; frees with mem_free. */
-static char *sink_path(const struct config *config, const struct sink_config *sink)
-{
-	if (sink == &config->errors || config_origin_find(config, "sink"))
-		return mem_strdup(sink->name);
-	return mem_printf("sinks.%s", sink->name);
-}
-
 static void verify_sink(struct config_loader *loader, const struct sink_config *sink)
 {
 	char *path = sink_path(loader->config, sink), *kafka = mem_printf("%s.kafka", path);
@@ -238,7 +294,7 @@ static void verify_sink(struct config_loader *loader, const struct sink_config *
 	else if (sink->schema && sink->stream == NULL)
 		wrong(loader, schema, "events are stamped where the sink has a 'stream'; a 'topic' is plain",
 		        "keep for a sink with a 'topic'", sink->schema);
-	verify_servers(loader, kafka, sink->kafka, sink->kafka_count);
+	verify_properties(loader, kafka, KAFKA_PRODUCER, sink->kafka, sink->kafka_count);
 	verify_loop(loader, topic, sink);
 	mem_free(path);
 	mem_free(kafka);
@@ -338,9 +394,13 @@ static void verify_upstream(struct config_loader *loader, const struct upstream_
 	char *path = mem_printf("http.upstreams.%s", upstream->name), *url = mem_printf("%s.url", path);
 	char *headers = mem_printf("%s.per_record_headers", path), *retry = mem_printf("%s.retry", path);
 	const char *fault = upstream->url ? url_fault(upstream->url) : NULL;
-	bool userinfo = fault && strstr(fault, "password");
-	if (fault)
-		wrong(loader, url, NULL, fault, userinfo ? "..." : upstream->url);
+	if (fault && strstr(fault, "password")) { /* which must not be shown */
+		struct yaml_place place = config_place(loader, url);
+		place.length = 0;
+		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: expected %s", url, fault);
+	} else if (fault) {
+		wrong(loader, url, NULL, fault, upstream->url);
+	}
 	verify_hosts(loader, upstream, path);
 	if (config_origin_find(loader->config, retry))
 		verify_retry(loader, &upstream->retry, retry);
@@ -412,7 +472,8 @@ void config_verify(struct config_loader *loader)
 	        (!made_of(config->name, 128, ALPHANUMERIC "._-") || strchr("._-", config->name[0])))
 		wrong(loader, "name", NULL, "letters, digits, '.', '_' and '-', at most 128", config->name);
 	verify_source(loader);
-	verify_servers(loader, "source.kafka", config->source.kafka, config->source.kafka_count);
+	verify_properties(
+	        loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
 	verify_user_agent(loader);
 	if (config->retry.base_ms)
 		verify_retry(loader, &config->retry, "http.retry");
@@ -428,4 +489,5 @@ void config_verify(struct config_loader *loader)
 	if (config->admin_token && *config->admin_token == '\0')
 		wrong(loader, "admin.token", NULL, "a text", "");
 	verify_memory(loader);
+	verify_clients(loader);
 }
