@@ -29,6 +29,7 @@ struct output {
 	size_t value_size;
 	char *key; /* NULL = no key */
 	size_t key_size;
+	bool has_key; /* the script, or the sink's own `key`, decided: what stands in key holds, NULL too */
 	struct output_header *headers; /* millrace-source included */
 	size_t header_count;
 	int64_t timestamp; /* ms since the epoch; Kafka's */

@@ -59,7 +59,10 @@ struct sink {
 /* Sinks whose cluster properties are equal share one producer. `base` wakes the loop on delivery reports. */
 struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *config, const char *client_id,
 	const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err);
-/* Lines on a file descriptor: value and '\n'; settles on the next serve. A tombstone writes "null". */
+/* Lines on a file descriptor, which stays the caller's: value and '\n'; settles on the next serve. A tombstone
+ * writes "null". Pipes are never waited for. SIGPIPE must be ignored. */
 struct sink *sink_file_open(int fd, const struct sink_config *config, const struct sink_handlers *handlers);
+/* Wakes the loop when a pipe that was full takes bytes again (else the next serve finds out). */
+void sink_file_wake(struct sink *sink, struct event_base *base);
 
 #endif
