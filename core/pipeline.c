@@ -138,7 +138,7 @@ static void publish(struct pipeline *p, struct record *r, struct output *outputs
 		if (r->event.script)
 			script_finish_output(&r->event, output, i, &r->input);
 		if (output_bytes(output) > sink->max_bytes) {
-			char message[300];
+			char message[400];
 			snprintf(message, sizeof message,
 				"output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) takes %zu "
 				"at most (max_bytes)", i + 1, output_bytes(output), sink->name, sink->topic,

@@ -133,24 +133,18 @@ static void refresh(void *context)
 static bool live(void *context, struct buf *why)
 {
 	(void)context;
-	buf_append_text(why, "[+] loop turns\n");
-	return true;
+	return admin_check(why, "loop", true, NULL);
 }
 
 static bool ready(void *context, struct buf *why)
 {
 	struct worker *worker = context;
-	bool joined = worker->source->verbs->ready(worker->source);
-	bool all = joined && !worker->draining;
-	buf_printf(why, "[%c] source %s\n", joined ? '+' : '-', joined ? "joined" : "has not joined its group yet");
-	for (size_t i = 0; i < worker->sink_count; i++) {
-		bool one = worker->sinks[i]->verbs->ready(worker->sinks[i]);
-		buf_printf(why, "[%c] %s %s\n", one ? '+' : '-', worker->sink_configs[i].name,
-			one ? "connected" : "has no metadata of its topic yet");
-		all = all && one;
-	}
-	buf_printf(why, "[%c] %s\n", worker->draining ? '-' : '+', worker->draining ? "draining" : "not draining");
-	return all;
+	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
+		"has not joined its group yet, or does not know yet where to start");
+	for (size_t i = 0; i < worker->sink_count; i++)
+		all &= admin_check(why, worker->sink_configs[i].name, worker->sinks[i]->verbs->ready(worker->sinks[i]),
+			"no metadata of its topic yet");
+	return admin_check(why, "stop", !worker->draining, "draining") && all;
 }
 
 static void describe(struct worker *worker)
