@@ -444,7 +444,7 @@ static bool start_thread(struct demoapi *api)
 static bool bind_port(struct demoapi *api)
 {
 	struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(api->http, "127.0.0.1", 0);
-	struct sockaddr_in address;
+	struct sockaddr_in address = {0};
 	socklen_t size = sizeof(address);
 	if (bound == NULL ||
 	        getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &size) != 0)

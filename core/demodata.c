@@ -51,7 +51,7 @@ static bool next_line(struct bytes *rest, struct bytes *line)
 
 static struct bytes sample(size_t index)
 {
-	struct bytes rest = samples(), line = {NULL, 0};
+	struct bytes rest = samples(), line = {"", 0};
 	for (size_t i = 0; i <= index; i++)
 		next_line(&rest, &line);
 	return line;
@@ -63,6 +63,7 @@ size_t demodata_round(void)
 	size_t count = 0;
 	while (next_line(&rest, &line))
 		count++;
+	assert(count > 0);
 	return count;
 }
 

@@ -24,6 +24,7 @@ local UNKNOWN_SIZE = 64 * 1024
 -- A replica showed every revision that was late within 7 s of the event's arrival.
 local LATE_FOR = 10
 local LATE_WAIT = 1.5
+local LONGEST_PAUSE = 60
 local LARGEST_EXACT = 2 ^ 53
 -- "sha1" is asked for its `sha1hidden`, the sizes for people who look at a recorded answer.
 local PROPERTIES = "ids|timestamp|size|sha1|content|contentmodel|slotsize|slotsha1|flags"
@@ -149,11 +150,11 @@ function _M.revision_request(event)
 end
 
 
--- Seconds from a header such as "5", at least `default`.
+-- Seconds from a header such as "5": at least `default`, at most what a host may be paused for.
 local function wait_for(response, default)
   local headers = response and response.headers
   local seconds = headers and tonumber(headers["retry-after"])
-  return seconds and seconds > default and seconds or default
+  return seconds and seconds > default and math.min(seconds, LONGEST_PAUSE) or default
 end
 
 

@@ -112,7 +112,13 @@ function millrace.path(...) end
 -- Answering
 -- ---------------------------------------------------------------------------------------------------------
 
+---What a hook decides. Its fields are there for `selftest` and for tests.
 ---@class millrace.verdict: userdata
+---@field verdict "pass"|"drop"|"fail"|"retry"|"output"
+---@field type? string      reason of drop and retry, type of fail
+---@field message? string   of fail
+---@field after? number     of retry
+---@field scope? string     of retry
 ---@class millrace.output: userdata
 ---@class millrace.outputs: userdata
 
@@ -122,14 +128,14 @@ function millrace.path(...) end
 function millrace.pass() end
 
 ---Publish nothing. Counted as dropped, by reason.
----@param reason string  an identifier; a script may use 40 different ones
+---@param reason string  a letter, then letters, digits, "_", ".", "-"; 40 different ones per script
 ---@return millrace.verdict
 ---@nodiscard
 function millrace.drop(reason) end
 
 ---Send the input to the error stream. Counted as failed, by type.
----@param type string  an identifier, such as "MissingRevision"; a script may use 40 different ones
----@param message string  for the person who reads the error stream
+---@param type string  such as "MissingRevision"; a name like a drop's reason
+---@param message? string  for the person who reads the error stream; 4096 bytes at most
 ---@return millrace.verdict
 ---@nodiscard
 function millrace.fail(type, message) end
@@ -143,7 +149,7 @@ function millrace.fail(type, message) end
 function millrace.retry(reason, options) end
 
 ---@class millrace.retry_options
----@field after? number           seconds to wait; 1 unless given
+---@field after? number           seconds to wait, 0 to 3600; 1 unless given
 ---@field scope? "lookup"|"host"  "host": nothing is asked of that host meanwhile, for 60 s at most
 
 ---One record to publish. The value is encoded now: what is changed later is not seen.
