@@ -337,6 +337,8 @@ static const char *url_fault(const char *url)
 
 static bool host_valid(const char *host)
 {
+	if (strcmp(host, "*") == 0)
+		return true;
 	if (strncmp(host, "*.", 2) == 0)
 		host += 2;
 	return made_of(host, 255, ALPHANUMERIC ".-:") && host[0] != '.' && host[0] != ':';

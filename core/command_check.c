@@ -1,0 +1,250 @@
+/* `millrace check`: configurations and scripts, checked without running them. */
+#include "command.h"
+#include "config.h"
+#include "config_table.h"
+#include "mem.h"
+#include "reach.h"
+#include "script_place.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+        "usage: millrace check [OPTION...] FILE...\n"
+        "\n"
+        "Checks configurations, with their scripts, and scripts (FILE.lua) without running\n"
+        "them on events. Every problem is told with file, line and column.\n"
+        "\n"
+        "examples:\n"
+        "  millrace check millrace.yaml\n"
+        "  millrace check --connect millrace.yaml    are brokers and upstreams there, too?\n"
+        "  millrace check scripts/*.lua\n"
+        "\n"
+        "options:\n"
+        "      --connect           open a connection to the brokers and the upstreams\n"
+        "      --deny-warnings     a warning is as bad as an error\n"
+        "      --format FORMAT     text, or json: one object a line for each problem [text]\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "exit codes: 0 all good, 2 usage, 69 good but unreachable, 78 errors.\n"
+        "See also: millrace config --help, millrace run --help\n";
+
+enum { CONNECT_MS = 5000 };
+
+#define MIB ((size_t)1024 * 1024)
+
+struct check {
+	bool connect, deny_warnings, json;
+	unsigned errors, warnings, unreachable;
+};
+
+/* Tells what was found: text on stderr, or JSON on stdout. */
+static void tell(struct check *check, const struct diagnostics *found, const char *text)
+{
+	check->errors += found->errors;
+	check->warnings += found->warnings;
+	if (!check->json) {
+		fflush(stdout);
+		fputs(text ? text : "", stderr);
+		return;
+	}
+	struct buf lines;
+	buf_init(&lines, 0);
+	diagnostics_json(found, &lines);
+	fputs(lines.data ? lines.data : "", stdout);
+	buf_free(&lines);
+}
+
+/* ---- scripts ---- */
+
+static bool check_script(
+        struct check *check, const struct script_config *config, const struct script_world *world)
+{
+	struct err err = {""};
+	struct script *script = script_open(config, world, &err);
+	if (script) {
+		script_release(script);
+		return true;
+	}
+	struct diagnostics found = {0};
+	struct buf source, text;
+	buf_init(&source, 0);
+	buf_init(&text, 0);
+	script_place_diagnose(config->path, err.text, &found, &source);
+	diagnostics_text(&found, source.data, source.size, command_colour(STDERR_FILENO), &text);
+	tell(check, &found, text.data);
+	diagnostics_free(&found);
+	buf_free(&source);
+	buf_free(&text);
+	return false;
+}
+
+/* A script alone: one upstream and one sink, as `millrace enrich` has them. */
+static void check_script_file(struct check *check, const char *path)
+{
+	struct upstream_config upstream = {.name = (char[]){"default"},
+	        .url = (char[]){"http://localhost/"},
+	        .concurrency = 1,
+	        .max_body = 56 * MIB,
+	        .retry = {.attempts = 1}};
+	struct script_sink sink = {.name = "sink", .max_bytes = 10 * MIB};
+	struct script_world world = {.upstreams = &upstream,
+	        .upstream_count = 1,
+	        .sinks = &sink,
+	        .sink_count = 1,
+	        .engine = "millrace/" MILLRACE_VERSION};
+	struct script_config config = {.path = path,
+	        .memory = 128 * MIB,
+	        .budget_ms = 1000,
+	        .max_event = 56 * MIB,
+	        .max_depth = 128};
+	if (check_script(check, &config, &world) && !check->json)
+		printf("ok %s: the script loads\n", path);
+}
+
+/* ---- connections ---- */
+
+static void reached(struct check *check, bool there, const char *what, const struct err *err)
+{
+	if (!there) {
+		check->unreachable++;
+		fflush(stdout);
+		fprintf(stderr, "unreachable: %s: %s\n", what, err->text);
+	} else if (!check->json) {
+		printf("ok %s answers\n", what);
+	}
+}
+
+static void connect_brokers(
+        struct check *check, const char *name, const struct kafka_property *properties, size_t count)
+{
+	struct err err = {""};
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(properties[i].name, "bootstrap.servers") == 0) {
+			bool there = reach_brokers(properties[i].value, CONNECT_MS, &err);
+			char *what = mem_printf("%s: brokers %s", name, properties[i].value);
+			reached(check, there, what, &err);
+			mem_free(what);
+		}
+}
+
+/* An address with {host} stands for the hosts that are named in full. */
+static void connect_upstream(struct check *check, const struct upstream_config *upstream)
+{
+	struct err err = {""};
+	char *what = mem_printf("upstream %s", upstream->name), *template = strstr(upstream->url, "{host}");
+	if (template == NULL)
+		reached(check, reach_url(upstream->url, CONNECT_MS, &err), what, &err);
+	for (size_t i = 0; template && i < upstream->host_count; i++) {
+		if (upstream->hosts[i][0] == '*')
+			continue;
+		char *url = mem_printf("%.*s%s%s", (int)(template - upstream->url), upstream->url,
+		        upstream->hosts[i], template + strlen("{host}"));
+		reached(check, reach_url(url, CONNECT_MS, &err), what, &err);
+		mem_free(url);
+	}
+	mem_free(what);
+}
+
+static void connect_all(struct check *check, const struct config *config)
+{
+	connect_brokers(check, "source", config->source.kafka, config->source.kafka_count);
+	for (size_t i = 0; i < config->sink_count; i++)
+		connect_brokers(
+		        check, config->sinks[i].name, config->sinks[i].kafka, config->sinks[i].kafka_count);
+	connect_brokers(check, "errors", config->errors.kafka, config->errors.kafka_count);
+	for (size_t i = 0; i < config->upstream_count; i++)
+		connect_upstream(check, &config->upstreams[i]);
+}
+
+/* ---- configurations ---- */
+
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void print_summary(const char *path, const struct config *config)
+{
+	printf("ok %s: %zu source topic%s, %zu upstream%s, ", path, config->source.topic_count,
+	        plural(config->source.topic_count), config->upstream_count, plural(config->upstream_count));
+	for (size_t i = 0; i < config->sink_count; i++)
+		printf("%s%s",
+		        i                        ? ", "
+		        : config->sink_count > 1 ? "sinks "
+		                                 : "sink ",
+		        config->sinks[i].topic);
+	const struct config_origin *automatic = config_origin_find(config, "limits.memory.auto");
+	printf(", memory %zu MiB", config->limit_memory / MIB);
+	printf(automatic ? " (%s)\n" : "\n", automatic ? automatic->where : "");
+}
+
+static void check_config_file(struct check *check, const char *path)
+{
+	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
+	struct config *config = config_load(path, &report);
+	tell(check, &report.found, report.text.data);
+	config_report_free(&report);
+	if (config == NULL)
+		return;
+	struct script_world world;
+	config_world(config, &world);
+	bool good = check_script(check, &config->script, &world);
+	mem_free((void *)(size_t)world.sinks);
+	if (good && !check->json)
+		print_summary(path, config);
+	if (good && check->connect)
+		connect_all(check, config);
+	config_free(config);
+}
+
+static bool is_script(const char *path)
+{
+	size_t size = strlen(path);
+	return size > 4 && strcmp(path + size - 4, ".lua") == 0;
+}
+
+static int finish(const struct check *check)
+{
+	if (!check->json)
+		printf("%u error%s, %u warning%s\n", check->errors, plural(check->errors), check->warnings,
+		        plural(check->warnings));
+	if (check->errors || (check->deny_warnings && check->warnings))
+		return EXIT_CONFIG;
+	return check->unreachable ? EXIT_UNREACHABLE : EXIT_SUCCESS;
+}
+
+int command_check(int argc, char **argv)
+{
+	enum { CONNECT = 256, DENY_WARNINGS, FORMAT };
+	static const struct option long_options[] = {{"connect", no_argument, NULL, CONNECT},
+	        {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
+	        {"format", required_argument, NULL, FORMAT}, {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0}};
+	struct check check = {0};
+	int option;
+	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1)
+		switch (option) {
+		case CONNECT: check.connect = true; break;
+		case DENY_WARNINGS: check.deny_warnings = true; break;
+		case FORMAT:
+			check.json = strcmp(optarg, "json") == 0;
+			if (!check.json && strcmp(optarg, "text") != 0)
+				return command_usage(
+				        "check", "--format: expected text or json, found '%s'", optarg);
+			break;
+		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
+		default: return command_bad_option(argv, option, long_options);
+		}
+	if (optind >= argc)
+		return command_usage("check", "no file: give a configuration or a script");
+	for (; optind < argc; optind++) {
+		if (is_script(argv[optind]))
+			check_script_file(&check, argv[optind]);
+		else
+			check_config_file(&check, argv[optind]);
+	}
+	return finish(&check);
+}

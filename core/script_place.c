@@ -1,0 +1,100 @@
+/* Where in a script an error is. */
+#include "script_place.h"
+#include "mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOURCE_MAX = 4 * 1024 * 1024, LINE_MAX_NUMBER = 10000000 };
+
+static bool read_source(const char *path, struct buf *source)
+{
+	char block[8192];
+	size_t size;
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	buf_clear(source);
+	source->limit = SOURCE_MAX;
+	while ((size = fread(block, 1, sizeof block, file)) > 0 && buf_append(source, block, size))
+		;
+	bool whole = !ferror(file) && !source->full;
+	fclose(file);
+	return whole && source->size > 0;
+}
+
+/* Does FILE:LINE: end at this colon? The file begins after a space or a quote, or with the text. */
+static const char *place_at(const char *text, const char *colon, struct diagnostic *item, struct buf *source)
+{
+	char *end;
+	unsigned long line = strtoul(colon + 1, &end, 10);
+	if (end == colon + 1 || *end != ':' || line == 0 || line > LINE_MAX_NUMBER)
+		return NULL;
+	const char *start = colon;
+	while (start > text && strchr(" '\"\n\t(", start[-1]) == NULL)
+		start--;
+	char *path = mem_dup(start, (size_t)(colon - start));
+	if (*path == '\0' || !read_source(path, source)) {
+		mem_free(path);
+		return NULL;
+	}
+	item->file = path;
+	item->line = (unsigned)line;
+	return end + 1;
+}
+
+static bool source_line(const struct buf *source, unsigned line, struct bytes *found)
+{
+	const char *at = source->data, *end = source->data + source->size;
+	while (--line > 0 && at)
+		if ((at = memchr(at, '\n', (size_t)(end - at))) != NULL)
+			at++;
+	if (at == NULL || at >= end)
+		return false;
+	const char *stop = memchr(at, '\n', (size_t)(end - at));
+	*found = (struct bytes){at, (size_t)((stop ? stop : end) - at)};
+	return true;
+}
+
+/* The column of the word that the message quotes, where the line has it; else all but the indentation. */
+static void underline(struct diagnostic *item, const char *message, const struct buf *source)
+{
+	struct bytes line;
+	item->length = 1;
+	if (!source_line(source, item->line, &line))
+		return;
+	const char *open = strchr(message, '\''), *close = open ? strchr(open + 1, '\'') : NULL;
+	if (close && close > open + 1) {
+		size_t size = (size_t)(close - open - 1);
+		const char *at = memmem(line.data, line.size, open + 1, size);
+		if (at) {
+			item->column = (unsigned)(at - line.data) + 1;
+			item->length = (unsigned)size;
+			return;
+		}
+	}
+	size_t blank = 0;
+	while (blank < line.size && (line.data[blank] == ' ' || line.data[blank] == '\t'))
+		blank++;
+	item->column = (unsigned)blank + 1;
+	item->length = line.size > blank ? (unsigned)(line.size - blank) : 1;
+}
+
+void script_place_diagnose(const char *path, const char *text, struct diagnostics *found, struct buf *source)
+{
+	struct diagnostic item = {0};
+	const char *rest = NULL;
+	for (const char *colon = strchr(text, ':'); colon && rest == NULL; colon = strchr(colon + 1, ':'))
+		rest = place_at(text, colon, &item, source);
+	if (rest) {
+		rest += strspn(rest, " ");
+		underline(&item, rest, source);
+	} else {
+		item.file = mem_strdup(path);
+	}
+	item.message = mem_strdup(rest ? rest : text);
+	diagnostics_add(found, &item);
+	mem_free(item.file);
+	mem_free(item.message);
+}
