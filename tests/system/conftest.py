@@ -88,8 +88,8 @@ def seed(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def binary():
-    if not engine.BINARY.exists():
+def binary(request):
+    if not engine.BINARY.exists() and any(item.path.name != "test_ledger.py" for item in request.session.items):
         pytest.exit(f"{engine.BINARY} is not there: make, or name one in MILLRACE", 2)
 
 
