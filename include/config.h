@@ -1,10 +1,11 @@
-/* The configuration file: read, checked, defaulted; every key declared once in config.c's table.
+/* The configuration file: read, checked, defaulted; every key declared once in config_table.c.
  *
  * Nothing below main includes this header: each part is handed its own struct. */
 #ifndef MILLRACE_CONFIG_H
 #define MILLRACE_CONFIG_H
 
 #include "buf.h"
+#include "diagnostic.h"
 #include "err.h"
 #include "log.h"
 #include "script.h"
@@ -14,6 +15,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct config_origins;
 
 enum order { ORDER_KEY, ORDER_PARTITION, ORDER_NONE };
 
@@ -25,6 +28,8 @@ struct config {
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	char *script_reload;         /* "watch", "signal" or "off" */
 	char *user_agent;
+	struct retry_config
+	        retry; /* what upstreams have that set none of their own; theirs is in each upstream */
 	struct upstream_config *upstreams;
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
@@ -35,7 +40,8 @@ struct config {
 	struct sink_config errors;
 	char *emitter_id;
 	size_t limit_records;
-	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's memory / 4) */
+	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's
+	                        memory / 4) */
 	bool limit_memory_auto;
 	char *checkpoint_dir; /* NULL = none */
 	int64_t checkpoint_interval_ms;
@@ -45,16 +51,27 @@ struct config {
 	char *admin_token;  /* NULL = none */
 	enum log_level log_level;
 	enum log_format log_format;
-	void *origin; /* private: where each value came from, for config_show */
+	char *endpoint;                 /* private: short for one upstream; NULL once it is among them */
+	struct config_origins *origins; /* private: where each value came from, for config_show */
 };
 
-/* Errors and warnings of one file, in the order of its lines: "FILE:LINE:COL: error: ...", caret line and hint. */
+/* Errors and warnings of one file, in the order of its lines: "FILE:LINE:COL: error: ...", caret line and
+ * hint. */
 struct config_report {
 	struct buf text;
 	unsigned errors, warnings;
+	bool colour;              /* set by the caller: text with colours for a terminal */
+	struct diagnostics found; /* the same as a list */
 };
 
-/* NULL when the report has errors. The environment is read by getenv. */
+/* The fixed parts of the process's memory, which limits.memory must cover before anything else. */
+enum { CONFIG_BASE_MEMORY = 48 * 1024 * 1024 };
+
+/* The least that limits.memory may be: the fixed parts and four times the largest answer. */
+size_t config_memory_needed(const struct config *config);
+
+/* NULL when the report has errors. The report is to be zeroed before (but colour). The environment is read by
+ * getenv. */
 struct config *config_load(const char *path, struct config_report *report);
 /* The same from memory, for tests and the demo; `name` stands where the path would. */
 struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);

@@ -1,8 +1,12 @@
 /* Lanes: records of one order key, whose outputs leave, and which settle, in the order they came. Pure.
  *
  * A place is a record's stand in its lane, embedded in the record. Records without a key stand in a lane of
- * their own. Callbacks run inside the call that caused them, oldest place first, and may not re-enter lanes_*
- * for the same lane except as said. */
+ * their own. Callbacks run inside the call that caused them, oldest place first. A hook that makes more of its
+ * lane ready (by lanes_made, lanes_leave, ...) returns before the same hook is called for the next place.
+ *
+ *   head                       front                      tail
+ *   | LEFT, ACKED ...          | OPEN, MADE ...              |    the oldest settles when it is ACKED;
+ *   +--------------------------+-----------------------------+    the front leaves when it is MADE */
 #ifndef MILLRACE_LANES_H
 #define MILLRACE_LANES_H
 
@@ -25,6 +29,7 @@ enum place_state {
 
 struct place {
 	enum place_state state;
+	bool recalled; /* MADE by lanes_recall and not released since */
 	struct lane *lane;
 	struct list_node node;
 };
@@ -44,13 +49,17 @@ void lanes_close(struct lanes *lanes); /* all places must have left */
 void lanes_enter(struct lanes *lanes, struct place *place, const void *scope, const char *key, size_t size);
 void lanes_made(struct lanes *lanes, struct place *place);  /* OPEN -> MADE, and releases what may leave */
 void lanes_acked(struct lanes *lanes, struct place *place); /* LEFT -> ACKED, and settles what may settle */
-/* A failed delivery: the place and every later one of its lane that has left become MADE again. They are not
- * released by this; lanes_release_again does so. Answers how many were turned back; `each` is called for all. */
+/* A failed delivery: the place and every later one of its lane that has left, acknowledged or not, become MADE
+ * again. Nothing of the lane is released before lanes_release_again (or before all turned back have left by
+ * lanes_leave). Answers how many were turned back, 0 when the place has not left; `each` is called for all
+ * (and may not call lanes_*); NULL = nobody. */
 size_t lanes_recall(struct lanes *lanes, struct place *place, void (*each)(void *context, struct place *place),
 	void *context);
-/* Releases, in order, what stands MADE at the front of the place's lane. */
+/* Ends what lanes_recall began: releases, in order, what stands MADE at the front of the place's lane. */
 void lanes_release_again(struct lanes *lanes, struct place *place);
-/* Given back: leaves wherever it stands, without hooks for itself; its followers may be released or settled. */
+/* Given back: leaves wherever it stands, without hooks for itself; its followers may be released or settled.
+ * Whoever gives back a whole lane begins with the youngest, so that nobody is released on the way. Fine on a
+ * place that is in no lane. */
 void lanes_leave(struct lanes *lanes, struct place *place);
 /* The next older and younger place of the same lane, NULL at the ends. */
 struct place *lanes_elder(const struct place *place);

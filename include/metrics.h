@@ -49,7 +49,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(LAG, METRIC_GAUGE, NONE, "millrace_kafka_consumer_lag_records", "topic,partition",                          \
 		"High watermark less the committed offset.")                                                          \
 	X(ASSIGNED, METRIC_GAUGE, NONE, "millrace_kafka_assigned_partitions", "topic", "Partitions owned now.")       \
-	X(REBALANCES, METRIC_COUNTER, NONE, "millrace_kafka_rebalances_total", "type", "assign, revoke, lost.")       \
+	X(REBALANCES, METRIC_COUNTER, NONE, "millrace_kafka_rebalances_total", "type",                          \
+		"Changes of the assignment: assign, revoke, lost.")                                                   \
 	X(COMMITS, METRIC_COUNTER, NONE, "millrace_kafka_commits_total", "outcome", "Group commits: ok, failed.")     \
 	X(LAST_COMMIT, METRIC_GAUGE, NONE, "millrace_kafka_last_commit_timestamp_seconds", "",                        \
 		"When the last group commit succeeded.")                                                              \
@@ -89,7 +90,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
 		"Time for which intake stood still although there was room: sink, source, store.")                    \
 	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind", "Bytes charged to the ledger, by kind.")       \
-	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "", "limits.memory.")                      \
+	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \
+		"Most bytes that may be charged: limits.memory.")                                                     \
 	X(LOG_LINES, METRIC_COUNTER, NONE, "millrace_log_messages_total", "level", "Log lines written.")              \
 	X(LOG_SUPPRESSED, METRIC_COUNTER, NONE, "millrace_log_suppressed_total", "", "Log lines throttled away.")     \
 	X(PROCESS_CPU, METRIC_COUNTER, NONE, "process_cpu_seconds_total", "", "User and system CPU time.")            \

@@ -30,6 +30,8 @@ void offsets_end(struct offsets *offsets, uint64_t ticket);
 int64_t offsets_safe(const struct offsets *offsets);
 int64_t offsets_next(const struct offsets *offsets); /* the next offset expected from the broker */
 size_t offsets_open_count(const struct offsets *offsets); /* tickets not ended */
+/* How many offsets were finished in this period: when it has moved, so has what a commit would say. */
+uint64_t offsets_finished(const struct offsets *offsets);
 /* Ranges finished above the safe offset, ascending, at most `most`; answers how many were written. */
 size_t offsets_ranges(const struct offsets *offsets, struct range *ranges, size_t most);
 

@@ -6,6 +6,7 @@
 #define MILLRACE_SINK_H
 
 #include "err.h"
+#include "kafka.h"
 #include "output.h"
 #include "script.h"
 
@@ -16,11 +17,6 @@
 struct sink;
 struct event_base;
 struct metrics;
-
-struct kafka_property {
-	char *name, *value;
-	char *where; /* "file:line:col" for messages; NULL = a default of ours */
-};
 
 struct sink_config {
 	char *name;   /* key under `sinks`; "sink" when there is one; "errors" */
@@ -63,7 +59,10 @@ struct sink {
 /* Sinks whose cluster properties are equal share one producer. `base` wakes the loop on delivery reports. */
 struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *config, const char *client_id,
 	const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err);
-/* Lines on a file descriptor: value and '\n'; settles on the next serve. A tombstone writes "null". */
+/* Lines on a file descriptor, which stays the caller's: value and '\n'; settles on the next serve. A tombstone
+ * writes "null". Pipes are never waited for. SIGPIPE must be ignored. */
 struct sink *sink_file_open(int fd, const struct sink_config *config, const struct sink_handlers *handlers);
+/* Wakes the loop when a pipe that was full takes bytes again (else the next serve finds out). */
+void sink_file_wake(struct sink *sink, struct event_base *base);
 
 #endif

@@ -79,7 +79,8 @@ struct source_handlers {
 	/* Given up: the pipeline gives back its open records at once; they move no offset. */
 	void (*released)(void *context, struct partition *partition, bool lost);
 	/* The source cannot go on: a fatal client error that a new client did not cure. */
-	void (*failed)(void *context, const char *why);
+	void (*failed)(void *failed_context, const char *why);
+	void *failed_context;
 };
 
 struct source_verbs {

@@ -1,0 +1,86 @@
+/* What the verbs of the command line share. */
+#include "command.h"
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int command_usage(const char *verb, const char *format, ...)
+{
+	va_list args;
+	fprintf(stderr, "millrace %s: ", verb);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry 'millrace %s --help'.\n", verb);
+	return EXIT_USAGE;
+}
+
+int command_bad_option(char **argv, int option, const struct option *long_options)
+{
+	const char *names[64], *given = argv[optind - 1];
+	size_t count = 0;
+	if (option == ':')
+		return command_usage(argv[0], "option '%s' needs a value", given);
+	if (optopt && optopt < 256)
+		return command_usage(argv[0], "unknown option '-%c'", optopt);
+	for (; long_options->name && count < 64; long_options++)
+		names[count++] = long_options->name;
+	const char *near = strncmp(given, "--", 2) == 0 ? text_did_you_mean(given + 2, names, count) : NULL;
+	if (near)
+		return command_usage(argv[0], "unknown option '%s'; did you mean '--%s'?", given, near);
+	return command_usage(argv[0], "unknown option '%s'", given);
+}
+
+bool command_colour(int fd)
+{
+	const char *term = getenv("TERM");
+	return isatty(fd) && getenv("NO_COLOR") == NULL && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+static const struct {
+	const char *name;
+	enum log_format format;
+} formats[] = {{"auto", LOG_AUTO}, {"text", LOG_TEXT}, {"json", LOG_JSON}, {"logfmt", LOG_LOGFMT}};
+
+static bool format_parse(const char *text, enum log_format *format)
+{
+	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+		if (strcmp(text, formats[i].name) == 0) {
+			*format = formats[i].format;
+			return true;
+		}
+	return false;
+}
+
+bool command_log_options_ok(const char *verb, const char *level, const char *format)
+{
+	enum log_level parsed_level;
+	enum log_format parsed_format;
+	if (level && !log_level_parse(level, &parsed_level)) {
+		command_usage(verb, "--log-level: expected debug, info, warn or error, found '%s'", level);
+		return false;
+	}
+	if (format && !format_parse(format, &parsed_format)) {
+		command_usage(verb, "--log-format: expected auto, text, json or logfmt, found '%s'", format);
+		return false;
+	}
+	return true;
+}
+
+enum log_level command_log_level(const char *text, enum log_level otherwise)
+{
+	if (text)
+		log_level_parse(text, &otherwise);
+	return otherwise;
+}
+
+enum log_format command_log_format(const char *text, enum log_format otherwise)
+{
+	if (text)
+		format_parse(text, &otherwise);
+	return otherwise;
+}

@@ -1,0 +1,946 @@
+/* The walk of every record, from the door to its end.
+ *
+ * librdkafka ~~> source_pump          only while the door has room
+ *                pipeline_take        copy key, value, headers; take a ticket                     TAKEN
+ *                decode               bytes -> Lua; enter the lane                                DECODED
+ *                request              hook: ask | pass | drop | fail                              ASKING
+ *                dispatch_submit      limit, send; retry, back off
+ * libcurl   ~~>  dispatch_done        the answer, or the final refusal                            ANSWERED
+ *                transform            hook: output | pass | drop | retry | fail | wait            MADE
+ *                lanes_made           when every earlier record of its lane has left              RELEASED
+ *                send                 all outputs, or one error event                             SENDING
+ * librdkafka ~~> sink_settled         delivery reports: acknowledged, or back to MADE
+ *                lanes_acked          when its lane's elders have settled too                     SETTLED
+ *                settle               the safe offset may move, credit is returned, the record freed
+ *
+ * `~~>` marks where the loop runs in between. walk() below tells the same story; `suspend` marks each place
+ * where a record can wait. Callbacks only store what came and call walk() again. */
+#include "pipeline.h"
+#include "clock.h"
+#include "failure.h"
+#include "fault.h"
+#include "http.h"
+#include "log.h"
+#include "mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define suspend return
+
+enum { RESEND_FIRST_MS = 500, RESEND_MAX_MS = 30000, REST_MIN_MS = 50 };
+
+struct pipeline {
+	struct pipeline_config config;
+	struct failure_config failure;
+	struct records records;
+	struct lanes *lanes;
+	struct dispatch *dispatch;
+	struct script *script;
+	struct source *source;
+	struct sink **sinks;
+	struct ledger *ledger;
+	int64_t now, wall; /* read once per turn */
+	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
+	bool draining;
+	bool full;         /* a sink had no room: nothing is sent until it has */
+	bool undelivered;  /* a delivery failed: nothing is sent until the failed records can be sent again */
+	int64_t resend_at, resend_wait;
+	struct pipeline_counts counts;
+	struct metrics *metrics;
+	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
+	struct histogram *processing[OUTCOMES], *age;
+};
+
+static void walk(struct pipeline *p, struct record *r);
+
+/* ---- making: outcomes, outputs, error events ---- */
+
+/* Lua is done with the record: keeps the texts that an error event may still need, lets go of the heap. */
+static void let_go_of_lua(struct record *r)
+{
+	struct script_event kept = r->event;
+	if (kept.script == NULL)
+		return;
+	r->event.id = r->event.domain = r->event.request_id = r->event.uri = NULL;
+	r->event.schema = r->event.stream = r->event.lane_key = NULL;
+	script_forget(&r->event);
+	kept.script = NULL;
+	r->event = kept;
+}
+
+static void made(struct pipeline *p, struct record *r, enum outcome outcome)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < r->output_count; i++) {
+		r->outputs[i].record = r;
+		bytes += sizeof r->outputs[i] + output_bytes(&r->outputs[i]);
+	}
+	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
+	r->outcome = outcome;
+	record_forget_lookups(&p->records, r);
+	let_go_of_lua(r);
+	record_move(&p->records, r, RECORD_MADE);
+}
+
+static void name_source(const struct record *r, struct output *output, size_t n)
+{
+	char text[300];
+	int size = snprintf(text, sizeof text, "%s/%d/%lld/%zu", r->input.topic, (int)r->input.partition,
+		(long long)r->input.offset, n);
+	output_set_header(output, "millrace-source", text, (size_t)size);
+}
+
+static void reject(struct pipeline *p, struct record *r, const char *type, const char *message, const char *stack)
+{
+	char *reason = mem_strdup(type), *words = mem_strdup(message ? message : type);
+	record_forget_outputs(&p->records, r);
+	r->outputs = mem_zalloc(1, sizeof *r->outputs);
+	r->output_count = 1;
+	failure_make(&p->failure, &r->input, &r->event, reason, words, stack, p->wall, &r->outputs[0]);
+	name_source(r, &r->outputs[0], 0);
+	mem_free(r->reason);
+	r->reason = reason;
+	if (p->config.ended)
+		p->config.ended(p->config.ended_context, r, words);
+	mem_free(words);
+	made(p, r, OUTCOME_FAILED);
+}
+
+static void reject_by(struct pipeline *p, struct record *r, const struct script_result *result)
+{
+	reject(p, r, result->type, result->message, result->stack);
+}
+
+/* The key of an output: the script's or the sink's own, else the lane's, else the input's. */
+static void choose_key(struct record *r, struct output *output)
+{
+	if (output->has_key)
+		return;
+	mem_free(output->key);
+	bool of_lane = r->event.lane_key != NULL;
+	output->key = of_lane ? mem_dup(r->event.lane_key, r->event.lane_key_size) : mem_dup(r->key, r->input.key.size);
+	output->key_size = of_lane ? r->event.lane_key_size : r->input.key.size;
+}
+
+/* Takes the outputs. All of them are checked before the first is sent: all of them, or one error event. */
+static void publish(struct pipeline *p, struct record *r, struct output *outputs, size_t count,
+	enum outcome outcome)
+{
+	r->outputs = outputs;
+	r->output_count = count;
+	for (size_t i = 0; i < count; i++) {
+		struct output *output = &outputs[i];
+		const struct sink_config *sink = &p->config.sinks[output->sink];
+		choose_key(r, output);
+		name_source(r, output, i);
+		if (r->event.script)
+			script_finish_output(&r->event, output, i, &r->input);
+		if (output_bytes(output) > sink->max_bytes) {
+			char message[400];
+			snprintf(message, sizeof message,
+				"output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) takes %zu "
+				"at most (max_bytes)", i + 1, output_bytes(output), sink->name, sink->topic,
+				sink->max_bytes);
+			reject(p, r, "OutputTooLarge", message, NULL);
+			return;
+		}
+	}
+	made(p, r, outcome);
+}
+
+static void pass(struct pipeline *p, struct record *r)
+{
+	struct script_result failure = {0};
+	struct output *output = mem_zalloc(1, sizeof *output);
+	if (r->event.script && !script_pass(&r->event, output, &failure)) {
+		mem_free(output);
+		reject_by(p, r, &failure);
+		script_result_free(&failure);
+		return;
+	}
+	if (r->event.script == NULL) { /* a tombstone was never decoded */
+		output->headers = output_headers_copy(r->headers, r->input.header_count);
+		output->header_count = r->input.header_count;
+		output->timestamp = r->input.timestamp;
+	}
+	publish(p, r, output, 1, OUTCOME_PASSED);
+}
+
+static void drop(struct pipeline *p, struct record *r, const char *reason)
+{
+	mem_free(r->reason);
+	r->reason = mem_strdup(reason);
+	made(p, r, OUTCOME_DROPPED);
+}
+
+/* ---- asking ---- */
+
+static void forget_calls(struct pipeline *p, struct record *r)
+{
+	for (size_t i = 0; i < r->lookup_count; i++)
+		if (r->lookups[i].state != LOOKUP_DONE && r->lookups[i].state != LOOKUP_IDLE)
+			dispatch_cancel(p->dispatch, &r->lookups[i]);
+	record_forget_lookups(&p->records, r);
+}
+
+/* Takes the requests out of a hook's result and submits them as lookups. */
+static void ask(struct pipeline *p, struct record *r, struct script_result *result)
+{
+	size_t bytes = result->request_count * sizeof *r->lookups;
+	record_forget_lookups(&p->records, r);
+	r->lookups = mem_zalloc(result->request_count, sizeof *r->lookups);
+	r->lookup_count = r->lookups_open = result->request_count;
+	record_move(&p->records, r, RECORD_ASKING);
+	for (size_t i = 0; i < r->lookup_count; i++) {
+		struct lookup *lookup = &r->lookups[i];
+		lookup->request = result->requests[i];
+		result->requests[i] = (struct request){0};
+		lookup->record = r;
+		lookup->script = r->event.script;
+		lookup->part = -2;
+		lookup->age = r->age;
+		bytes += request_bytes(&lookup->request);
+		dispatch_submit(p->dispatch, lookup, p->now);
+	}
+	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
+}
+
+/* What an answered call means: parsed and split on the state of the records that asked. */
+static enum answer answer_of_call(void *context, struct call *call, struct answer_detail *detail)
+{
+	(void)context;
+	struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
+	struct request asked = first->request; /* a view: frees nothing */
+	struct response response = {
+		.status = call->transfer.status,
+		.headers = call->transfer.answer_headers,
+		.header_count = call->transfer.answer_header_count,
+		.body = call->transfer.answer.data,
+		.body_size = call->transfer.answer.size,
+	};
+	bool success = response.status >= 200 && response.status < 300;
+	if (asked.expect != EXPECT_JSON)
+		return ANSWER_OK;
+	if (!success)
+		asked.split = NULL;
+	const char **values = mem_zalloc(call->lookup_count, sizeof *values);
+	int *parts = mem_zalloc(call->lookup_count, sizeof *parts);
+	struct script_result result = {0};
+	size_t n = 0;
+	list_each(&call->lookups, node, after)
+		values[n++] = container_of(node, struct lookup, node)->request.merge_value;
+	enum script_answer answer = script_answer(first->script, &asked, &response, values, n, parts, &result);
+	n = 0;
+	if (answer == SCRIPT_ANSWER_OK)
+		list_each(&call->lookups, node, after)
+			container_of(node, struct lookup, node)->part = parts[n++];
+	if (answer == SCRIPT_ANSWER_UNPARSABLE && !success)
+		answer = SCRIPT_ANSWER_OK; /* an accepted refusal need not speak JSON */
+	detail->after = result.after;
+	detail->host_scope = result.host_scope;
+	snprintf(detail->reason, sizeof detail->reason, "%s", result.type ? result.type : "");
+	snprintf(detail->message, sizeof detail->message, "%s", result.message ? result.message : "");
+	script_result_free(&result);
+	mem_free(values);
+	mem_free(parts);
+	static const enum answer answers[] = {
+		[SCRIPT_ANSWER_OK] = ANSWER_OK,
+		[SCRIPT_ANSWER_UNPARSABLE] = ANSWER_UNPARSABLE,
+		[SCRIPT_ANSWER_RETRY] = ANSWER_RETRY,
+		[SCRIPT_ANSWER_FAIL] = ANSWER_FAIL,
+	};
+	return answers[answer];
+}
+
+static void dispatch_done(void *context, struct lookup *lookup)
+{
+	struct pipeline *p = context;
+	struct record *r = lookup->record;
+	r->lookups_open--;
+	record_charge(&p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + response_bytes(&lookup->response));
+	if (lookup->response.error_type && !lookup->request.optional) {
+		char *type = lookup->response.error_type, *message = lookup->response.error_message;
+		lookup->response.error_type = lookup->response.error_message = NULL;
+		forget_calls(p, r);
+		reject(p, r, type, message, NULL);
+		mem_free(type);
+		mem_free(message);
+	}
+	walk(p, r);
+}
+
+/* The record starts again from its bytes; bounded by the upstream's retry.deadline. */
+static void rest(struct pipeline *p, struct record *r, const struct script_result *result)
+{
+	const struct request *asked = r->lookup_count ? &r->lookups[0].request : NULL;
+	const struct upstream_config *upstream =
+		p->config.upstream_count ? &p->config.upstreams[asked ? asked->upstream : 0] : NULL;
+	int64_t deadline = upstream ? upstream->retry.deadline_ms : 0;
+	int64_t wait = (int64_t)(result->after * 1000);
+	if (wait < REST_MIN_MS)
+		wait = REST_MIN_MS;
+	if (asked && result->host_scope)
+		dispatch_pause_host(p->dispatch, asked->upstream, asked->host, p->now + wait, p->now, result->type);
+	if (deadline > 0 && p->now + wait - r->taken > deadline) {
+		char message[200];
+		snprintf(message, sizeof message,
+			"the script still asked to retry (%.64s) after %lld s and %u attempts (retry.deadline)",
+			result->type, (long long)((p->now - r->taken) / 1000), r->attempt);
+		reject(p, r, "RetryDeadline", message, NULL);
+		return;
+	}
+	if (upstream)
+		*metrics_value(p->metrics, METRIC_HTTP_RETRIES, upstream->name, result->type) += 1;
+	r->due = p->now + wait;
+	if (r->due < p->wake)
+		p->wake = r->due;
+	record_forget_lookups(&p->records, r);
+	script_forget(&r->event);
+	record_move(&p->records, r, RECORD_RESTING);
+}
+
+/* ---- the steps of the walk, in time order ---- */
+
+static void enter_lane(struct pipeline *p, struct record *r)
+{
+	const char *key = NULL;
+	size_t size = 0;
+	if (r->place.state != PLACE_NONE)
+		return;
+	if (p->config.order == PIPELINE_ORDER_PARTITION) {
+		key = "";
+	} else if (p->config.order == PIPELINE_ORDER_KEY) {
+		/* A tombstone stands in its key's lane where the source is keyed as the lanes are. */
+		bool own = !p->config.key_from_event || r->input.value.data == NULL;
+		key = own ? r->key : r->event.lane_key;
+		size = own ? r->input.key.size : r->event.lane_key_size;
+	}
+	lanes_enter(p->lanes, &r->place, r->partition, key, size);
+}
+
+static void decode(struct pipeline *p, struct record *r)
+{
+	struct script_result failure = {0};
+	r->attempt++;
+	if (r->input.value.data == NULL) {
+		enter_lane(p, r);
+		pass(p, r);
+		return;
+	}
+	bool decoded = script_decode(&r->event, p->script, &r->input, &failure);
+	enter_lane(p, r);
+	if (decoded) {
+		record_move(&p->records, r, RECORD_DECODED);
+	} else {
+		reject_by(p, r, &failure);
+		script_result_free(&failure);
+	}
+}
+
+static void request(struct pipeline *p, struct record *r)
+{
+	struct script_result result = {0};
+	if (!script_has_request(r->event.script)) {
+		record_move(&p->records, r, RECORD_ANSWERED);
+		return;
+	}
+	script_request(&r->event, r->attempt, &result);
+	switch (result.verdict) {
+	case VERDICT_ASK: ask(p, r, &result); break;
+	case VERDICT_PASS: pass(p, r); break;
+	case VERDICT_DROP: drop(p, r, result.type); break;
+	default: reject_by(p, r, &result); break;
+	}
+	script_result_free(&result);
+}
+
+static void transform(struct pipeline *p, struct record *r)
+{
+	struct script_result result = {0};
+	struct script_answer_part *answers = mem_zalloc(r->lookup_count, sizeof *answers);
+	for (size_t i = 0; i < r->lookup_count; i++) {
+		struct lookup *lookup = &r->lookups[i];
+		answers[i] = (struct script_answer_part){&lookup->response, &lookup->request, lookup->part};
+		lookup->part = -2;
+	}
+	if (r->hook_waits)
+		script_resume(&r->event, answers, r->lookup_count, &result);
+	else
+		script_transform(&r->event, answers, r->lookup_count, &result);
+	mem_free(answers);
+	r->hook_waits = result.verdict == VERDICT_WAIT;
+	switch (result.verdict) {
+	case VERDICT_WAIT: ask(p, r, &result); break;
+	case VERDICT_PASS: pass(p, r); break;
+	case VERDICT_DROP: drop(p, r, result.type); break;
+	case VERDICT_RETRY: rest(p, r, &result); break;
+	case VERDICT_OUTPUT: {
+		struct output *outputs = result.outputs;
+		size_t count = result.output_count;
+		result.outputs = NULL;
+		result.output_count = 0;
+		publish(p, r, outputs, count, OUTCOME_ENRICHED);
+		break;
+	}
+	default: reject_by(p, r, &result); break;
+	}
+	script_result_free(&result);
+}
+
+/* An output that no broker will ever take: an error event goes in its place. */
+static void replace_refused(struct pipeline *p, struct record *r)
+{
+	char *why = NULL;
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].state == OUTPUT_REFUSED && why == NULL)
+			why = mem_printf("sink %s (topic %s) refused output %zu: %s",
+				p->config.sinks[r->outputs[i].sink].name, p->config.sinks[r->outputs[i].sink].topic,
+				i + 1, r->outputs[i].error ? r->outputs[i].error : "no reason given");
+	reject(p, r, "OutputRefused", why, NULL);
+	mem_free(why);
+}
+
+static bool any_refused(const struct record *r)
+{
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].state == OUTPUT_REFUSED)
+			return true;
+	return false;
+}
+
+/* Nothing is sent and nothing is taken until this record, and its lane behind it, can be sent again. */
+static void undeliverable(struct pipeline *p, struct record *r, const struct output *output)
+{
+	const struct sink_config *sink = &p->config.sinks[output->sink];
+	r->undelivered = true;
+	if (p->undelivered)
+		return;
+	p->undelivered = true;
+	p->resend_wait = p->resend_wait ? p->resend_wait * 2 : RESEND_FIRST_MS;
+	if (p->resend_wait > RESEND_MAX_MS)
+		p->resend_wait = RESEND_MAX_MS;
+	p->resend_at = p->now + p->resend_wait;
+	log_throttled(LOG_WARN, "sink",
+		"delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms", sink->name,
+		sink->topic, output->error ? output->error : "no reason given", (long long)p->resend_wait);
+}
+
+/* Hands the outputs over in their order; false when a sink has no room, and then continues there. */
+static bool hand_over(struct pipeline *p, struct record *r)
+{
+	if (p->undelivered || p->full)
+		return false;
+	for (; r->outputs_sent < r->output_count; r->outputs_sent++) {
+		struct output *output = &r->outputs[r->outputs_sent];
+		struct sink *sink = p->sinks[output->sink];
+		switch (sink->verbs->send(sink, output)) {
+		case SINK_TAKEN:
+			output->state = OUTPUT_SENT;
+			r->outputs_unsettled++;
+			break;
+		case SINK_REFUSED:
+			output->state = OUTPUT_REFUSED;
+			if (r->outcome == OUTCOME_FAILED)
+				undeliverable(p, r, output);
+			break;
+		case SINK_NO_ROOM: p->full = true; return false;
+		}
+	}
+	record_move(&p->records, r, RECORD_SENDING);
+	return true;
+}
+
+static void settle(struct pipeline *p, struct record *r)
+{
+	enum outcome outcome = r->outcome;
+	offsets_end(r->partition->offsets, r->ticket);
+	p->counts.outcomes[outcome]++;
+	*p->ended[outcome] += 1;
+	if (outcome == OUTCOME_FAILED)
+		*metrics_value(p->metrics, METRIC_FAILURES, r->reason) += 1;
+	if (outcome == OUTCOME_DROPPED)
+		*metrics_value(p->metrics, METRIC_DROPS, r->reason) += 1;
+	metrics_observe(p->processing[outcome], (double)(p->now - r->taken) / 1000);
+	if (r->event.dt)
+		metrics_observe(p->age, (double)(p->wall - r->event.dt) / 1000);
+	if (p->config.ended && outcome != OUTCOME_FAILED)
+		p->config.ended(p->config.ended_context, r, NULL);
+	r->partition->records--;
+	record_free(&p->records, r);
+}
+
+static void walk(struct pipeline *p, struct record *r)
+{
+	for (;;)
+		switch (r->state) {
+		case RECORD_TAKEN: decode(p, r); continue;
+		case RECORD_DECODED: request(p, r); continue;
+		case RECORD_ASKING:
+			if (r->lookups_open > 0)
+				suspend; /* dispatch_done calls again */
+			record_move(&p->records, r, RECORD_ANSWERED);
+			continue;
+		case RECORD_ANSWERED: transform(p, r); continue;
+		case RECORD_RESTING: suspend; /* wake_resting calls again */
+		case RECORD_MADE:
+			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
+				record_move(&p->records, r, RECORD_RELEASED);
+				suspend;
+			}
+			if (r->place.state == PLACE_OPEN)
+				lanes_made(p->lanes, &r->place);
+			suspend; /* until released: by its elders, or right now; send_released goes on */
+		case RECORD_RELEASED:
+			if (!hand_over(p, r))
+				suspend; /* until there is room */
+			continue;
+		case RECORD_SENDING:
+			if (r->outputs_unsettled > 0 || r->undelivered || r->place.state != PLACE_LEFT)
+				suspend; /* sink_settled calls again, or it is sent again */
+			if (any_refused(r))
+				replace_refused(p, r);
+			else {
+				lanes_acked(p->lanes, &r->place);
+				suspend; /* until its elders have settled; settle_all goes on */
+			}
+			continue;
+		case RECORD_SETTLED: settle(p, r); return;
+		default: return;
+		}
+}
+
+/* ---- the door ---- */
+
+static size_t held_bytes(const struct pipeline *p)
+{
+	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] + p->ledger->used[LEDGER_OUTPUT];
+}
+
+static bool door_has_room(void *context)
+{
+	const struct pipeline *p = context;
+	size_t open = records_open(&p->records);
+	if (p->draining || p->undelivered || p->full)
+		return false;
+	return open == 0 || (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes);
+}
+
+static void pipeline_take(void *context, const struct source_message *message)
+{
+	struct pipeline *p = context;
+	struct record *r = record_new(&p->records, message, p->now);
+	r->ticket = offsets_begin(message->partition->offsets, message->offset);
+	p->counts.taken++;
+	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
+	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=
+		(double)(message->key.size + message->value.size);
+	walk(p, r);
+}
+
+/* ---- lanes say when ---- */
+
+static void released(void *context, struct place *place)
+{
+	struct pipeline *p = context;
+	record_move(&p->records, container_of(place, struct record, place), RECORD_RELEASED);
+}
+
+static void settled(void *context, struct place *place)
+{
+	struct pipeline *p = context;
+	record_move(&p->records, container_of(place, struct record, place), RECORD_SETTLED);
+}
+
+/* ---- delivery, and what to do when it fails ---- */
+
+static void free_given_back(struct pipeline *p, struct record *r)
+{
+	r->partition->records--;
+	record_free(&p->records, r);
+}
+
+static void sink_settled(void *context, struct output *output)
+{
+	struct pipeline *p = context;
+	struct record *r = output->record;
+	r->outputs_unsettled--;
+	if (output->state == OUTPUT_ACKED) {
+		fault_point("after_ack");
+		p->resend_wait = 0;
+	}
+	if (r->state == RECORD_GIVEN_BACK) {
+		if (r->outputs_unsettled == 0)
+			free_given_back(p, r);
+		return;
+	}
+	/* A refused error event has nothing that could stand in its place: it waits for a person. */
+	bool refused_error = output->state == OUTPUT_REFUSED && r->outcome == OUTCOME_FAILED;
+	if (output->state == OUTPUT_FAILED || refused_error)
+		undeliverable(p, r, output);
+	if (r->state == RECORD_SENDING)
+		walk(p, r);
+}
+
+static void sink_room(void *context)
+{
+	((struct pipeline *)context)->full = false;
+}
+
+static void turn_back(void *context, struct place *place)
+{
+	struct pipeline *p = context;
+	struct record *r = container_of(place, struct record, place);
+	for (size_t i = 0; i < r->output_count; i++) {
+		r->outputs[i].state = OUTPUT_MADE;
+		mem_free(r->outputs[i].error);
+		r->outputs[i].error = NULL;
+	}
+	r->outputs_sent = 0;
+	r->undelivered = false;
+	if (r->state != RECORD_MADE)
+		record_move(&p->records, r, RECORD_MADE);
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct record *x = *(struct record *const *)a, *y = *(struct record *const *)b;
+	return (x->age > y->age) - (x->age < y->age);
+}
+
+/* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array. */
+static struct record **collect(struct pipeline *p, bool (*match)(const struct record *, const void *),
+	const void *with, size_t *count)
+{
+	struct record **found = mem_zalloc(records_open(&p->records), sizeof(struct record *));
+	*count = 0;
+	for (int state = 0; state < RECORD_SETTLED; state++)
+		list_each(&p->records.states[state], node, after) {
+			struct record *r = container_of(node, struct record, node);
+			if (match(r, with))
+				found[(*count)++] = r;
+		}
+	qsort(found, *count, sizeof(struct record *), by_age);
+	return found;
+}
+
+static bool is_undelivered(const struct record *r, const void *with)
+{
+	(void)with;
+	return r->undelivered;
+}
+
+static bool sinks_hold_nothing(const struct pipeline *p)
+{
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		if (p->sinks[i]->verbs->outstanding(p->sinks[i]) > 0)
+			return false;
+	return true;
+}
+
+/* Once librdkafka holds nothing more, the failed records and every later unsettled one of their lanes go back
+ * to MADE and leave again in the order of their tickets: idempotence alone keeps no order across a refused message. */
+static void send_again(struct pipeline *p)
+{
+	size_t count;
+	if (!p->undelivered || p->now < p->resend_at || !sinks_hold_nothing(p))
+		return;
+	struct record **failed = collect(p, is_undelivered, NULL, &count);
+	for (size_t i = 0; i < count; i++)
+		if (failed[i]->undelivered) /* not turned back with an elder of its lane */
+			lanes_recall(p->lanes, &failed[i]->place, turn_back, p);
+	p->undelivered = p->full = false;
+	for (size_t i = 0; i < count; i++)
+		lanes_release_again(p->lanes, &failed[i]->place);
+	mem_free(failed);
+}
+
+/* ---- giving back ---- */
+
+static void give_back_one(struct pipeline *p, struct record *r, const char *reason)
+{
+	forget_calls(p, r);
+	script_forget(&r->event);
+	if (r->place.state != PLACE_NONE)
+		lanes_leave(p->lanes, &r->place);
+	record_move(&p->records, r, RECORD_GIVEN_BACK);
+	p->counts.given_back++;
+	*metrics_value(p->metrics, METRIC_GIVEN_BACK, reason) += 1;
+	if (r->outputs_unsettled == 0)
+		free_given_back(p, r);
+}
+
+/* With a record go all later ones of its lane, the youngest first: none may leave before its elder has. */
+static void give_back(struct pipeline *p, struct record *r, const char *reason)
+{
+	struct place *younger;
+	while (r->place.state != PLACE_NONE && (younger = lanes_younger(&r->place)) != NULL) {
+		for (struct place *next; (next = lanes_younger(younger)) != NULL;)
+			younger = next;
+		give_back_one(p, container_of(younger, struct record, place), reason);
+	}
+	give_back_one(p, r, reason);
+}
+
+static bool of_partition(const struct record *r, const void *with)
+{
+	return r->partition == with;
+}
+
+static bool any_record(const struct record *r, const void *with)
+{
+	(void)r;
+	(void)with;
+	return true;
+}
+
+/* Has nothing in the air and nothing made: a stop need not wait for it. */
+static bool only_waits(const struct record *r, const void *with)
+{
+	const bool *just_began = with;
+	if (r->state == RECORD_RESTING)
+		return true;
+	if (r->state != RECORD_ASKING)
+		return false;
+	for (size_t i = 0; i < r->lookup_count; i++) {
+		enum lookup_state state = r->lookups[i].state;
+		if (state == LOOKUP_IN_FLIGHT || (state == LOOKUP_WAITING && !*just_began))
+			return false;
+	}
+	return true;
+}
+
+static void give_back_matching(struct pipeline *p, bool (*match)(const struct record *, const void *),
+	const void *with, const char *reason)
+{
+	size_t count;
+	struct record **found = collect(p, match, with, &count);
+	/* Youngest first, so that what goes with its elder is still alive when its own turn comes. */
+	for (size_t i = count; i-- > 0;)
+		give_back(p, found[i], reason);
+	mem_free(found);
+}
+
+static void partition_taken(void *context, struct partition *partition)
+{
+	(void)context;
+	(void)partition;
+}
+
+static void partition_released(void *context, struct partition *partition, bool lost)
+{
+	give_back_matching(context, of_partition, partition, lost ? "lost" : "revoked");
+}
+
+void pipeline_give_back(struct pipeline *p, const char *reason)
+{
+	give_back_matching(p, any_record, NULL, reason);
+}
+
+/* ---- the turn ---- */
+
+static void wake_resting(struct pipeline *p)
+{
+	if (p->now < p->wake)
+		return;
+	p->wake = INT64_MAX;
+	list_each(&p->records.states[RECORD_RESTING], node, after) {
+		struct record *r = container_of(node, struct record, node);
+		if (r->due <= p->now) {
+			record_move(&p->records, r, RECORD_TAKEN);
+			walk(p, r);
+		} else if (r->due < p->wake) {
+			p->wake = r->due;
+		}
+	}
+}
+
+static void send_released(struct pipeline *p)
+{
+	struct list_node *first;
+	while (!p->undelivered && !p->full && (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
+		walk(p, container_of(first, struct record, node));
+}
+
+static void settle_all(struct pipeline *p)
+{
+	struct list_node *first;
+	while ((first = list_first(&p->records.states[RECORD_SETTLED])) != NULL)
+		walk(p, container_of(first, struct record, node));
+}
+
+int64_t pipeline_turn(struct pipeline *p, int64_t now)
+{
+	if (pipeline_paused(p))
+		*p->paused_sink += (double)(now - p->now) / 1000;
+	p->now = now;
+	p->wall = clock_wall();
+	p->full = false;
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		p->sinks[i]->verbs->serve(p->sinks[i]);
+	send_again(p);
+	wake_resting(p);
+	if (p->draining)
+		give_back_matching(p, only_waits, &(bool){false}, "stopped");
+	int64_t next = dispatch_tick(p->dispatch, now);
+	send_released(p);
+	settle_all(p);
+	script_collect(p->script);
+	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
+		next = p->wake;
+	if (p->undelivered && (next < 0 || p->resend_at < next))
+		next = p->resend_at;
+	return next;
+}
+
+void pipeline_drain(struct pipeline *p, int64_t now)
+{
+	p->now = now;
+	p->draining = true;
+	give_back_matching(p, only_waits, &(bool){true}, "stopped");
+}
+
+bool pipeline_drained(const struct pipeline *p)
+{
+	return records_open(&p->records) == 0 && p->records.states[RECORD_SETTLED].count == 0 &&
+		sinks_hold_nothing(p);
+}
+
+const char *pipeline_paused(const struct pipeline *p)
+{
+	return p->undelivered || p->full ? "sink" : NULL;
+}
+
+bool pipeline_delivery_failed(const struct pipeline *p)
+{
+	return p->undelivered;
+}
+
+/* ---- building, numbers ---- */
+
+struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
+	struct ledger *ledger)
+{
+	struct pipeline *p = mem_zalloc(1, sizeof *p);
+	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
+	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
+	struct dispatch_hooks hooks = {.context = p, .answer = answer_of_call, .done = dispatch_done};
+	struct dispatch_config dispatch = {.upstreams = config->upstreams, .upstream_count = config->upstream_count};
+	p->config = *config;
+	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
+		.emitter_id = config->emitter_id, .max_bytes = errors->max_bytes, .sink = config->sink_count - 1};
+	p->ledger = ledger;
+	p->metrics = metrics;
+	p->wake = INT64_MAX;
+	p->now = clock_now();
+	p->wall = clock_wall();
+	records_init(&p->records, ledger);
+	p->lanes = lanes_open(&lanes);
+	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
+	for (int i = 0; i < OUTCOMES; i++) {
+		p->ended[i] = metrics_value(metrics, METRIC_EVENTS, outcome_name((enum outcome)i));
+		p->processing[i] = metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
+	}
+	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
+	p->paused_sink = metrics_value(metrics, METRIC_PAUSED, "sink");
+	*metrics_value_at(metrics, METRIC_OPEN_LIMIT, NULL) = (double)config->limit_records;
+	*metrics_value_at(metrics, METRIC_MEMORY_LIMIT, NULL) = (double)ledger->limit;
+	return p;
+}
+
+void pipeline_source_handlers(struct pipeline *p, struct source_handlers *handlers)
+{
+	handlers->context = p;
+	handlers->room = door_has_room;
+	handlers->message = pipeline_take;
+	handlers->taken = partition_taken;
+	handlers->draining = partition_taken;
+	handlers->released = partition_released;
+}
+
+void pipeline_sink_handlers(struct pipeline *p, struct sink_handlers *handlers)
+{
+	*handlers = (struct sink_handlers){.context = p, .settled = sink_settled, .room = sink_room};
+}
+
+void pipeline_use_script(struct pipeline *p, struct script *script)
+{
+	script_hold(script);
+	if (p->script)
+		script_release(p->script);
+	p->script = script;
+}
+
+void pipeline_attach(struct pipeline *p, struct source *source, struct sink **sinks)
+{
+	p->source = source;
+	p->sinks = sinks;
+}
+
+void pipeline_counts(const struct pipeline *p, struct pipeline_counts *counts)
+{
+	*counts = p->counts;
+	counts->open = records_open(&p->records) + p->records.states[RECORD_SETTLED].count;
+}
+
+/* Event time of the oldest open record of each partition. */
+static void refresh_freshness(struct pipeline *p, int64_t wall)
+{
+	list_each(&p->source->partitions, node, after)
+		container_of(node, struct partition, node)->oldest_dt = 0;
+	for (int state = 0; state < RECORD_SETTLED; state++)
+		list_each(&p->records.states[state], node, after) {
+			struct record *r = container_of(node, struct record, node);
+			int64_t dt = r->event.dt ? r->event.dt : r->input.timestamp;
+			if (dt && (r->partition->oldest_dt == 0 || dt < r->partition->oldest_dt))
+				r->partition->oldest_dt = dt;
+		}
+	list_each(&p->source->partitions, node, after) {
+		struct partition *partition = container_of(node, struct partition, node);
+		char id[12];
+		snprintf(id, sizeof id, "%d", (int)partition->id);
+		double behind = partition->oldest_dt ? (double)(wall - partition->oldest_dt) / 1000 : 0;
+		*metrics_value(p->metrics, METRIC_FRESHNESS, partition->topic, id) = behind > 0 ? behind : 0;
+		int64_t done = partition->offsets ? offsets_safe(partition->offsets) : -1;
+		if (partition->high >= 0 && done >= 0)
+			*metrics_value(p->metrics, METRIC_LAG, partition->topic, id) =
+				partition->high > done ? (double)(partition->high - done) : 0;
+	}
+}
+
+void pipeline_refresh(struct pipeline *p, int64_t wall)
+{
+	struct script_usage usage = script_usage(p->script);
+	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
+	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
+	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
+	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "timeout") = (double)usage.timeouts;
+	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
+	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
+		(double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
+	*metrics_value_at(p->metrics, METRIC_BLOCKED_RECORDS, NULL) = (double)lanes_blocked(p->lanes);
+	for (int state = 0; state < RECORD_SETTLED; state++)
+		*metrics_value(p->metrics, METRIC_RECORDS_BY_STATE, record_state_name((enum record_state)state)) =
+			(double)p->records.states[state].count;
+	for (int kind = 0; kind < LEDGER_KINDS; kind++)
+		*metrics_value(p->metrics, METRIC_MEMORY, ledger_kind_name((enum ledger_kind)kind)) =
+			(double)p->ledger->used[kind];
+	refresh_freshness(p, wall);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+	for (int state = 0; state < RECORD_STATES; state++)
+		list_each(&p->records.states[state], node, after) {
+			struct record *r = container_of(node, struct record, node);
+			if (r->state != RECORD_GIVEN_BACK)
+				continue;
+			free_given_back(p, r);
+		}
+	dispatch_close(p->dispatch);
+	lanes_close(p->lanes);
+	if (p->script)
+		script_release(p->script);
+	mem_free(p);
+}

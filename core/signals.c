@@ -1,0 +1,36 @@
+/* What signals mean to a running worker. */
+#include "signals.h"
+#include "worker.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct worker *volatile running;
+static volatile sig_atomic_t asked;
+
+static void on_signal(int number)
+{
+	struct worker *worker = running;
+	if (asked++ > 0)
+		_exit(128 + number);
+	if (worker)
+		worker_stop(worker);
+}
+
+void signals_install(struct worker *worker)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigemptyset(&action.sa_mask);
+	running = worker;
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
+	signal(SIGHUP, SIG_IGN);
+}
+
+void signals_forget(void)
+{
+	running = NULL;
+}

@@ -1,0 +1,518 @@
+/* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
+#include "worker.h"
+#include "admin.h"
+#include "clock.h"
+#include "helper.h"
+#include "http.h"
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+#include "versions.h"
+
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	STACK_BYTES = 256 << 20, /* lazily committed; what recursion through C can use before its limit ends it */
+	TICK_MS = 1000,          /* the loop turns at least this often, whatever happens */
+	CLOSE_MS = 5000,         /* for the final commit and leaving the group */
+	RETRY_MS = 20,           /* between two looks at something that ends by itself */
+};
+
+enum worker_state { WORKER_STARTING, WORKER_RUNNING, WORKER_PAUSED, WORKER_DRAINING, WORKER_STATES };
+
+static const char *const state_names[WORKER_STATES] = {
+	[WORKER_STARTING] = "starting",
+	[WORKER_RUNNING] = "running",
+	[WORKER_PAUSED] = "paused",
+	[WORKER_DRAINING] = "draining",
+};
+
+struct worker {
+	struct worker_config config;
+	pthread_t thread;
+	int stop_fd; /* written by worker_stop */
+	int exit_code;
+	/* the loop's own from here */
+	struct event_base *base;
+	struct event *stop_event, *tick;
+	struct metrics *metrics;
+	struct ledger ledger;
+	struct script_world world;
+	struct script *script;
+	struct http *http;
+	struct pipeline *pipeline;
+	struct helper *helper;
+	struct sink **sinks;
+	struct sink_config *sink_configs; /* the configured ones and the error stream; shallow copies */
+	size_t sink_count, sinks_opened;
+	struct source *source;
+	struct admin *admin;
+	bool stopping, draining, failed;
+	int64_t commit_at;
+	/* shared with other threads */
+	pthread_mutex_t mutex;
+	struct pipeline_counts counts;
+	bool counted;
+	int admin_port;
+	bool ended;
+};
+
+/* ---- asked from outside ---- */
+
+void worker_stop(struct worker *worker)
+{
+	uint64_t one = 1;
+	ssize_t written = write(worker->stop_fd, &one, sizeof one);
+	(void)written; /* full means asked already */
+}
+
+bool worker_counts(struct worker *worker, struct pipeline_counts *counts)
+{
+	pthread_mutex_lock(&worker->mutex);
+	*counts = worker->counts;
+	bool counted = worker->counted;
+	pthread_mutex_unlock(&worker->mutex);
+	return counted;
+}
+
+int worker_admin_port(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	int port = worker->admin_port;
+	pthread_mutex_unlock(&worker->mutex);
+	return port;
+}
+
+bool worker_ended(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	bool ended = worker->ended;
+	pthread_mutex_unlock(&worker->mutex);
+	return ended;
+}
+
+static void publish_counts(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	pipeline_counts(worker->pipeline, &worker->counts);
+	worker->counted = true;
+	pthread_mutex_unlock(&worker->mutex);
+}
+
+/* ---- health and numbers ---- */
+
+static enum worker_state state_of(const struct worker *worker)
+{
+	if (worker->draining)
+		return WORKER_DRAINING;
+	if (pipeline_paused(worker->pipeline))
+		return WORKER_PAUSED;
+	return worker->source->verbs->ready(worker->source) ? WORKER_RUNNING : WORKER_STARTING;
+}
+
+static void refresh(void *context)
+{
+	struct worker *worker = context;
+	enum worker_state state = state_of(worker);
+	for (int i = 0; i < WORKER_STATES; i++)
+		*metrics_value(worker->metrics, METRIC_STATE, state_names[i]) = i == (int)state;
+	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
+		(double)http_connections_opened(worker->http);
+	pipeline_refresh(worker->pipeline, clock_wall());
+	metrics_process(worker->metrics);
+}
+
+/* Whoever gets an answer has seen the loop turn: brokers and upstreams have no say in liveness. */
+static bool live(void *context, struct buf *why)
+{
+	(void)context;
+	return admin_check(why, "loop", true, NULL);
+}
+
+static bool ready(void *context, struct buf *why)
+{
+	struct worker *worker = context;
+	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
+		"has not joined its group yet, or does not know yet where to start");
+	for (size_t i = 0; i < worker->sink_count; i++)
+		all &= admin_check(why, worker->sink_configs[i].name, worker->sinks[i]->verbs->ready(worker->sinks[i]),
+			"no metadata of its topic yet");
+	return admin_check(why, "stop", !worker->draining, "draining") && all;
+}
+
+static void describe(struct worker *worker)
+{
+	struct versions versions;
+	versions_read(&versions);
+	*metrics_value(worker->metrics, METRIC_BUILD_INFO, versions.millrace, versions.revision, versions.luajit,
+		versions.librdkafka, versions.libcurl) = 1;
+	char sha[13];
+	snprintf(sha, sizeof sha, "%s", script_sha256(worker->script));
+	*metrics_value(worker->metrics, METRIC_SCRIPT_INFO, script_path(worker->script), sha) = 1;
+	if (worker->config.files == NULL)
+		log_info("worker",
+			"millrace %s (%s): LuaJIT %s, librdkafka %s, libcurl %s; script %s (%s), at most %zu records and "
+			"%zu MiB",
+			versions.millrace, versions.revision, versions.luajit, versions.librdkafka, versions.libcurl,
+			script_path(worker->script), sha, worker->config.config->limit_records,
+			worker->config.config->limit_memory >> 20);
+}
+
+/* ---- building, in order ---- */
+
+static void source_failed(void *context, const char *why)
+{
+	struct worker *worker = context;
+	log_error("source", "cannot go on: %s", why);
+	worker->failed = worker->stopping = true;
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *context)
+{
+	struct worker *worker = context;
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof count);
+	(void)got;
+	(void)what;
+	worker->stopping = true;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd; /* waking the loop is all there is to do */
+	(void)what;
+	(void)context;
+}
+
+static bool open_loop(struct worker *worker)
+{
+	evthread_use_pthreads();
+	worker->base = event_base_new();
+	if (worker->base == NULL)
+		return false;
+	worker->stop_event = event_new(worker->base, worker->stop_fd, EV_READ | EV_PERSIST, on_stop, worker);
+	worker->tick = event_new(worker->base, -1, 0, on_tick, worker);
+	return worker->stop_event && worker->tick && event_add(worker->stop_event, NULL) == 0;
+}
+
+static size_t connections(const struct config *config)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < config->upstream_count; i++)
+		sum += config->upstreams[i].concurrency;
+	return sum ? sum : 1;
+}
+
+/* The prefetch and the producers' queues each get an eighth of the budget, within bounds that make sense. */
+static size_t queue_share(const struct config *config)
+{
+	size_t share = config->limit_memory / 8;
+	return share < (4u << 20) ? 4u << 20 : share > (64u << 20) ? 64u << 20 : share;
+}
+
+static bool open_pipeline(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	struct http_config http = {.user_agent = config->user_agent, .connections = connections(config)};
+	worker->http = http_open(worker->base, &http, err);
+	if (worker->http == NULL)
+		return false;
+	worker->sink_count = config->sink_count + 1;
+	worker->sink_configs = mem_zalloc(worker->sink_count, sizeof *worker->sink_configs);
+	memcpy(worker->sink_configs, config->sinks, config->sink_count * sizeof *config->sinks);
+	worker->sink_configs[config->sink_count] = config->errors;
+	struct pipeline_config pipeline = {
+		.order = config->order == ORDER_KEY ? PIPELINE_ORDER_KEY
+			: config->order == ORDER_PARTITION ? PIPELINE_ORDER_PARTITION
+							   : PIPELINE_ORDER_NONE,
+		.key_from_event = config->key_count > 0,
+		.limit_records = config->limit_records,
+		.limit_bytes = config->limit_memory / 2,
+		.upstreams = config->upstreams,
+		.upstream_count = config->upstream_count,
+		.sinks = worker->sink_configs,
+		.sink_count = worker->sink_count,
+		.emitter_id = config->emitter_id,
+		.ended = worker->config.ended,
+		.ended_context = worker->config.context,
+	};
+	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
+	pipeline_use_script(worker->pipeline, worker->script);
+	return true;
+}
+
+static bool open_sinks(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	const struct worker_files *files = worker->config.files;
+	struct sink_handlers handlers;
+	pipeline_sink_handlers(worker->pipeline, &handlers);
+	worker->sinks = mem_zalloc(worker->sink_count, sizeof(struct sink *));
+	for (size_t i = 0; i < worker->sink_count; i++) {
+		const struct sink_config *sink = &worker->sink_configs[i];
+		bool errors = i == worker->sink_count - 1;
+		worker->sinks[i] = files ? sink_file_open(errors ? files->errors : files->out, sink, &handlers)
+					 : sink_kafka_open(worker->base, sink, config->name, &handlers,
+						   worker->metrics, queue_share(config), err);
+		if (worker->sinks[i] == NULL)
+			return false;
+		worker->sinks_opened++;
+	}
+	return true;
+}
+
+static bool open_source(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	const struct worker_files *files = worker->config.files;
+	struct source_handlers handlers;
+	struct source_config source = config->source;
+	source.queue_bytes = queue_share(config);
+	source.script_sha256 = script_sha256(worker->script);
+	pipeline_source_handlers(worker->pipeline, &handlers);
+	handlers.failed = source_failed;
+	handlers.failed_context = worker;
+	if (files) {
+		worker->source =
+			source_file_open(worker->base, files->in, files->in_name, files->max_line, &handlers);
+	} else {
+		worker->helper = helper_open(worker->base, err);
+		if (worker->helper == NULL)
+			return false;
+		ledger_set(&worker->ledger, LEDGER_SOURCE, source.queue_bytes);
+		worker->source = source_kafka_open(worker->base, &source, config->name, worker->helper, &handlers,
+			worker->metrics, err);
+	}
+	if (worker->source == NULL)
+		return false;
+	pipeline_attach(worker->pipeline, worker->source, worker->sinks);
+	return true;
+}
+
+static bool open_admin(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	if (config->admin_listen == NULL)
+		return true;
+	struct admin_config admin = {.listen = config->admin_listen};
+	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
+	worker->admin = admin_open(worker->base, &admin, &hooks, worker->metrics, err);
+	if (worker->admin == NULL)
+		return false;
+	pthread_mutex_lock(&worker->mutex);
+	worker->admin_port = admin_port(worker->admin);
+	pthread_mutex_unlock(&worker->mutex);
+	return true;
+}
+
+/* 0, or the exit code with its reason logged. */
+static int build(struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	struct err err = {""};
+	int code = 1;
+	if (!open_loop(worker)) {
+		err_set(&err, "the event loop could not be made");
+	} else {
+		worker->metrics = metrics_open();
+		ledger_init(&worker->ledger, config->limit_memory);
+		config_world(config, &worker->world);
+		worker->script = script_open(&config->script, &worker->world, &err);
+		code = worker->script ? 1 : 78;
+	}
+	if (worker->script && open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
+		open_admin(worker, &err)) {
+		describe(worker);
+		return 0;
+	}
+	log_error("worker", "%s", err.text);
+	return code;
+}
+
+/* ---- the turn ---- */
+
+static void arm(struct worker *worker, int64_t next, int64_t now)
+{
+	int64_t wait = next < 0 ? TICK_MS : next - now;
+	wait = wait < 0 ? 0 : wait > TICK_MS ? TICK_MS : wait;
+	struct timeval after = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+	event_add(worker->tick, &after);
+}
+
+/* Sources pump while the door has room; what they took is walked; what moved is committed when due. */
+static bool turn(struct worker *worker, bool more)
+{
+	event_base_loop(worker->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
+	int64_t began = clock_now_ns(), now = began / 1000000;
+	more = worker->source->verbs->pump(worker->source);
+	int64_t next = pipeline_turn(worker->pipeline, now);
+	if (now >= worker->commit_at) {
+		worker->source->verbs->commit(worker->source, false);
+		worker->commit_at = now + worker->config.config->checkpoint_interval_ms;
+	}
+	publish_counts(worker);
+	arm(worker, next, now);
+	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
+		(double)(clock_now_ns() - began) / 1e9);
+	return more;
+}
+
+static void run(struct worker *worker)
+{
+	bool more = true;
+	while (!worker->stopping) {
+		more = turn(worker, more);
+		if (worker->config.files && pipeline_delivery_failed(worker->pipeline)) {
+			log_error("worker", "the output cannot be written any more (closed pipe or full disk?)");
+			worker->failed = true;
+			return;
+		}
+		if (worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline))
+			return;
+	}
+}
+
+/* What is in the air may end; what only waits goes back. Answers how many records were left unfinished. */
+static uint64_t drain(struct worker *worker)
+{
+	int64_t deadline = clock_now() + worker->config.config->drain_ms;
+	struct pipeline_counts counts;
+	worker->draining = true;
+	worker->source->verbs->stop(worker->source);
+	pipeline_drain(worker->pipeline, clock_now());
+	pipeline_counts(worker->pipeline, &counts);
+	if (counts.open)
+		log_info("worker", "draining: %llu records are in the air, %llu were given back",
+			(unsigned long long)counts.open, (unsigned long long)counts.given_back);
+	while (!worker->failed && !pipeline_drained(worker->pipeline) && clock_now() < deadline)
+		turn(worker, false);
+	pipeline_counts(worker->pipeline, &counts);
+	pipeline_give_back(worker->pipeline, "stopped");
+	return counts.open;
+}
+
+static void leave(struct worker *worker)
+{
+	int64_t deadline = clock_now() + CLOSE_MS;
+	while (!worker->source->verbs->close(worker->source) && clock_now() < deadline) {
+		arm(worker, clock_now() + RETRY_MS, clock_now());
+		event_base_loop(worker->base, EVLOOP_ONCE);
+		for (size_t i = 0; i < worker->sinks_opened; i++)
+			worker->sinks[i]->verbs->serve(worker->sinks[i]);
+	}
+}
+
+/* ---- closing, in reverse ---- */
+
+static void tear_down(struct worker *worker)
+{
+	if (worker->admin)
+		admin_close(worker->admin);
+	for (size_t i = 0; i < worker->sinks_opened; i++)
+		worker->sinks[i]->verbs->close(worker->sinks[i]);
+	if (worker->pipeline)
+		pipeline_close(worker->pipeline);
+	if (worker->source)
+		worker->source->verbs->destroy(worker->source);
+	if (worker->helper)
+		helper_close(worker->helper, CLOSE_MS);
+	if (worker->http)
+		http_close(worker->http);
+	if (worker->script)
+		script_release(worker->script);
+	if (worker->metrics)
+		metrics_close(worker->metrics);
+	if (worker->stop_event)
+		event_free(worker->stop_event);
+	if (worker->tick)
+		event_free(worker->tick);
+	if (worker->base)
+		event_base_free(worker->base);
+	mem_free(worker->sinks);
+	mem_free(worker->sink_configs);
+	mem_free((void *)worker->world.sinks);
+}
+
+static void report(struct worker *worker, uint64_t unfinished)
+{
+	struct pipeline_counts counts;
+	publish_counts(worker);
+	pipeline_counts(worker->pipeline, &counts);
+	if (worker->config.files)
+		return;
+	log_info("worker",
+		"stopped: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given back; "
+		"%llu were in the air when the drain's time was up",
+		(unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
+		(unsigned long long)counts.outcomes[OUTCOME_PASSED], (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
+		(unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
+		(unsigned long long)unfinished);
+}
+
+static void *worker_main(void *context)
+{
+	struct worker *worker = context;
+	worker->exit_code = build(worker);
+	if (worker->exit_code == 0) {
+		run(worker);
+		uint64_t unfinished = drain(worker);
+		leave(worker);
+		report(worker, unfinished);
+		worker->exit_code = worker->failed ? 1
+			: unfinished && worker->config.strict_drain ? 75
+								    : 0;
+	}
+	tear_down(worker);
+	pthread_mutex_lock(&worker->mutex);
+	worker->ended = true;
+	pthread_mutex_unlock(&worker->mutex);
+	return NULL;
+}
+
+struct worker *worker_start(const struct worker_config *config)
+{
+	struct worker *worker = mem_zalloc(1, sizeof *worker);
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	worker->config = *config;
+	worker->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	pthread_mutex_init(&worker->mutex, NULL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	/* Signals go to the thread that started us; the watchdog's reaches the loop by pthread_kill alone. */
+	sigfillset(&all);
+	sigdelset(&all, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failure = pthread_create(&worker->thread, &attributes, worker_main, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (failure) {
+		log_error("worker", "the loop's thread could not be started: %s", strerror(failure));
+		close(worker->stop_fd);
+		mem_free(worker);
+		return NULL;
+	}
+	return worker;
+}
+
+int worker_join(struct worker *worker, struct pipeline_counts *counts)
+{
+	pthread_join(worker->thread, NULL);
+	if (counts)
+		*counts = worker->counts;
+	return worker->exit_code;
+}
+
+void worker_free(struct worker *worker)
+{
+	close(worker->stop_fd);
+	pthread_mutex_destroy(&worker->mutex);
+	mem_free(worker);
+}

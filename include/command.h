@@ -1,0 +1,39 @@
+/* The verbs of the command line, and what they share: exit codes, usage errors, options in common. */
+#ifndef MILLRACE_COMMAND_H
+#define MILLRACE_COMMAND_H
+
+#include "log.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+
+/* Exit codes (besides EXIT_SUCCESS and EXIT_FAILURE), as <sysexits.h> has them where it has them. */
+enum {
+	EXIT_USAGE = 2,
+	EXIT_BAD_INPUT = 65,
+	EXIT_UNREACHABLE = 69,
+	EXIT_DRAIN = 75,
+	EXIT_CONFIG = 78,
+};
+
+/* argv[0] is the verb; each answers an exit code. */
+int command_run(int argc, char **argv);
+int command_demo(int argc, char **argv);
+int command_enrich(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_config(int argc, char **argv);
+int command_version(int argc, char **argv);
+
+/* "millrace VERB: ..." and where to read on, on stderr; answers EXIT_USAGE. */
+int command_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For what getopt_long answered '?' or ':' to (with ':' first in the short options): names the option, with a
+ * "did you mean"; answers EXIT_USAGE. */
+int command_bad_option(char **argv, int option, const struct option *long_options);
+/* May colours be used on this descriptor? A terminal, NO_COLOR unset, TERM not dumb. */
+bool command_colour(int fd);
+/* The options --log-level and --log-format, checked once, then read; NULL = not given. */
+bool command_log_options_ok(const char *verb, const char *level, const char *format);
+enum log_level command_log_level(const char *text, enum log_level otherwise);
+enum log_format command_log_format(const char *text, enum log_format otherwise);
+
+#endif

@@ -1,0 +1,140 @@
+/* The one table of all configuration keys, and what config's own files share. Private to core/config*.c. */
+#ifndef MILLRACE_CONFIG_TABLE_H
+#define MILLRACE_CONFIG_TABLE_H
+
+#include "config.h"
+#include "yaml_tree.h"
+
+enum config_type {
+	CONFIG_SECTION,    /* keys of its own; its members lie in the section's struct at `offset` */
+	CONFIG_ONE,        /* a section that is the only element of an array of structs */
+	CONFIG_NAMED,      /* name -> section: an array of structs, each beginning with char *name */
+	CONFIG_TEXT,       /* char * */
+	CONFIG_FILE,       /* char *: a file that must exist */
+	CONFIG_BOOL,       /* bool */
+	CONFIG_INTEGER,    /* unsigned or size_t, by `size` */
+	CONFIG_DURATION,   /* int64_t, milliseconds */
+	CONFIG_BYTES,      /* size_t */
+	CONFIG_MEMORY,     /* size_t; "auto" is 0 until it is resolved */
+	CONFIG_RATE,       /* double, per second; "none" is 0 */
+	CONFIG_CHOICE,     /* an enum, by `choices` */
+	CONFIG_TEXTS,      /* char ** and its count */
+	CONFIG_STATUSES,   /* int [RETRY_ON_MAX] and its count */
+	CONFIG_PROPERTIES, /* struct kafka_property * and its count */
+	CONFIG_KEY_FIELDS, /* struct key_field * and its count; "record" is none */
+	CONFIG_PARAMS,     /* char *: a JSON object */
+	CONFIG_RESERVED    /* belongs to a later version: refused with `prose` as the reason */
+};
+
+struct config_choice {
+	const char *name;
+	int value;
+};
+
+struct config_section;
+
+struct config_key {
+	const char *name;
+	enum config_type type;
+	size_t offset, size;                  /* of the member in the section's struct */
+	size_t count;                         /* offset of the member that counts it: arrays only */
+	const struct config_section *section; /* SECTION, ONE, NAMED */
+	const struct config_choice *choices;  /* CHOICE; ends with name NULL */
+	const char *fallback;                 /* default as it would be written; NULL = none */
+	const char *derived;  /* where the default comes from, in words, when it is not a fixed one */
+	const char *example;  /* what stands in the commented file for a key without a fixed default */
+	const char *instead;  /* the key is the other way to say something: the name of the usual one */
+	const char *nothing;  /* TEXT: the word that stands for NULL */
+	const char *inherits; /* SECTION: path of the section whose values are the defaults */
+	size_t inherits_from; /* its offset in struct config */
+	double min, max;      /* of numbers, durations (ms), sizes (bytes); max 0 = no range */
+	bool required, secret;
+	bool reloadable; /* takes effect without a restart */
+	const char *prose;
+};
+
+struct config_section {
+	const struct config_key *keys;
+	size_t count;
+	size_t size; /* of the struct: ONE, NAMED, and sections that are inherited */
+};
+
+extern const struct config_section config_root; /* its struct is struct config */
+
+/* Where the value of one path came from. */
+struct config_origin {
+	char *path;              /* "http.upstreams.mediawiki.timeout" */
+	char *where;             /* for people: "FILE:LINE", "FILE:LINE, $VAR", "from name" */
+	struct yaml_place place; /* line 0: not in the file */
+	bool secret;
+};
+
+struct config_origins {
+	struct config_origin *items;
+	size_t count;
+	char *params_shown; /* script.params with secrets redacted; NULL = nothing to redact */
+};
+
+const struct config_origin *config_origin_find(const struct config *config, const char *path);
+void config_origin_add(struct config *config, const char *path, const char *where,
+        const struct yaml_place *place, bool secret);
+
+/* A scalar's text into its member (the old value is freed). False and err "expected ..., found '...'". */
+bool config_value_set(const struct config_key *key, void *base, const char *text, struct err *err);
+/* The member as it would be written in YAML; false when there is nothing to write (a NULL text). */
+bool config_value_print(const struct config_key *key, const void *base, struct buf *out);
+/* Appends a number of the key's type (used for ranges and values): "250ms", "10MiB", "12". */
+void config_value_print_number(const struct config_key *key, double value, struct buf *out);
+/* "a duration such as 250ms, 5s or 2m": what the key wants. */
+const char *config_value_wanted(enum config_type type);
+/* Appends the text as a YAML scalar: plain where that reads back as the same string, else in double quotes.
+ */
+void config_value_quote(const char *text, struct buf *out);
+static inline void *config_member(const void *base, size_t offset)
+{
+	return (char *)(size_t)base + offset;
+}
+/* A member that is a pointer to whatever. */
+void *config_pointer(const void *base, size_t offset);
+void config_pointer_set(void *base, size_t offset, void *pointer);
+
+/* What the loader's steps share while a file is read. */
+struct config_loader {
+	struct config *config;
+	struct diagnostics *found;
+	const char *file;
+	char *folder;          /* of the file; paths in it are looked for there first */
+	struct yaml_place top; /* stands for places that the file does not have */
+};
+
+/* Adds a problem at a place; message is a format. */
+void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
+        const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The place of the path, or of the nearest section around it that the file has. */
+struct yaml_place config_place(const struct config_loader *loader, const char *path);
+/* A scalar as the user meant it, with variables replaced and files read. */
+struct config_text {
+	char *text;  /* NULL: there was a problem, which has been told */
+	char *where; /* origin, for people */
+	bool secret; /* it came from a file */
+};
+/* `wanted` is what the message says was expected. Frees with config_text_free. */
+struct config_text config_text(
+        struct config_loader *loader, const struct yaml_node *node, const char *wanted);
+void config_text_free(struct config_text *value);
+/* Is this map a {file: PATH}? */
+bool config_is_file_form(const struct yaml_node *node);
+/* The file's own folder first, then the working directory; frees with mem_free. */
+char *config_resolve(const struct config_loader *loader, const char *path);
+/* script.params: a map of anything as JSON; *shown is the same with secrets redacted, NULL when there are
+ * none. */
+bool config_params(struct config_loader *loader, const struct yaml_node *node, char **json, char **shown);
+/* "list", "map", ...: what stands there instead of what was expected. */
+const char *config_found(const struct yaml_node *node);
+/* The walk over the whole tree. */
+void config_read(struct config_loader *loader, struct yaml_node *root);
+/* After all keys were read: derived defaults, then everything that concerns more than one key. */
+void config_derive(struct config_loader *loader);
+void config_verify(struct config_loader *loader);
+
+#endif

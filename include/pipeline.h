@@ -1,0 +1,67 @@
+/* The walk of every record, from the door to its end: the one place where the parts meet.
+ *
+ * Owns the records, the lanes and the order of things; borrows the source, the sinks, the script and the clock. */
+#ifndef MILLRACE_PIPELINE_H
+#define MILLRACE_PIPELINE_H
+
+#include "dispatch.h"
+#include "ledger.h"
+#include "metrics.h"
+#include "record.h"
+#include "sink.h"
+#include "source.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pipeline;
+struct http;
+
+/* order: the records of one key, of one partition, or none wait for each other. */
+enum pipeline_order { PIPELINE_ORDER_KEY, PIPELINE_ORDER_PARTITION, PIPELINE_ORDER_NONE };
+
+struct pipeline_config {
+	enum pipeline_order order;
+	bool key_from_event;   /* the lane's key is made from the event's fields; else the record's own key */
+	size_t limit_records;  /* the door: most records open */
+	size_t limit_bytes;    /* the door: most bytes of open records, answers and outputs */
+	const struct upstream_config *upstreams;
+	size_t upstream_count;
+	const struct sink_config *sinks; /* the error stream is the last */
+	size_t sink_count;               /* error stream included */
+	const char *emitter_id;
+	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL. */
+	void (*ended)(void *context, const struct record *record, const char *message);
+	void *ended_context;
+};
+
+struct pipeline_counts {
+	uint64_t taken, outcomes[OUTCOMES], given_back, skipped, open;
+};
+
+struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
+	struct ledger *ledger);
+/* What to open the source and the sinks with. */
+void pipeline_source_handlers(struct pipeline *pipeline, struct source_handlers *handlers);
+void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *handlers);
+/* New records begin on this state; holds it. */
+void pipeline_use_script(struct pipeline *pipeline, struct script *script);
+/* Borrows both; sinks in the order of the configuration. */
+void pipeline_attach(struct pipeline *pipeline, struct source *source, struct sink **sinks);
+/* Everything that is due: sends, wakes, settles, collects. Answers the steady ms of the next thing to do. */
+int64_t pipeline_turn(struct pipeline *pipeline, int64_t now);
+/* Takes nothing more; what only waits is given back at once, what is in the air may end. */
+void pipeline_drain(struct pipeline *pipeline, int64_t now);
+bool pipeline_drained(const struct pipeline *pipeline); /* nothing open, no sink holds an output */
+/* Gives back whatever is open; sinks may still hold outputs of them. */
+void pipeline_give_back(struct pipeline *pipeline, const char *reason);
+void pipeline_counts(const struct pipeline *pipeline, struct pipeline_counts *counts);
+/* Why intake stands still although there is room: "sink", or NULL. */
+const char *pipeline_paused(const struct pipeline *pipeline);
+/* A delivery failed and waits to be sent again: over for good where the sink is a file or a pipe. */
+bool pipeline_delivery_failed(const struct pipeline *pipeline);
+/* Gauges that are computed when asked for: records by state, freshness, memory. */
+void pipeline_refresh(struct pipeline *pipeline, int64_t wall);
+void pipeline_close(struct pipeline *pipeline); /* after the sinks are closed */
+
+#endif

@@ -1,0 +1,42 @@
+/* One worker: builds the parts in order on a thread of its own, runs the loop, drains, and closes in reverse. */
+#ifndef MILLRACE_WORKER_H
+#define MILLRACE_WORKER_H
+
+#include "config.h"
+#include "pipeline.h"
+
+#include <stdbool.h>
+
+/* A run over descriptors instead of Kafka (`millrace enrich`). */
+struct worker_files {
+	int in, out, errors;
+	const char *in_name; /* stands where a topic's name would */
+	size_t max_line;
+};
+
+struct worker_config {
+	const struct config *config; /* borrowed for the worker's life */
+	const struct worker_files *files; /* NULL = Kafka */
+	bool strict_drain;                /* what the drain leaves unfinished ends in exit code 75 */
+	/* As pipeline_config.ended; called on the worker's thread. */
+	void (*ended)(void *context, const struct record *record, const char *message);
+	void *context;
+};
+
+struct worker;
+
+/* Starts the thread (256 MB of stack for deep Lua). */
+struct worker *worker_start(const struct worker_config *config);
+/* Asks for a drain; safe in a signal handler. */
+void worker_stop(struct worker *worker);
+/* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78. counts: the final ones; may be NULL. */
+int worker_join(struct worker *worker, struct pipeline_counts *counts);
+void worker_free(struct worker *worker); /* after worker_join */
+/* The numbers as of a moment ago; false before the first turn. Any thread. */
+bool worker_counts(struct worker *worker, struct pipeline_counts *counts);
+/* It has come to its end, whatever the reason: worker_join will not wait. Any thread. */
+bool worker_ended(struct worker *worker);
+/* The admin port that was bound, 0 when none or not yet. Any thread. */
+int worker_admin_port(struct worker *worker);
+
+#endif

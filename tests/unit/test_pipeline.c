@@ -1,0 +1,765 @@
+/* The walk of records with an invented script, invented calls and invented sinks: order, accounts, giving back. */
+#include "unit.h"
+
+/* Names the walk calls are invented here; everything else is real. */
+#define script_decode fake_script_decode
+#define script_has_request fake_script_has_request
+#define script_request fake_script_request
+#define script_transform fake_script_transform
+#define script_resume fake_script_resume
+#define script_pass fake_script_pass
+#define script_finish_output fake_script_finish_output
+#define script_answer fake_script_answer
+#define script_collect fake_script_collect
+#define script_usage fake_script_usage
+#define script_hold fake_script_hold
+#define script_release fake_script_release
+#define script_forget fake_script_forget
+#define script_result_free fake_script_result_free
+#define script_drop_part fake_script_drop_part
+#define dispatch_open fake_dispatch_open
+#define dispatch_close fake_dispatch_close
+#define dispatch_submit fake_dispatch_submit
+#define dispatch_cancel fake_dispatch_cancel
+#define dispatch_tick fake_dispatch_tick
+#define dispatch_pause_host fake_dispatch_pause_host
+#include "../../core/record.c"
+#include "../../core/pipeline.c"
+
+/* An event's value is "KIND KEY NUMBER": what the script does with it, its lane, its place in it. */
+enum { SINKS = 2, PARTITIONS = 3, TOPIC_MAX = 64 };
+
+static struct lookup *asked[20000];
+static size_t asked_count;
+static struct dispatch_hooks hooks;
+static size_t pauses;
+
+static bool kind_is(const struct script_event *event, const char *kind)
+{
+	return strncmp(event->id, kind, strlen(kind)) == 0;
+}
+
+bool script_decode(struct script_event *event, struct script *script, const struct script_input *input,
+	struct script_result *result)
+{
+	*event = (struct script_event){.script = script, .id = mem_dup(input->value.data, input->value.size)};
+	if (kind_is(event, "poison")) {
+		mem_free(event->id);
+		*event = (struct script_event){0};
+		*result = (struct script_result){.verdict = VERDICT_FAIL, .type = mem_strdup("PoisonEvent"),
+			.message = mem_strdup("not JSON")};
+		return false;
+	}
+	const char *key = strchr(event->id, ' ') + 1;
+	event->lane_key_size = strcspn(key, " ");
+	event->lane_key = mem_dup(key, event->lane_key_size);
+	return true;
+}
+
+bool script_has_request(const struct script *script)
+{
+	(void)script;
+	return true;
+}
+
+static void answer_requests(struct script_result *result, enum verdict verdict)
+{
+	*result = (struct script_result){.verdict = verdict, .request_count = 1,
+		.requests = mem_zalloc(1, sizeof *result->requests)};
+}
+
+void script_request(struct script_event *event, unsigned attempt, struct script_result *result)
+{
+	(void)attempt;
+	if (kind_is(event, "drop"))
+		*result = (struct script_result){.verdict = VERDICT_DROP, .type = mem_strdup("canary")};
+	else if (kind_is(event, "pass"))
+		*result = (struct script_result){.verdict = VERDICT_PASS};
+	else
+		answer_requests(result, VERDICT_ASK);
+}
+
+static void output_of(struct script_event *event, struct script_result *result)
+{
+	bool large = kind_is(event, "large");
+	*result = (struct script_result){.verdict = VERDICT_OUTPUT, .output_count = 1,
+		.outputs = mem_zalloc(1, sizeof *result->outputs)};
+	result->outputs[0].value = large ? mem_zalloc(1, 5000) : mem_strdup(event->id);
+	result->outputs[0].value_size = large ? 5000 : strlen(event->id);
+}
+
+void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
+	struct script_result *result)
+{
+	(void)answers;
+	(void)count;
+	if (kind_is(event, "again"))
+		*result = (struct script_result){
+			.verdict = VERDICT_RETRY, .type = mem_strdup("lag"), .after = 1, .host_scope = true};
+	else if (kind_is(event, "fetch"))
+		answer_requests(result, VERDICT_WAIT);
+	else
+		output_of(event, result);
+}
+
+void script_resume(struct script_event *event, const struct script_answer_part *answers, size_t count,
+	struct script_result *result)
+{
+	(void)answers;
+	(void)count;
+	output_of(event, result);
+}
+
+bool script_pass(struct script_event *event, struct output *output, struct script_result *failure)
+{
+	(void)failure;
+	output->value = mem_strdup(event->id);
+	output->value_size = strlen(event->id);
+	return true;
+}
+
+void script_finish_output(
+	struct script_event *event, struct output *output, size_t n, const struct script_input *input)
+{
+	(void)event;
+	(void)output;
+	(void)n;
+	(void)input;
+}
+
+enum script_answer script_answer(struct script *script, const struct request *request, const struct response *response,
+	const char *const *values, size_t count, int *parts, struct script_result *detail)
+{
+	(void)script;
+	(void)request;
+	(void)response;
+	(void)values;
+	(void)count;
+	(void)parts;
+	(void)detail;
+	return SCRIPT_ANSWER_OK;
+}
+
+void script_forget(struct script_event *event)
+{
+	mem_free(event->id);
+	mem_free(event->lane_key);
+	*event = (struct script_event){0};
+}
+
+void script_result_free(struct script_result *result)
+{
+	mem_free(result->type);
+	mem_free(result->message);
+	for (size_t i = 0; i < result->request_count; i++)
+		request_free(&result->requests[i]);
+	mem_free(result->requests);
+	for (size_t i = 0; i < result->output_count; i++)
+		output_free(&result->outputs[i]);
+	mem_free(result->outputs);
+}
+
+void script_drop_part(struct script *script, int part)
+{
+	(void)script;
+	(void)part;
+}
+
+void script_collect(struct script *script)
+{
+	(void)script;
+}
+
+struct script_usage script_usage(const struct script *script)
+{
+	(void)script;
+	return (struct script_usage){0};
+}
+
+void script_hold(struct script *script)
+{
+	(void)script;
+}
+
+void script_release(struct script *script)
+{
+	(void)script;
+}
+
+struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
+	const struct dispatch_hooks *given, struct metrics *metrics)
+{
+	(void)http;
+	(void)config;
+	(void)metrics;
+	hooks = *given;
+	return NULL;
+}
+
+void dispatch_close(struct dispatch *dispatch)
+{
+	(void)dispatch;
+}
+
+void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t now)
+{
+	(void)dispatch;
+	(void)now;
+	lookup->state = LOOKUP_IN_FLIGHT;
+	asked[asked_count++] = lookup;
+}
+
+void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup)
+{
+	(void)dispatch;
+	for (size_t i = 0; i < asked_count; i++)
+		if (asked[i] == lookup) {
+			asked[i] = asked[--asked_count];
+			lookup->state = LOOKUP_IDLE;
+			return;
+		}
+	fail_msg("a lookup was cancelled that was not asked");
+}
+
+int64_t dispatch_tick(struct dispatch *dispatch, int64_t now)
+{
+	(void)dispatch;
+	(void)now;
+	return -1;
+}
+
+void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until, int64_t now,
+	const char *reason)
+{
+	(void)dispatch;
+	(void)upstream;
+	(void)host;
+	(void)until;
+	(void)now;
+	(void)reason;
+	pauses++;
+}
+
+/* ---- a sink that keeps what it is given until the test settles it, and remembers what was stored ---- */
+
+struct fake_sink {
+	struct sink sink;
+	struct output *held[20000];
+	size_t held_count;
+	char *stored[40000];
+	size_t stored_count;
+	size_t room; /* how many it may hold */
+};
+
+static enum sink_sent fake_send(struct sink *sink, struct output *output)
+{
+	struct fake_sink *fake = (struct fake_sink *)sink;
+	if (fake->held_count == fake->room)
+		return SINK_NO_ROOM;
+	fake->held[fake->held_count++] = output;
+	return SINK_TAKEN;
+}
+
+static void fake_serve(struct sink *sink)
+{
+	(void)sink;
+}
+
+static size_t fake_outstanding(const struct sink *sink)
+{
+	return ((const struct fake_sink *)sink)->held_count;
+}
+
+static const struct sink_verbs fake_verbs = {.send = fake_send, .serve = fake_serve, .outstanding = fake_outstanding};
+
+/* The oldest output comes back: stored and acknowledged, or not stored. */
+static void settle_first(struct fake_sink *fake, enum output_state state)
+{
+	struct output *output = fake->held[0];
+	memmove(fake->held, fake->held + 1, --fake->held_count * sizeof *fake->held);
+	if (state == OUTPUT_ACKED)
+		fake->stored[fake->stored_count++] = mem_dup(output->value, output->value_size);
+	output->state = state;
+	fake->sink.handlers.settled(fake->sink.handlers.context, output);
+}
+
+/* ---- the story's stage ---- */
+
+struct stage {
+	struct pipeline *pipeline;
+	struct ledger ledger;
+	struct fake_sink *sinks[SINKS];
+	struct sink *pointers[SINKS];
+	struct sink_config configs[SINKS];
+	struct upstream_config upstream;
+	struct source source;
+	struct source_handlers door;
+	struct partition partitions[PARTITIONS];
+	int64_t now;
+};
+
+static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
+{
+	static char sink_name[] = "sink", errors_name[] = "errors", topic[] = "in", upstream[] = "api";
+	struct stage *s = mem_zalloc(1, sizeof *s);
+	struct sink_handlers handlers;
+	asked_count = pauses = 0;
+	s->now = 1000;
+	s->upstream = (struct upstream_config){.name = upstream, .retry = {.deadline_ms = 5000}};
+	s->configs[0] = (struct sink_config){.name = sink_name, .topic = sink_name, .max_bytes = 2000};
+	s->configs[1] = (struct sink_config){.name = errors_name, .topic = errors_name, .max_bytes = 2000};
+	ledger_init(&s->ledger, 1 << 30);
+	struct pipeline_config config = {.order = order, .key_from_event = true, .limit_records = limit,
+		.limit_bytes = 1 << 28, .upstreams = &s->upstream, .upstream_count = 1, .sinks = s->configs,
+		.sink_count = SINKS, .emitter_id = "test"};
+	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
+	pipeline_sink_handlers(s->pipeline, &handlers);
+	for (int i = 0; i < SINKS; i++) {
+		s->sinks[i] = mem_zalloc(1, sizeof *s->sinks[i]);
+		s->sinks[i]->sink = (struct sink){&fake_verbs, &s->configs[i], handlers};
+		s->sinks[i]->room = 20000;
+		s->pointers[i] = &s->sinks[i]->sink;
+	}
+	list_init(&s->source.partitions, "partitions");
+	for (int i = 0; i < PARTITIONS; i++) {
+		s->partitions[i] = (struct partition){.topic = topic, .id = i, .state = PARTITION_READING,
+			.offsets = offsets_open(0, NULL, 0), .high = -1};
+		list_append(&s->source.partitions, &s->partitions[i].node);
+	}
+	pipeline_source_handlers(s->pipeline, &s->door);
+	pipeline_attach(s->pipeline, &s->source, s->pointers);
+	pipeline_use_script(s->pipeline, (struct script *)&s->source);
+	pipeline_turn(s->pipeline, s->now);
+	return s;
+}
+
+static void turn_once(struct stage *s)
+{
+	s->now += 10;
+	pipeline_turn(s->pipeline, s->now);
+}
+
+static void drop_curtain(struct stage *s)
+{
+	pipeline_give_back(s->pipeline, "stopped");
+	for (int i = 0; i < SINKS; i++)
+		while (s->sinks[i]->held_count)
+			settle_first(s->sinks[i], OUTPUT_FAILED);
+	pipeline_close(s->pipeline);
+	assert_int_equal(s->ledger.total, 0);
+	for (int i = 0; i < PARTITIONS; i++) {
+		assert_int_equal(s->partitions[i].records, 0);
+		offsets_close(s->partitions[i].offsets);
+	}
+	for (int i = 0; i < SINKS; i++) {
+		for (size_t n = 0; n < s->sinks[i]->stored_count; n++)
+			mem_free(s->sinks[i]->stored[n]);
+		mem_free(s->sinks[i]);
+	}
+	mem_free(s);
+}
+
+static bool take(struct stage *s, int partition, const char *value)
+{
+	struct partition *p = &s->partitions[partition];
+	if (!s->door.room(s->door.context))
+		return false;
+	struct source_message message = {.partition = p, .offset = offsets_next(p->offsets),
+		.value = {value, value ? strlen(value) : 0}, .key = {"k", 1}};
+	s->door.message(s->door.context, &message);
+	return true;
+}
+
+static void answer(size_t i, bool refused)
+{
+	struct lookup *lookup = asked[i];
+	memmove(asked + i, asked + i + 1, (--asked_count - i) * sizeof *asked);
+	lookup->state = LOOKUP_DONE;
+	lookup->response.status = refused ? 0 : 200;
+	if (refused) {
+		lookup->response.error_type = mem_strdup("HttpStatus");
+		lookup->response.error_message = mem_strdup("answered 404");
+	}
+	hooks.done(hooks.context, lookup);
+}
+
+static void assert_accounts(const struct stage *s)
+{
+	struct pipeline_counts c;
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.taken, c.outcomes[0] + c.outcomes[1] + c.outcomes[2] + c.outcomes[3] + c.given_back + c.open);
+}
+
+/* Among the last appearances of each key's numbers none is smaller than the one before it. */
+static void assert_last_in_order(const struct fake_sink *fake, int keys, size_t expected)
+{
+	int *last = mem_zalloc((size_t)keys, sizeof *last);
+	char seen[20000] = {0};
+	size_t distinct = 0;
+	for (int k = 0; k < keys; k++)
+		last[k] = 1 << 30;
+	for (size_t n = fake->stored_count; n-- > 0;) {
+		int key, number;
+		assert_int_equal(sscanf(fake->stored[n], "%*s key%d %d", &key, &number), 2);
+		if (seen[number])
+			continue;
+		seen[number] = 1;
+		distinct++;
+		assert_true(number < last[key]);
+		last[key] = number;
+	}
+	assert_int_equal(distinct, expected);
+	mem_free(last);
+}
+
+/* ---- promises ---- */
+
+enum { EVENTS = 4000, KEYS = 40 };
+
+/* Takes EVENTS events; calls are answered in random order; outputs settle in order, one in `spoil` badly. */
+static void random_history(struct stage *s, int spoil)
+{
+	char value[64];
+	int taken = 0;
+	for (int idle = 0; idle < 300000; idle++) {
+		snprintf(value, sizeof value, "event key%d %d", rand() % KEYS, taken);
+		if (taken < EVENTS && rand() % 2 && take(s, 0, value))
+			taken++;
+		if (asked_count && rand() % 2)
+			answer((size_t)rand() % asked_count, false);
+		if (rand() % 3 == 0)
+			turn_once(s);
+		if (s->sinks[0]->held_count && rand() % 2)
+			settle_first(s->sinks[0], spoil && rand() % spoil == 0 ? OUTPUT_FAILED : OUTPUT_ACKED);
+		assert_accounts(s);
+		if (taken == EVENTS && pipeline_drained(s->pipeline))
+			return;
+	}
+	fail_msg("the events did not come to an end");
+}
+
+static void outputs_of_one_key_leave_in_the_order_of_their_inputs(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(200, PIPELINE_ORDER_KEY);
+	random_history(s, 0);
+	assert_int_equal(s->sinks[0]->stored_count, EVENTS);
+	assert_last_in_order(s->sinks[0], KEYS, EVENTS);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), EVENTS);
+	drop_curtain(s);
+}
+
+static void what_was_not_delivered_is_sent_again_with_its_lane_behind_it(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(200, PIPELINE_ORDER_KEY);
+	random_history(s, 50);
+	assert_true(s->sinks[0]->stored_count > EVENTS);
+	assert_last_in_order(s->sinks[0], KEYS, EVENTS);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), EVENTS);
+	drop_curtain(s);
+}
+
+static void a_sink_with_little_room_delays_and_loses_nothing(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(200, PIPELINE_ORDER_KEY);
+	s->sinks[0]->room = 3;
+	random_history(s, 0);
+	assert_last_in_order(s->sinks[0], KEYS, EVENTS);
+	drop_curtain(s);
+}
+
+static void an_acknowledged_record_waits_for_its_elder_to_settle(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	take(s, 0, "event key2 3");
+	while (asked_count)
+		answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_FAILED); /* 1 */
+	settle_first(s->sinks[0], OUTPUT_ACKED);  /* 2: its elder is not settled */
+	turn_once(s);
+	struct range ranges[4];
+	assert_int_equal(offsets_ranges(s->partitions[0].offsets, ranges, 4), 0);
+	settle_first(s->sinks[0], OUTPUT_ACKED); /* 3 */
+	turn_once(s);
+	assert_int_equal(offsets_ranges(s->partitions[0].offsets, ranges, 4), 1);
+	assert_int_equal(ranges[0].from, 2);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 0);
+	for (int i = 0; i < 100; i++)
+		turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 2); /* 1 and 2 again */
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 3);
+	drop_curtain(s);
+}
+
+static void a_failed_delivery_closes_the_door_until_it_is_sent_again(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_FAILED);
+	assert_false(take(s, 0, "event key2 2"));
+	assert_string_equal(pipeline_paused(s->pipeline), "sink");
+	for (int i = 0; i < 100; i++)
+		turn_once(s);
+	assert_true(take(s, 0, "event key2 2"));
+	drop_curtain(s);
+}
+
+static void the_door_closes_at_the_limit_of_records(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(3, PIPELINE_ORDER_KEY);
+	assert_true(take(s, 0, "event key1 1"));
+	assert_true(take(s, 0, "event key2 2"));
+	assert_true(take(s, 0, "event key3 3"));
+	assert_false(take(s, 0, "event key4 4"));
+	drop_curtain(s);
+}
+
+static void every_verdict_ends_in_its_outcome(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	take(s, 0, "event key1 1");
+	take(s, 0, "drop key1 2");
+	take(s, 0, "pass key1 3");
+	take(s, 0, "poison key1 4");
+	take(s, 0, "large key1 5");
+	take(s, 0, "fetch key1 6");
+	take(s, 0, NULL);
+	while (asked_count)
+		answer(asked_count - 1, false);
+	turn_once(s);
+	for (int i = 0; i < SINKS; i++)
+		while (s->sinks[i]->held_count)
+			settle_first(s->sinks[i], OUTPUT_ACKED);
+	turn_once(s);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.outcomes[OUTCOME_ENRICHED], 2);
+	assert_int_equal(c.outcomes[OUTCOME_PASSED], 2);
+	assert_int_equal(c.outcomes[OUTCOME_DROPPED], 1);
+	assert_int_equal(c.outcomes[OUTCOME_FAILED], 2);
+	assert_int_equal(c.open, 0);
+	assert_int_equal(s->sinks[1]->stored_count, 2);
+	assert_non_null(strstr(s->sinks[1]->stored[0], "\"error_type\":\"PoisonEvent\""));
+	assert_non_null(strstr(s->sinks[1]->stored[1], "\"error_type\":\"OutputTooLarge\""));
+	drop_curtain(s);
+}
+
+static void a_refused_lookup_fails_only_its_own_record(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	answer(0, true);
+	answer(0, false);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	assert_int_equal(s->sinks[1]->held_count, 1);
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "answered 404"));
+	drop_curtain(s);
+}
+
+static void an_output_that_no_broker_takes_becomes_an_error_event(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	answer(0, false);
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_REFUSED);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 0);
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 2);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.outcomes[OUTCOME_FAILED], 1);
+	assert_int_equal(c.outcomes[OUTCOME_ENRICHED], 1);
+	drop_curtain(s);
+}
+
+static void a_refused_error_event_waits_and_is_never_dropped(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 0, "poison key1 1");
+	turn_once(s);
+	for (int round = 0; round < 3; round++) {
+		settle_first(s->sinks[1], OUTPUT_REFUSED);
+		for (int i = 0; i < 5000 && s->sinks[1]->held_count == 0; i++)
+			turn_once(s);
+		assert_int_equal(s->sinks[1]->held_count, 1);
+		assert_int_equal(offsets_safe(s->partitions[0].offsets), 0);
+	}
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 1);
+	drop_curtain(s);
+}
+
+static void a_script_that_says_retry_starts_again_until_the_deadline(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	size_t rounds = 0;
+	take(s, 0, "again key1 1");
+	for (int i = 0; i < 1000 && s->sinks[1]->held_count == 0; i++) {
+		if (asked_count) {
+			answer(0, false);
+			rounds++;
+		}
+		turn_once(s);
+	}
+	assert_int_equal(rounds, 6); /* at 0 to 5 s; the deadline is 5 s */
+	assert_int_equal(pauses, 6);
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "RetryDeadline"));
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.outcomes[OUTCOME_FAILED], 1);
+	drop_curtain(s);
+}
+
+static void a_lost_partition_gives_its_records_back_and_the_others_go_on(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	char value[64];
+	for (int i = 0; i < 90; i++) {
+		snprintf(value, sizeof value, "event key%d %d", rand() % 5, i);
+		take(s, i % 3, value);
+	}
+	for (int i = 0; i < 45; i++)
+		answer((size_t)rand() % asked_count, false);
+	turn_once(s);
+	s->partitions[1].state = PARTITION_GONE;
+	s->door.released(s->door.context, &s->partitions[1], true);
+	assert_accounts(s);
+	while (asked_count)
+		answer(0, false);
+	for (int i = 0; i < 10; i++) {
+		turn_once(s);
+		while (s->sinks[0]->held_count)
+			settle_first(s->sinks[0], OUTPUT_ACKED);
+	}
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.given_back, 30);
+	assert_int_equal(c.outcomes[OUTCOME_ENRICHED], 60);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 30);
+	assert_int_equal(offsets_safe(s->partitions[1].offsets), 0);
+	drop_curtain(s);
+}
+
+static void a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	take(s, 0, "event key2 3");
+	asked[0]->state = LOOKUP_BACKING_OFF; /* 1 waits: 2 must not leave before it */
+	pipeline_drain(s->pipeline, s->now);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.given_back, 2);
+	assert_int_equal(asked_count, 1);
+	assert_false(take(s, 0, "event key3 4"));
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_true(pipeline_drained(s->pipeline));
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 0);
+	struct range ranges[2];
+	assert_int_equal(offsets_ranges(s->partitions[0].offsets, ranges, 2), 1);
+	assert_int_equal(ranges[0].from, 2);
+	drop_curtain(s);
+}
+
+static void order_none_lets_answers_leave_as_they_come(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_NONE);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	answer(1, false);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	drop_curtain(s);
+}
+
+static void order_partition_keeps_the_whole_partition_in_order(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_PARTITION);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key2 2");
+	take(s, 1, "event key3 3");
+	answer(1, false);
+	answer(1, false);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1); /* 3 is of another partition */
+	answer(0, false);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 3);
+	assert_string_equal(s->sinks[0]->held[1]->value, "event key1 1");
+	drop_curtain(s);
+}
+
+static void every_output_says_where_it_came_from_and_has_its_lanes_key(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 2, "pass key7 1");
+	turn_once(s);
+	struct output *output = s->sinks[0]->held[0];
+	assert_string_equal(output->headers[0].name, "millrace-source");
+	assert_string_equal(output->headers[0].value, "in/2/0/0");
+	assert_string_equal(output->key, "key7");
+	drop_curtain(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(outputs_of_one_key_leave_in_the_order_of_their_inputs),
+		cmocka_unit_test(what_was_not_delivered_is_sent_again_with_its_lane_behind_it),
+		cmocka_unit_test(a_sink_with_little_room_delays_and_loses_nothing),
+		cmocka_unit_test(an_acknowledged_record_waits_for_its_elder_to_settle),
+		cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
+		cmocka_unit_test(the_door_closes_at_the_limit_of_records),
+		cmocka_unit_test(every_verdict_ends_in_its_outcome),
+		cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
+		cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
+		cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
+		cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
+		cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
+		cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
+		cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
+		cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
+		cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
+	};
+	srand(unit_seed());
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
