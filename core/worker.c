@@ -126,7 +126,6 @@ static void refresh(void *context)
 	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
 		(double)http_connections_opened(worker->http);
 	pipeline_refresh(worker->pipeline, clock_wall());
-	metrics_process(worker->metrics);
 }
 
 /* Whoever gets an answer has seen the loop turn: brokers and upstreams have no say in liveness. */
@@ -263,6 +262,8 @@ static bool open_sinks(struct worker *worker, struct err *err)
 						   worker->metrics, queue_share(config), err);
 		if (worker->sinks[i] == NULL)
 			return false;
+		if (files)
+			sink_file_wake(worker->sinks[i], worker->base);
 		worker->sinks_opened++;
 	}
 	return true;
@@ -301,7 +302,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	if (config->admin_listen == NULL)
 		return true;
-	struct admin_config admin = {.listen = config->admin_listen};
+	struct admin_config admin = {.listen = config->admin_listen, .token = config->admin_token};
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
 	worker->admin = admin_open(worker->base, &admin, &hooks, worker->metrics, err);
 	if (worker->admin == NULL)
