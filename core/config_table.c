@@ -86,9 +86,9 @@ static const struct config_key upstream_keys[] = {
                          "request's host, and demands `hosts`."},
         {"hosts", CONFIG_TEXTS, COUNTED(struct upstream_config, hosts, host_count),
                 .example = "[\"*.example.org\", www.example.net]",
-                .prose = "Hosts that a request may name: exact, or `*.` and a domain. Without it any, sent "
-                         "in the Host "
-                         "header."},
+                .prose = "Hosts that a request may name: exact, `*.` and a domain, or `*` for any. Without "
+                         "it any, "
+                         "too, sent in the Host header."},
         {"timeout", CONFIG_DURATION, AT(struct upstream_config, timeout_ms), .fallback = "60s", .min = 1,
                 .max = HOUR, .prose = "Longest time of one call, from its start to the last byte."},
         {"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms), .fallback = "5s",

@@ -27,7 +27,7 @@ bool config_is_file_form(const struct yaml_node *node)
 
 char *config_resolve(const struct config_loader *loader, const char *path)
 {
-	if (path[0] != '/') {
+	if (path[0] != '/' && strcmp(loader->folder, ".") != 0) {
 		char *beside = mem_printf("%s/%s", loader->folder, path);
 		if (access(beside, F_OK) == 0)
 			return beside;

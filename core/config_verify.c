@@ -282,12 +282,24 @@ static void verify_loop(struct config_loader *loader, const char *path, const st
 			        "a topic that is not read by 'source.topics'", sink->topic);
 }
 
+static bool name_valid(const char *name)
+{
+	return made_of(name, 128, ALPHANUMERIC "._-") && strchr("._-", name[0]) == NULL;
+}
+
+/* The error stream's name may be made from the job's, whose own fault is told once. */
+static bool topic_given(const struct config *config, const char *path)
+{
+	const struct config_origin *origin = config_origin_find(config, path);
+	return (origin && origin->place.line) || config->name == NULL || name_valid(config->name);
+}
+
 static void verify_sink(struct config_loader *loader, const struct sink_config *sink)
 {
 	char *path = sink_path(loader->config, sink), *kafka = mem_printf("%s.kafka", path);
 	char *topic = mem_printf("%s.%s", path, sink->stream ? "stream" : "topic");
 	char *schema = mem_printf("%s.schema", path);
-	if (sink->topic)
+	if (sink->topic && topic_given(loader->config, topic))
 		verify_topic(loader, topic, sink->topic);
 	if (sink->schema && sink->schema[0] != '/')
 		wrong(loader, schema, NULL, "keep, or a path such as /my/output/1.0.0", sink->schema);

@@ -39,7 +39,9 @@ static void report_syntax(struct builder *builder)
 	struct yaml_place place = {
 	        (unsigned)parser->problem_mark.line + 1, (unsigned)parser->problem_mark.column + 1, 1};
 	const char *hint = NULL;
-	if (strstr(problem, "cannot start any token"))
+	if (strstr(problem, "tab character"))
+		hint = "YAML is indented with spaces, not tabs";
+	else if (strstr(problem, "cannot start any token"))
 		hint = "YAML is indented with spaces, not tabs; a text that begins with @, ` or % needs "
 		       "quotes";
 	else if (strstr(problem, "mapping values are not allowed"))
