@@ -46,7 +46,9 @@ static void defaults_leaf(const struct config_key *key, struct buf *out, unsigne
 {
 	prose(out, depth, "", key->prose);
 	indent(out, depth);
-	buf_printf(out, "%s%s: ", key->required ? "" : "#", key->name);
+	buf_append_text(out, key->required ? "" : "#");
+	config_value_quote(key->name, out);
+	buf_append_text(out, ": ");
 	if (key->fallback && key->type == CONFIG_TEXT)
 		config_value_quote(key->fallback, out);
 	else
@@ -222,7 +224,8 @@ static void schema_presence(const struct config_section *section, struct buf *ou
 			buf_printf(out, ",\"oneOf\":[{\"required\":[\"%s\"]},{\"required\":[\"%s\"]}]",
 			        key->name, other->name);
 		else if (other)
-			buf_printf(out, ",\"not\":{\"required\":[\"%s\",\"%s\"]}", key->name, other->name);
+			buf_printf(out, ",\"not\":{\"type\":\"object\",\"required\":[\"%s\",\"%s\"]}",
+			        key->name, other->name);
 	}
 }
 

@@ -114,7 +114,8 @@ static void show_leaf(const struct show *show, const struct config_key *key, con
 	if (key->instead && origin == NULL)
 		return;
 	indent(show->out, depth);
-	buf_printf(show->out, "%s: ", key->name);
+	config_value_quote(key->name, show->out);
+	buf_append_text(show->out, ": ");
 	size_t before = show->out->size;
 	show_value(show, key, base, key->secret || (origin && origin->secret));
 	if (show->out->size == before) {

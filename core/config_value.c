@@ -45,6 +45,16 @@ const char *config_value_wanted(enum config_type type)
 	}
 }
 
+/* Words that readers of YAML 1.1 take for booleans. */
+static bool older_boolean(const char *text)
+{
+	static const char *const words[] = {"y", "n", "yes", "no", "on", "off"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcasecmp(text, words[i]) == 0)
+			return true;
+	return false;
+}
+
 void config_value_quote(const char *text, struct buf *out)
 {
 	static const char first[] = "-?:,[]{}#&*!|>'\"%@`=<", inside[] = "#'\"{}[],&*\\`";
@@ -52,9 +62,10 @@ void config_value_quote(const char *text, struct buf *out)
 	buf_init(&json, 0);
 	yaml_tree_json_scalar(text, true, &json);
 	size_t size = strlen(text);
-	bool plain = size > 0 && json.data && json.data[0] == '"' && !strchr(first, text[0]) &&
-	             text[strcspn(text, inside)] == '\0' && strstr(text, ": ") == NULL &&
-	             text[size - 1] != ':' && text[0] != ' ' && text[size - 1] != ' ';
+	bool plain = size > 0 && !older_boolean(text) && json.data && json.data[0] == '"' &&
+	             !strchr(first, text[0]) && text[strcspn(text, inside)] == '\0' &&
+	             strstr(text, ": ") == NULL && text[size - 1] != ':' && text[0] != ' ' &&
+	             text[size - 1] != ' ';
 	for (size_t i = 0; plain && i < size; i++)
 		plain = (unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x7F;
 	buf_clear(&json);
