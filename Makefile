@@ -33,6 +33,9 @@ endif
 
 SOURCES := $(wildcard core/*.c)
 OBJECTS := $(SOURCES:core/%.c=$(BUILD)/core/%.o)
+
+include scripts/embed.mk
+
 LIBRARY := $(filter-out $(BUILD)/core/main.o,$(OBJECTS))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 

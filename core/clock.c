@@ -65,6 +65,13 @@ static bool expect(const char **at, const char *end, const char *any)
 	return false;
 }
 
+static int days_in(int year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	return days[month - 1] + (month == 2 && leap);
+}
+
 _Bool clock_parse(const char *text, size_t size, int64_t *wall)
 {
 	const char *at = text, *end = text + size;
@@ -75,8 +82,8 @@ _Bool clock_parse(const char *text, size_t size, int64_t *wall)
 		!digits(&at, end, 2, &tm.tm_hour) || !expect(&at, end, ":") || !digits(&at, end, 2, &tm.tm_min) ||
 		!expect(&at, end, ":") || !digits(&at, end, 2, &tm.tm_sec))
 		return false;
-	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
-		tm.tm_sec > 60)
+	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > days_in(year, month) || tm.tm_hour > 23 ||
+		tm.tm_min > 59 || tm.tm_sec > 60)
 		return false;
 	if (expect(&at, end, ".")) {
 		int scale = 100, digit, count = 0;

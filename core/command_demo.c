@@ -61,6 +61,33 @@ struct demo {
 	bool bar;
 };
 
+/* ---- looking into JSON without reading it ---- */
+
+/* A member's value as it stands in the text, without quotes, cut to fit; "" when it is not there. */
+static size_t peek(const char *json, size_t size, const char *name, char *out, size_t room)
+{
+	char needle[64];
+	int length = snprintf(needle, sizeof needle, "\"%s\":", name);
+	const char *at = memmem(json, size, needle, (size_t)length), *end = json + size;
+	size_t n = 0, whole = 0;
+	out[0] = '\0';
+	if (at == NULL)
+		return 0;
+	at += length;
+	bool quoted = at < end && *at == '"';
+	for (at += quoted; at < end; at++, whole++) {
+		if (quoted ? *at == '"' : *at == ',' || *at == '}')
+			break;
+		if (*at == '\\')
+			at++; /* what follows is not a quote; the escape is not shown */
+		else if (n + 1 < room)
+			out[n++] = *at;
+	}
+	n = text_utf8_valid(out, n);
+	out[n] = '\0';
+	return whole;
+}
+
 /* ---- set-up: scripts, broker, API, events ---- */
 
 static bool write_file(const char *folder, const struct embedded_file *file)
@@ -87,7 +114,7 @@ static bool unpack_scripts(struct demo *demo)
 		demo->folder[0] = '\0';
 		return false;
 	}
-	for (size_t i = 0; i < embedded_file_count; i++)
+	for (size_t i = 0; i < embedded_count; i++)
 		if (!write_file(demo->folder, &embedded_files[i])) {
 			fprintf(stderr, "millrace demo: %s/%s cannot be written: %s\n", demo->folder,
 				embedded_files[i].name, strerror(errno));
@@ -101,11 +128,11 @@ static void remove_scripts(struct demo *demo)
 	char path[256];
 	if (demo->folder[0] == '\0')
 		return;
-	for (size_t i = 0; i < embedded_file_count; i++) {
+	for (size_t i = 0; i < embedded_count; i++) {
 		snprintf(path, sizeof path, "%s/%s", demo->folder, embedded_files[i].name);
 		unlink(path);
 	}
-	for (size_t i = 0; i < embedded_file_count; i++) {
+	for (size_t i = 0; i < embedded_count; i++) {
 		snprintf(path, sizeof path, "%s/%s", demo->folder, embedded_files[i].name);
 		for (char *slash; strlen(path) > strlen(demo->folder) && (slash = strrchr(path, '/')) != NULL;) {
 			*slash = '\0';
@@ -115,15 +142,26 @@ static void remove_scripts(struct demo *demo)
 	rmdir(demo->folder);
 }
 
+/* As the source's producer would: the events of one page share a key, and so a partition. */
+static void key_of(const char *event, size_t size, char *key, size_t room)
+{
+	char wiki[48], page[24];
+	peek(event, size, "wiki_id", wiki, sizeof wiki);
+	peek(event, size, "page_id", page, sizeof page);
+	snprintf(key, room, "{\"wiki_id\":\"%s\",\"page_id\":%s}", wiki, *page ? page : "0");
+}
+
 static bool put_events(struct demo *demo, struct err *err)
 {
 	struct buf event;
+	char key[128];
 	bool put = true;
 	buf_init(&event, 0);
 	for (size_t n = 0; n < demo->events && put; n++) {
 		buf_clear(&event);
 		demodata_event(n, &event);
-		put = mockbroker_put(demo->broker, SOURCE_TOPIC, demodata_key(n), event.data, event.size, err);
+		key_of(event.data, event.size, key, sizeof key);
+		put = mockbroker_put(demo->broker, SOURCE_TOPIC, key, event.data, event.size, err);
 	}
 	buf_free(&event);
 	return put && mockbroker_flush(demo->broker, err);
@@ -132,8 +170,11 @@ static bool put_events(struct demo *demo, struct err *err)
 static bool set_up(struct demo *demo)
 {
 	static const char *const topics[] = {SOURCE_TOPIC, SINK_TOPIC, ERROR_TOPIC, NULL};
-	struct demoapi_config api = {.latency_min_ms = 20, .latency_max_ms = 120};
+	struct demoapi_config api = demoapi_defaults();
 	struct err err = {""};
+	api.missing = DEMODATA_MISSING;
+	api.hidden = DEMODATA_HIDDEN;
+	api.page = demodata_page;
 	if (!unpack_scripts(demo))
 		return false;
 	demo->broker = mockbroker_start(topics, PARTITIONS, &err);
@@ -174,31 +215,6 @@ static struct config *configure(const struct demo *demo)
 }
 
 /* ---- showing what comes out ---- */
-
-/* A member's value as it stands in the text, without quotes, cut to fit; "" when it is not there. */
-static size_t peek(const char *json, size_t size, const char *name, char *out, size_t room)
-{
-	char needle[64];
-	int length = snprintf(needle, sizeof needle, "\"%s\":", name);
-	const char *at = memmem(json, size, needle, (size_t)length), *end = json + size;
-	size_t n = 0, whole = 0;
-	out[0] = '\0';
-	if (at == NULL)
-		return 0;
-	at += length;
-	bool quoted = at < end && *at == '"';
-	for (at += quoted; at < end; at++, whole++) {
-		if (quoted ? *at == '"' : *at == ',' || *at == '}')
-			break;
-		if (*at == '\\')
-			at++; /* what follows is not a quote; the escape is not shown */
-		else if (n + 1 < room)
-			out[n++] = *at;
-	}
-	n = text_utf8_valid(out, n);
-	out[n] = '\0';
-	return whole;
-}
 
 static void clear_bar(const struct demo *demo)
 {
@@ -303,7 +319,7 @@ static bool summary(const struct demo *demo, const struct pipeline_counts *c, do
 		(unsigned long long)c->open, adds_up ? "" : "   <- does not add up");
 	printf("  %zu outputs (%s) in %s\n  %zu error events in %s\n", demo->outputs, bytes, SINK_TOPIC, demo->errors,
 		ERROR_TOPIC);
-	printf("  %zu API calls, %.1f s\n", demoapi_calls(demo->api), seconds);
+	printf("  %llu API calls, %.1f s\n", (unsigned long long)demoapi_calls(demo->api), seconds);
 	if (!all)
 		printf("  not all %zu events came through: this is a bug\n", demo->events);
 	return adds_up && all;

@@ -35,34 +35,34 @@ static void append_meta(struct buf *out, const struct failure_config *config, co
 	buf_append_byte(out, '}');
 }
 
-/* How much of the value fits into `room` bytes as a JSON string, and whether that is all of it, verbatim. */
+/* Where a text may be cut at or before `at` without splitting a character. */
+static size_t cut_at(struct bytes value, size_t at)
+{
+	for (int back = 0; back < 3 && at > 0 && at < value.size && ((unsigned char)value.data[at] & 0xC0) == 0x80; back++)
+		at--;
+	return at;
+}
+
+/* Appends as much of the value as `room` takes as a JSON string; true when that is all of it, verbatim. */
 static bool append_raw(struct buf *out, struct bytes value, size_t room)
 {
 	struct buf text;
 	size_t take = value.size;
-	bool whole = text_utf8_valid(value.data, value.size) == value.size;
 	buf_init(&text, 0);
-	if (take > room) { /* escaping never shortens */
-		take = room;
-		whole = false;
-	}
-	for (;;) {
+	if (take > room) /* escaping never shortens */
+		take = cut_at(value, room);
+	text_json_string(&text, value.data, take);
+	while (text.size > room && take > 0) {
+		take = cut_at(value, take * 3 / 4);
 		buf_clear(&text);
-		size_t cut = whole ? take : take - (take - text_utf8_valid(value.data, take) < 4
-							? take - text_utf8_valid(value.data, take)
-							: 0);
-		text_json_string(&text, value.data, cut);
-		if (text.size <= room || take == 0)
-			break;
-		take = take * 3 / 4;
-		whole = false;
+		text_json_string(&text, value.data, take);
 	}
 	if (text.size <= room) {
 		buf_append_text(out, ",\"raw_event\":");
 		buf_append(out, text.data, text.size);
 	}
 	buf_free(&text);
-	return whole;
+	return take == value.size && text_utf8_valid(value.data, value.size) == value.size;
 }
 
 void failure_make(const struct failure_config *config, const struct script_input *input,

@@ -147,8 +147,48 @@ static bool put_run_and_escape(struct encoder *e, const unsigned char *from, con
 	return true;
 }
 
+/* Copies and looks for what cannot stand for itself, 8 bytes at a time, the last ones overlapping. */
+static inline bool copy_plain(char *to, const char *from, size_t size)
+{
+	uint64_t x, odd = 0;
+	if (size < 8) {
+		for (size_t at = 0; at < size; at++) {
+			odd |= !json_is_plain((unsigned char)from[at]);
+			to[at] = from[at];
+		}
+		return !odd;
+	}
+	for (size_t at = 0; at < size - 8; at += 8) {
+		memcpy(&x, from + at, 8);
+		memcpy(to + at, &x, 8);
+		odd |= json_odd_bytes(x);
+	}
+	memcpy(&x, from + size - 8, 8);
+	memcpy(to + size - 8, &x, 8);
+	return !(odd | json_odd_bytes(x));
+}
+
+/* Most strings are short and plain. False when this one is not, or the room is scarce. */
+static inline bool put_short(struct encoder *e, const char *data, size_t size)
+{
+	if (size > 64)
+		return false;
+	struct buf *out = e->out;
+	if (size + 2 >= out->capacity - out->size)
+		return false;
+	char *to = out->data + out->size;
+	if (!copy_plain(to + 1, data, size))
+		return false;
+	to[0] = '"';
+	to[size + 1] = '"';
+	out->size += size + 2;
+	return true;
+}
+
 static bool put_string(struct encoder *e, const char *data, size_t size)
 {
+	if (put_short(e, data, size))
+		return true;
 	const unsigned char *at = (const unsigned char *)data, *end = at + size, *stop;
 	if (!put_byte(e, '"'))
 		return false;

@@ -42,6 +42,11 @@ struct place *lanes_younger(const struct place *place)
 	return place->lane ? place_of(list_next(&place->lane->places, &place->node)) : NULL;
 }
 
+struct place *lanes_youngest(const struct place *place)
+{
+	return place->lane ? place_of(list_last(&place->lane->places)) : NULL;
+}
+
 struct place *lanes_elder(const struct place *place)
 {
 	if (place->lane == NULL || place->node.prev == &place->lane->places.head)

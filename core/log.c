@@ -20,11 +20,11 @@ static const char *const level_names[] = {
 static struct {
 	pthread_mutex_t mutex;
 	enum log_format format;
-	enum log_level level;
+	_Atomic enum log_level level;
 	bool colour;
 	const char *service;
-	uint64_t lines[4];
-	uint64_t suppressed;
+	_Atomic uint64_t lines[4]; /* read by the loop without the mutex, as is level */
+	_Atomic uint64_t suppressed;
 } sink = {.mutex = PTHREAD_MUTEX_INITIALIZER, .format = LOG_TEXT, .level = LOG_INFO, .service = "millrace"};
 
 void log_init(enum log_format format, enum log_level level, const char *service)
@@ -52,6 +52,23 @@ bool log_level_parse(const char *text, enum log_level *level)
 	return false;
 }
 
+static bool moves_terminal(char byte)
+{
+	unsigned char c = (unsigned char)byte;
+	return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7f;
+}
+
+/* Cuts a message that is too long, between two characters. */
+static void cut(struct buf *message)
+{
+	if (message->size <= LINE_LIMIT)
+		return;
+	message->size = LINE_LIMIT;
+	while (message->size > LINE_LIMIT - 4 && (message->data[message->size] & 0xC0) == 0x80)
+		message->size--;
+	buf_append_text(message, "...");
+}
+
 static void format_text(struct buf *line, enum log_level level, const char *time, const char *module,
 	const struct buf *message)
 {
@@ -60,9 +77,7 @@ static void format_text(struct buf *line, enum log_level level, const char *time
 	const char *on = sink.colour ? colours[level] : "";
 	buf_printf(line, "%.8s %s%-5s%s %s: ", time + 11, on, level_names[level], *on ? "\033[0m" : "", module);
 	for (size_t i = 0; i < message->size; i++) /* a control character must not move the reader's terminal */
-		buf_append_byte(line, (unsigned char)message->data[i] < 0x20 && message->data[i] != '\t'
-					? (message->data[i] == '\n' ? '\n' : '?')
-					: message->data[i]);
+		buf_append_byte(line, moves_terminal(message->data[i]) ? '?' : message->data[i]);
 }
 
 static void format_json(struct buf *line, enum log_level level, const char *time, const char *module,
@@ -113,10 +128,7 @@ void log_write(enum log_level level, struct log_site *site, const char *module, 
 		va_start(args, format);
 		buf_vprintf(&message, format, args);
 		va_end(args);
-		if (message.size > LINE_LIMIT) {
-			message.size = text_utf8_valid(message.data, LINE_LIMIT);
-			buf_append_text(&message, "...");
-		}
+		cut(&message);
 		if (suppressed)
 			buf_printf(&message, " (and %llu more like it)", (unsigned long long)suppressed);
 		clock_format(clock_wall(), time);

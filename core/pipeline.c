@@ -138,7 +138,7 @@ static void publish(struct pipeline *p, struct record *r, struct output *outputs
 		if (r->event.script)
 			script_finish_output(&r->event, output, i, &r->input);
 		if (output_bytes(output) > sink->max_bytes) {
-			char message[300];
+			char message[400];
 			snprintf(message, sizeof message,
 				"output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) takes %zu "
 				"at most (max_bytes)", i + 1, output_bytes(output), sink->name, sink->topic,
@@ -674,12 +674,8 @@ static void give_back_one(struct pipeline *p, struct record *r, const char *reas
 /* With a record go all later ones of its lane, the youngest first: none may leave before its elder has. */
 static void give_back(struct pipeline *p, struct record *r, const char *reason)
 {
-	struct place *younger;
-	while (r->place.state != PLACE_NONE && (younger = lanes_younger(&r->place)) != NULL) {
-		for (struct place *next; (next = lanes_younger(younger)) != NULL;)
-			younger = next;
-		give_back_one(p, container_of(younger, struct record, place), reason);
-	}
+	while (r->place.state != PLACE_NONE && lanes_youngest(&r->place) != &r->place)
+		give_back_one(p, container_of(lanes_youngest(&r->place), struct record, place), reason);
 	give_back_one(p, r, reason);
 }
 

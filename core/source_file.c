@@ -147,7 +147,7 @@ static bool read_more(struct source_file *file)
 	if (got < 0) {
 		struct err err;
 		err_set(&err, "cannot read %s: %s", file->partition.topic, strerror(errno));
-		file->source.handlers.failed(file->source.handlers.context, err.text);
+		file->source.handlers.failed(file->source.handlers.failed_context, err.text);
 	}
 	return true;
 }

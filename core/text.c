@@ -1,7 +1,6 @@
 /* Small things about text that more than one file needs. */
 #include "text.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +59,8 @@ bool text_json_string(struct buf *out, const char *data, size_t size)
 		plain = ++at;
 	}
 	buf_append(out, data + plain, size - plain);
-	return buf_append_byte(out, '"');
+	buf_append_byte(out, '"');
+	return !out->full;
 }
 
 struct unit {
@@ -68,24 +68,23 @@ struct unit {
 	double factor;
 };
 
+/* Digits with at most one point between them, then a unit: no sign, exponent, blank or hexadecimal. */
 static bool number_with_unit(const char *text, const struct unit *units, double *value)
 {
-	char *end;
-	errno = 0;
-	if (text[0] < '0' || text[0] > '9')
+	char digits[32];
+	size_t size = strspn(text, "0123456789");
+	if (size > 0 && text[size] == '.' && text[size + 1] >= '0' && text[size + 1] <= '9')
+		size += 1 + strspn(text + size + 1, "0123456789");
+	if (size == 0 || size >= sizeof digits)
 		return false;
-	if (text[strspn(text, "0123456789.")] == '\0' && strtod(text, NULL) == 0) {
-		*value = 0;
-		return true;
-	}
-	if (strspn(text, "0123456789.") != strcspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/ "))
-		return false;
-	double number = strtod(text, &end);
-	if (end == text || errno != 0)
-		return false;
+	memcpy(digits, text, size);
+	digits[size] = '\0';
+	*value = strtod(digits, NULL);
+	if (text[size] == '\0')
+		return *value == 0;
 	for (; units->name; units++)
-		if (strcmp(end, units->name) == 0) {
-			*value = number * units->factor;
+		if (strcmp(text + size, units->name) == 0) {
+			*value *= units->factor;
 			return *value < 9e15;
 		}
 	return false;
@@ -124,7 +123,7 @@ static size_t distance(const char *a, const char *b)
 {
 	size_t rows = strlen(a), columns = strlen(b);
 	if (rows > 63 || columns > 63)
-		return 64;
+		return SIZE_MAX;
 	size_t line[64];
 	for (size_t j = 0; j <= columns; j++)
 		line[j] = j;
@@ -164,7 +163,7 @@ void text_human_bytes(uint64_t bytes, char out[32])
 	static const char *const names[] = {"B", "kB", "MB", "GB", "TB"};
 	double value = (double)bytes;
 	size_t unit = 0;
-	while (value >= 1000 && unit < 4) {
+	while (value >= (unit == 0 ? 1000 : 999.95) && unit < 4) {
 		value /= 1000;
 		unit++;
 	}

@@ -126,31 +126,24 @@ static void refresh(void *context)
 	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
 		(double)http_connections_opened(worker->http);
 	pipeline_refresh(worker->pipeline, clock_wall());
-	metrics_process(worker->metrics);
 }
 
 /* Whoever gets an answer has seen the loop turn: brokers and upstreams have no say in liveness. */
 static bool live(void *context, struct buf *why)
 {
 	(void)context;
-	buf_append_text(why, "[+] loop turns\n");
-	return true;
+	return admin_check(why, "loop", true, NULL);
 }
 
 static bool ready(void *context, struct buf *why)
 {
 	struct worker *worker = context;
-	bool joined = worker->source->verbs->ready(worker->source);
-	bool all = joined && !worker->draining;
-	buf_printf(why, "[%c] source %s\n", joined ? '+' : '-', joined ? "joined" : "has not joined its group yet");
-	for (size_t i = 0; i < worker->sink_count; i++) {
-		bool one = worker->sinks[i]->verbs->ready(worker->sinks[i]);
-		buf_printf(why, "[%c] %s %s\n", one ? '+' : '-', worker->sink_configs[i].name,
-			one ? "connected" : "has no metadata of its topic yet");
-		all = all && one;
-	}
-	buf_printf(why, "[%c] %s\n", worker->draining ? '-' : '+', worker->draining ? "draining" : "not draining");
-	return all;
+	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
+		"has not joined its group yet, or does not know yet where to start");
+	for (size_t i = 0; i < worker->sink_count; i++)
+		all &= admin_check(why, worker->sink_configs[i].name, worker->sinks[i]->verbs->ready(worker->sinks[i]),
+			"no metadata of its topic yet");
+	return admin_check(why, "stop", !worker->draining, "draining") && all;
 }
 
 static void describe(struct worker *worker)
@@ -269,6 +262,8 @@ static bool open_sinks(struct worker *worker, struct err *err)
 						   worker->metrics, queue_share(config), err);
 		if (worker->sinks[i] == NULL)
 			return false;
+		if (files)
+			sink_file_wake(worker->sinks[i], worker->base);
 		worker->sinks_opened++;
 	}
 	return true;
@@ -307,7 +302,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	if (config->admin_listen == NULL)
 		return true;
-	struct admin_config admin = {.listen = config->admin_listen};
+	struct admin_config admin = {.listen = config->admin_listen, .token = config->admin_token};
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
 	worker->admin = admin_open(worker->base, &admin, &hooks, worker->metrics, err);
 	if (worker->admin == NULL)

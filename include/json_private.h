@@ -89,37 +89,14 @@ static inline const unsigned char *json_plain_run(const unsigned char *at, const
 	return at;
 }
 
-/* Length of the well-formed sequence of two to four bytes at `at` (RFC 3629 §4), 0 when there is none. */
-static inline size_t json_utf8_sequence(const unsigned char *at, size_t left)
-{
-	unsigned c = at[0];
-	if (left < 2 || (at[1] & 0xC0) != 0x80)
-		return 0;
-	if (c < 0xE0)
-		return c >= 0xC2 ? 2 : 0;
-	if (left < 3 || (at[2] & 0xC0) != 0x80)
-		return 0;
-	if (c < 0xF0)
-		return (c == 0xE0 && at[1] < 0xA0) || (c == 0xED && at[1] > 0x9F) ? 0 : 3;
-	if (left < 4 || (at[3] & 0xC0) != 0x80 || c > 0xF4)
-		return 0;
-	return (c == 0xF0 && at[1] < 0x90) || (c == 0xF4 && at[1] > 0x8F) ? 0 : 4;
-}
+/* As json_text_run, from a byte that is not ASCII. */
+const unsigned char *json_utf8_run(const unsigned char *at, const unsigned char *end);
 
 /* The first byte that cannot stand for itself in a JSON string: quote, backslash, control, not UTF-8; or end. */
 static inline const unsigned char *json_text_run(const unsigned char *at, const unsigned char *end)
 {
-	for (;;) {
-		at = json_plain_run(at, end);
-		if (at == end || *at < 0x80)
-			return at;
-		do {
-			size_t size = json_utf8_sequence(at, (size_t)(end - at));
-			if (size == 0)
-				return at;
-			at += size;
-		} while (at < end && *at >= 0x80);
-	}
+	at = json_plain_run(at, end);
+	return at == end || *at < 0x80 ? at : json_utf8_run(at, end);
 }
 
 #endif

@@ -64,6 +64,8 @@ void lanes_leave(struct lanes *lanes, struct place *place);
 /* The next older and younger place of the same lane, NULL at the ends. */
 struct place *lanes_elder(const struct place *place);
 struct place *lanes_younger(const struct place *place);
+/* The youngest place of the same lane (the place itself, if nobody came later); NULL for a place in no lane. */
+struct place *lanes_youngest(const struct place *place);
 size_t lanes_count(const struct lanes *lanes);   /* lanes with a place in them */
 size_t lanes_blocked(const struct lanes *lanes); /* places MADE that wait for an elder */
 

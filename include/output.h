@@ -29,7 +29,8 @@ struct output {
 	size_t value_size;
 	char *key; /* NULL = no key */
 	size_t key_size;
-	bool has_key; /* the script, or the sink's own `key`, decided: what stands in key holds, NULL too */
+	bool has_key; /* key was decided (NULL too); else it is the lane's, or the record's own */
+	size_t id_at; /* where meta.id stands in value; 0 = not stamped */
 	struct output_header *headers; /* millrace-source included */
 	size_t header_count;
 	int64_t timestamp; /* ms since the epoch; Kafka's */

@@ -46,6 +46,7 @@ struct script_world {
 
 struct script_config {
 	const char *path;        /* file */
+	const char *library;     /* folder where `lib.NAME` is looked for when the script's own has none; NULL = none */
 	const char *params_json; /* JSON object text; NULL = {} */
 	size_t memory;           /* bytes of the state's heap */
 	int64_t budget_ms;       /* CPU time of one hook call, between two waits */
@@ -60,7 +61,7 @@ struct script_usage {
 	double cpu_seconds;   /* in hooks */
 };
 
-/* One record as it came; borrowed from the record until script_forget. */
+/* One record as it came. script_decode copies the struct; what it points to is borrowed until script_forget. */
 struct script_input {
 	const char *topic;
 	int32_t partition;
@@ -72,6 +73,9 @@ struct script_input {
 	size_t header_count;
 };
 
+/* Failure types of this part: ScriptError (a Lua error), ScriptTimeout, ScriptMemory, ScriptAnswer (a hook
+ * answered nonsense), OutputInvalid (an output that cannot be encoded), OutputTooLarge (over its sink's
+ * max_bytes), PoisonEvent (the input is not JSON, or not an object), and whatever `fail` names. */
 enum verdict {
 	VERDICT_ASK,    /* requests */
 	VERDICT_WAIT,   /* transform called millrace.fetch: requests; continue with script_resume */
@@ -88,7 +92,7 @@ struct script_result {
 	char *type;    /* identifier: drop reason, retry reason, failure type */
 	char *message; /* failure */
 	char *stack;   /* failure: Lua traceback; NULL when there is none */
-	double after;  /* retry: seconds */
+	double after;  /* retry: seconds, 0 to 3600 */
 	bool host_scope;
 	struct request *requests; /* ASK, WAIT */
 	size_t request_count;
@@ -98,13 +102,14 @@ struct script_result {
 
 struct script_event {
 	struct script *script; /* NULL = none */
-	int ref;      /* the Lua table with event, meta, coroutine; private */
+	struct run *run;       /* private: what its hooks share */
 	char *id;     /* meta.id, else NULL; what outputs' ids are made from */
 	char *domain, *request_id, *uri; /* meta.*: for the error event; NULL when absent */
 	char *schema, *stream;           /* $schema and meta.stream; NULL when absent */
 	int64_t dt;   /* meta.dt in wall ms, 0 when absent or nonsense */
 	int64_t event_dt; /* dt in wall ms (event time), 0 when absent */
-	char *lane_key; /* JSON object by world.key, or NULL: a field is missing (the record waits for nobody) */
+	char *lane_key; /* JSON object by world.key (the record's own key when that has no fields); NULL: a field
+	                 * is missing, null or no scalar, and the record waits for nobody */
 	size_t lane_key_size;
 	size_t bytes; /* estimate of the heap it holds */
 };
@@ -119,15 +124,17 @@ const char *script_sha256(const struct script *script); /* hex of the main file 
 const char *script_path(const struct script *script);
 bool script_has_request(const struct script *script);
 struct script_usage script_usage(const struct script *script);
+/* After ScriptTimeout or ScriptMemory: collects, then runs selftest. False and err: the state is to be retired. */
+bool script_sound(struct script *script, struct err *err);
 /* A bounded part of garbage collection, between loop turns. */
 void script_collect(struct script *script);
 
-/* Decodes the input on this state: DECODED. On failure result is VERDICT_FAIL (PoisonEvent, ScriptMemory, ...)
+/* Decodes the input on this state: DECODED. A null value is no event (tombstones pass without one). On failure result is VERDICT_FAIL (PoisonEvent, ScriptMemory, ...)
  * and the event still carries nothing to forget but itself. result is written only on failure. */
 bool script_decode(struct script_event *event, struct script *script, const struct script_input *input,
 	struct script_result *result);
-/* Runs request: ASK, PASS, DROP, FAIL. Without a request hook: VERDICT_OUTPUT is never answered; see
- * script_has_request. `attempt` counts from 1: how often the record began. */
+/* Runs request: ASK, PASS, DROP, FAIL. Without a request hook it answers ASK with no requests, and transform
+ * is next. `attempt` counts from 1: how often the record began. */
 void script_request(struct script_event *event, unsigned attempt, struct script_result *result);
 /* A response as transform sees it. part: reference given by script_answer, or -2 for none; consumed. */
 struct script_answer_part {
@@ -147,14 +154,16 @@ bool script_pass(struct script_event *event, struct output *output, struct scrip
 void script_forget(struct script_event *event);
 
 /* Parses a call's answer once and splits it. values: the merge values of its lookups, in order (count 1 and
- * split NULL: the whole answer is the part). parts[i] gets a reference, or -2 for a value without a part. */
+ * split NULL: the whole answer is the part). parts[i] gets a reference, or -2 for a value without a part.
+ * Only a 2xx is split: of an accepted other status each value gets the whole (or nothing, where it is not JSON,
+ * which is no failure there). expect = bytes parses nothing. detail is written on RETRY and FAIL. */
 enum script_answer { SCRIPT_ANSWER_OK, SCRIPT_ANSWER_UNPARSABLE, SCRIPT_ANSWER_RETRY, SCRIPT_ANSWER_FAIL };
 enum script_answer script_answer(struct script *script, const struct request *request,
 	const struct response *response, const char *const *values, size_t count, int *parts,
 	struct script_result *detail);
 void script_drop_part(struct script *script, int part); /* a part that no transform will take */
 
-/* Fills meta.id of one stamped output (see script_result.outputs): position n among the record's outputs. Done
+/* Writes meta.id into one stamped output (see script_result.outputs): position n among the record's outputs. Done
  * by the caller once the list is final; a no-op for sinks without a stream. */
 void script_finish_output(struct script_event *event, struct output *output, size_t n,
 	const struct script_input *input);

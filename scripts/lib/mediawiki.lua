@@ -21,9 +21,11 @@ local fail, pass, retry = millrace.fail, millrace.pass, millrace.retry
 -- One call answers 50 revisions for clients without the right `apihighlimits`.
 local MOST_REVISIONS = 50
 local UNKNOWN_SIZE = 64 * 1024
+local LARGEST_SIZE = 2 ^ 30
 -- A replica showed every revision that was late within 7 s of the event's arrival.
 local LATE_FOR = 10
 local LATE_WAIT = 1.5
+local LONGEST_PAUSE = 60
 local LARGEST_EXACT = 2 ^ 53
 -- "sha1" is asked for its `sha1hidden`, the sizes for people who look at a recorded answer.
 local PROPERTIES = "ids|timestamp|size|sha1|content|contentmodel|slotsize|slotsha1|flags"
@@ -73,6 +75,15 @@ local function quoted(text)
 end
 
 
+local function is_host(text)
+  if type(text) ~= "string" or #text > 255 then
+    return false
+  end
+  local port = text:match("^%w[%w._-]*(.*)$")
+  return port == "" or (port ~= nil and #port <= 6 and port:find("^:%d+$") ~= nil)
+end
+
+
 -- What is wrong with the event's shape as far as it is used here, or nil.
 local function shape_error(event)
   if type(event) ~= "table" then
@@ -80,7 +91,7 @@ local function shape_error(event)
   end
   local meta, page, revision = table_at(event, "meta"), table_at(event, "page"), table_at(event, "revision")
   local domain = meta and meta.domain
-  if type(domain) ~= "string" or not domain:find("^[%w.-]+:?%d*$") then
+  if not is_host(domain) then
     return "meta.domain is no host name"
   end
   if not page then
@@ -109,7 +120,7 @@ local function expected_bytes(slots)
     end
     sum = sum + slot.content_size
   end
-  return sum
+  return math.min(sum, LARGEST_SIZE)
 end
 
 
@@ -149,11 +160,11 @@ function _M.revision_request(event)
 end
 
 
--- Seconds from a header such as "5", at least `default`.
+-- Seconds from a header such as "5": at least `default`, at most what a host may be paused for.
 local function wait_for(response, default)
   local headers = response and response.headers
   local seconds = headers and tonumber(headers["retry-after"])
-  return seconds and seconds > default and seconds or default
+  return seconds and seconds > default and math.min(seconds, LONGEST_PAUSE) or default
 end
 
 
@@ -266,12 +277,13 @@ local function is_hidden(revision, slots)
 end
 
 
--- The verdict on a slot that the event has and the answer does not serve, or nil.
+-- The verdict on a slot of the event that comes without content (`textmissing`, `missing`, or not at all);
+-- nil where it comes with it.
 local function slot_verdict(role, slot, meta)
   if slot and (slot.badcontentformat or slot.nosuchsection) then
     return fail("ContentFormat", ("the API cannot write slot %s as text"):format(quoted(role)))
   end
-  if slot and type(slot.content) == "string" and not slot.missing and not slot.textmissing then
+  if slot and type(slot.content) == "string" then
     return nil
   end
   if meta.attempt <= 1 then

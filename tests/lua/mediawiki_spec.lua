@@ -66,6 +66,20 @@ describe("lib.mediawiki", function()
       end
     end)
 
+    it("expects 1 GiB at most, whatever the event says", function()
+      local asked = mediawiki.revision_request(events.event(function(event)
+        event.revision.content_slots.main.content_size = 1351079888211148
+      end))
+      assert.equal(2 ^ 30, asked.merge.bytes)
+    end)
+
+    it("asks hosts with a port, too", function()
+      local asked = mediawiki.revision_request(events.event(function(event)
+        event.meta.domain = "localhost:8080"
+      end))
+      assert.equal("localhost:8080", asked.host)
+    end)
+
     local function wrong(change)
       local verdict = mediawiki.revision_request(events.event(change))
       assert.equal("InvalidEvent", verdict.type)
@@ -73,7 +87,9 @@ describe("lib.mediawiki", function()
     end
 
     it("fails an event without a usable wiki", function()
-      for _, domain in ipairs { false, 1, "", "a b", "a/b", "a\r\nb", "evil.org?x=" } do
+      for _, domain in ipairs {
+        false, 1, "", "a b", "a/b", "a\r\nb", "evil.org?x=", ".a", "-a", "a:", "a:123456", ("a"):rep(256),
+      } do
         assert.matches("meta.domain", wrong(function(event)
           event.meta.domain = domain or nil
         end))
@@ -207,25 +223,28 @@ describe("lib.mediawiki", function()
       end
 
       it("waits for a lagging database as long as it says, and that wiki alone", function()
-        assert.same({ verdict = "retry", reason = "maxlag", after = 5, scope = "host" }, verdict("maxlag"))
+        assert.same({ verdict = "retry", type = "maxlag", after = 5, scope = "host" }, verdict("maxlag"))
         assert.equal(7, verdict("maxlag", { ["retry-after"] = "7" }).after)
+        assert.equal(5, verdict("maxlag", { ["retry-after"] = "2" }).after)
+        assert.equal(60, verdict("maxlag", { ["retry-after"] = "86400" }).after)
+        assert.equal(5, verdict("maxlag", { ["retry-after"] = "nan" }).after)
         assert.equal(5, verdict("maxlag", { ["retry-after"] = "Fri, 31 Dec 1999 23:59:59 GMT" }).after)
       end)
 
       it("waits after too many questions, and that wiki alone", function()
-        assert.same({ verdict = "retry", reason = "ratelimited", after = 1, scope = "host" },
+        assert.same({ verdict = "retry", type = "ratelimited", after = 1, scope = "host" },
           verdict("ratelimited"))
         assert.equal(3, verdict("ratelimited", { ["retry-after"] = "3" }).after)
       end)
 
       it("waits while a wiki is read-only", function()
-        assert.same({ verdict = "retry", reason = "readonly", after = 5, scope = "host" },
+        assert.same({ verdict = "retry", type = "readonly", after = 5, scope = "host" },
           verdict("readonly"))
       end)
 
       it("waits longer each time after an exception of one question alone", function()
         local code = "internal_api_error_DBQueryError"
-        assert.same({ verdict = "retry", reason = "internal_api_error", after = 2, scope = "lookup" },
+        assert.same({ verdict = "retry", type = "internal_api_error", after = 2, scope = "lookup" },
           verdict(code))
         assert.equal(8, verdict(code, nil, nil, 3).after)
         assert.equal(30, verdict(code, nil, nil, 20).after)
@@ -253,7 +272,7 @@ describe("lib.mediawiki", function()
 
       it("reads the newer form of errors, too", function()
         local json = { errors = { { code = "maxlag" } } }
-        assert.equal("maxlag", mediawiki.revisions_by_id(json, { "5" }, response()).reason)
+        assert.equal("maxlag", mediawiki.revisions_by_id(json, { "5" }, response()).type)
       end)
 
       it("survives errors of a strange shape, and a missing response", function()
@@ -292,7 +311,7 @@ describe("lib.mediawiki", function()
 
     it("asks for a late revision again after a moment, and alone", function()
       local _, verdict = revision_of({ missing = true })
-      assert.same({ verdict = "retry", reason = "missing_revision", after = 1.5, scope = "lookup" }, verdict)
+      assert.same({ verdict = "retry", type = "missing_revision", after = 1.5, scope = "lookup" }, verdict)
     end)
 
     it("names the missing revision and its wiki", function()
@@ -335,6 +354,12 @@ describe("lib.mediawiki", function()
       assert.same({ verdict = "pass" }, verdict)
     end)
 
+    it("gives a revision of which something else is suppressed", function()
+      assert.is_table((revision_of(events.part(function(revision)
+        revision.suppressed, revision.userhidden = true, true
+      end))))
+    end)
+
     local LOST = {
       ["a slot with textmissing"] = function(revision)
         revision.slots.main = { textmissing = true }
@@ -361,7 +386,7 @@ describe("lib.mediawiki", function()
     for name, damage in pairs(LOST) do
       it("asks once more, then fails: " .. name, function()
         local _, first = revision_of(events.part(damage))
-        assert.same({ verdict = "retry", reason = "missing_text", after = 1, scope = "lookup" }, first)
+        assert.same({ verdict = "retry", type = "missing_text", after = 1, scope = "lookup" }, first)
         local _, second = revision_of(events.part(damage), { attempt = 2 })
         assert.equal("MissingText", second.type)
       end)

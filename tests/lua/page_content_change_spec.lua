@@ -51,7 +51,7 @@ describe("page_content_change", function()
       for _, kind in ipairs(KINDS) do
         local event = event_of(kind, true)
         event.meta.domain = "canary"
-        assert.same({ verdict = "drop", reason = "canary" }, script.request(event, events.meta()))
+        assert.same({ verdict = "drop", type = "canary" }, script.request(event, events.meta()))
       end
     end)
 

@@ -299,9 +299,12 @@ static void neighbours_are_known(void **state)
 	assert_ptr_equal(lanes_elder(&f->places[2]), &f->places[1]);
 	assert_ptr_equal(lanes_younger(&f->places[0]), &f->places[1]);
 	assert_null(lanes_younger(&f->places[2]));
+	assert_ptr_equal(lanes_youngest(&f->places[0]), &f->places[2]);
+	assert_ptr_equal(lanes_youngest(&f->places[2]), &f->places[2]);
 	for (int i = 2; i >= 0; i--)
 		lanes_leave(f->lanes, &f->places[i]);
 	assert_null(lanes_elder(&f->places[0]));
+	assert_null(lanes_youngest(&f->places[0]));
 }
 
 static void many_lanes_are_found_again(void **state)

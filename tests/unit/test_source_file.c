@@ -55,15 +55,19 @@ static void on_taken(void *context, struct partition *partition)
 
 static void on_failed(void *context, const char *why)
 {
-	struct fixture *f = context;
+	size_t *failed = context;
 	assert_non_null(strstr(why, "events"));
-	f->failed++;
+	++*failed;
 }
 
 static void open_source(struct fixture *f, size_t max_line)
 {
-	const struct source_handlers handlers = {
-	        .context = f, .room = on_room, .message = on_message, .taken = on_taken, .failed = on_failed};
+	const struct source_handlers handlers = {.context = f,
+	        .room = on_room,
+	        .message = on_message,
+	        .taken = on_taken,
+	        .failed = on_failed,
+	        .failed_context = &f->failed};
 	f->source = source_file_open(f->base, f->fd, "events", max_line, &handlers);
 	assert_int_equal(f->taken, 0);
 }

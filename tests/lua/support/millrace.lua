@@ -1,6 +1,7 @@
 -- A stand-in for the engine's module: verdicts are plain tables, so that a spec can look at them.
 --
--- Every verdict has a `verdict` field that says which it is. Log lines are kept in `log.lines`.
+-- As the engine's, a verdict has the fields verdict, type, message, after and scope. Log lines are kept in
+-- `log.lines`.
 
 local ARRAY = {}
 
@@ -13,24 +14,30 @@ local millrace = {
   time = {},
 }
 
+local function check_name(name)
+  assert(type(name) == "string" and #name <= 64 and name:find("^%a[%w_.-]*$"), "a name is an identifier")
+end
+
 function millrace.pass()
   return { verdict = "pass" }
 end
 
 function millrace.drop(reason)
-  return { verdict = "drop", reason = assert(reason) }
+  check_name(reason)
+  return { verdict = "drop", type = reason }
 end
 
 function millrace.fail(kind, message)
-  assert(type(kind) == "string" and kind:find("^[%a_][%w_]*$"), "a failure's type is an identifier")
+  check_name(kind)
   assert(type(message) == "string", "a failure has a message")
   return { verdict = "fail", type = kind, message = message }
 end
 
 function millrace.retry(reason, options)
-  assert(type(reason) == "string" and reason:find("^[%a_][%w_]*$"), "a retry's reason is an identifier")
+  check_name(reason)
   options = options or {}
-  return { verdict = "retry", reason = reason, after = options.after or 1, scope = options.scope or "lookup" }
+  assert(not options.after or (options.after >= 0 and options.after <= 3600), "a wait is 0 to 3600 s")
+  return { verdict = "retry", type = reason, after = options.after or 1, scope = options.scope or "lookup" }
 end
 
 function millrace.output(output)
@@ -46,10 +53,20 @@ function millrace.fetch()
   error("fetch needs the engine", 2)
 end
 
+function millrace.escape(text)
+  return (tostring(text):gsub("[^%w._~-]", function(byte)
+    return ("%%%02X"):format(byte:byte())
+  end))
+end
+
 function millrace.path(...)
   local parts = { ... }
   for i, part in ipairs(parts) do
-    parts[i] = type(part) == "number" and ("%.0f"):format(part) or tostring(part)
+    if type(part) == "number" then
+      parts[i] = ("%.0f"):format(part)
+    elseif part:sub(1, 1) ~= "/" then
+      parts[i] = millrace.escape(part)
+    end
   end
   return table.concat(parts)
 end

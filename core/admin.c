@@ -1,0 +1,334 @@
+/* The door for operators: metrics, probes and what else is told or done over HTTP. */
+#include "admin.h"
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 64 * 1024, TIMEOUT_S = 30, ROUTES_MAX = 32 };
+
+struct admin {
+	struct admin_config config;
+	struct admin_hooks hooks;
+	struct metrics *metrics;
+	struct evhttp *http;
+	uint16_t port;
+	struct admin_route routes[ROUTES_MAX];
+	size_t route_count;
+};
+
+bool admin_check(struct buf *why, const char *name, bool good, const char *reason)
+{
+	if (good)
+		buf_printf(why, "[+] %s ok\n", name);
+	else
+		buf_printf(why, "[-] %s: %s\n", name, reason);
+	return good;
+}
+
+bool admin_asked(const struct admin_request *request, const char *name)
+{
+	size_t size = strlen(name);
+	for (const char *at = request->query; *at; at += strcspn(at, "&"), at += *at == '&')
+		if (strncmp(at, name, size) == 0 && strchr("=&", at[size])) /* "" ends it, too */
+			return true;
+	return false;
+}
+
+static void show_metrics(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct admin *admin = context;
+	(void)request;
+	if (admin->hooks.refresh)
+		admin->hooks.refresh(admin->hooks.context);
+	metrics_process(admin->metrics);
+	metrics_print(admin->metrics, &answer->body);
+	answer->type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+static void show_checks(struct admin *admin, bool (*check)(void *, struct buf *),
+        const struct admin_request *request, struct admin_answer *answer)
+{
+	bool good = check == NULL || check(admin->hooks.context, &answer->body);
+	if (good && !admin_asked(request, "verbose"))
+		buf_clear(&answer->body);
+	if (good)
+		buf_append_text(&answer->body, "ok\n");
+	else
+		answer->status = 503;
+}
+
+static void show_live(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct admin *admin = context;
+	show_checks(admin, admin->hooks.live, request, answer);
+}
+
+static void show_ready(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct admin *admin = context;
+	show_checks(admin, admin->hooks.ready, request, answer);
+}
+
+static void show_index(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	const struct admin *admin = context;
+	(void)request;
+	buf_printf(&answer->body, "millrace %s\n\n", MILLRACE_VERSION);
+	for (size_t i = 0; i < admin->route_count; i++)
+		buf_printf(&answer->body, "%-4s %-16s %s\n", admin->routes[i].method, admin->routes[i].path,
+		        admin->routes[i].about);
+}
+
+static bool is_loopback(struct evhttp_request *request)
+{
+	char *address = NULL;
+	uint16_t port;
+	evhttp_connection_get_peer(evhttp_request_get_connection(request), &address, &port);
+	return address && (strcmp(address, "::1") == 0 || strncmp(address, "127.", 4) == 0 ||
+	                          strncmp(address, "::ffff:127.", 11) == 0);
+}
+
+/* Compares all of it whatever differs first: the time tells nothing about the token. */
+static bool bears_token(const struct admin *admin, struct evhttp_request *request)
+{
+	static const char scheme[] = "Bearer ";
+	const char *given = evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
+	if (admin->config.token == NULL || given == NULL || strncmp(given, scheme, sizeof scheme - 1) != 0)
+		return false;
+	given += sizeof scheme - 1;
+	size_t size = strlen(admin->config.token), given_size = strlen(given);
+	unsigned char differs = size != given_size || size == 0;
+	for (size_t i = 0; i < given_size && i < size; i++)
+		differs |= (unsigned char)(given[i] ^ admin->config.token[i]);
+	return !differs;
+}
+
+/* A browser on this machine sends what any site's page tells it to, but says which site: `Origin`. */
+static bool may_change(const struct admin *admin, struct evhttp_request *request)
+{
+	if (bears_token(admin, request))
+		return true;
+	return is_loopback(request) &&
+	       evhttp_find_header(evhttp_request_get_input_headers(request), "Origin") == NULL;
+}
+
+static const char *method_of(struct evhttp_request *request)
+{
+	switch (evhttp_request_get_command(request)) {
+	case EVHTTP_REQ_GET:
+	case EVHTTP_REQ_HEAD: return "GET";
+	case EVHTTP_REQ_POST: return "POST";
+	default: return "";
+	}
+}
+
+static const struct admin_route *find_route(const struct admin *admin, const char *path)
+{
+	for (size_t i = 0; i < admin->route_count; i++)
+		if (strcmp(admin->routes[i].path, path) == 0)
+			return &admin->routes[i];
+	return NULL;
+}
+
+static void refuse(struct admin_answer *answer, int status, const char *why)
+{
+	answer->status = status;
+	buf_append_text(&answer->body, why);
+}
+
+static void answer_to(struct admin *admin, struct evhttp_request *request, struct admin_answer *answer)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *path = uri ? evhttp_uri_get_path(uri) : NULL,
+	           *query = uri ? evhttp_uri_get_query(uri) : NULL;
+	struct evbuffer *body = evhttp_request_get_input_buffer(request);
+	const struct admin_route *route = find_route(admin, path ? path : "");
+	if (route == NULL) {
+		refuse(answer, 404, "There is no such page; / lists those there are.\n");
+		return;
+	}
+	if (strcmp(route->method, method_of(request)) != 0) {
+		evhttp_add_header(evhttp_request_get_output_headers(request), "Allow",
+		        strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
+		refuse(answer, 405, "This page does not know that method; see the header Allow.\n");
+		return;
+	}
+	if (strcmp(route->method, "POST") == 0 && !may_change(admin, request)) {
+		refuse(answer, 403,
+		        "Only from this machine (and from no web page), or with "
+		        "\"Authorization: Bearer TOKEN\" as set by admin.token.\n");
+		return;
+	}
+	struct admin_request asked = {.path = path, .query = query ? query : ""};
+	asked.body.size = evbuffer_get_length(body);
+	asked.body.data = (const char *)evbuffer_pullup(body, -1);
+	route->handler(route->context, &asked, answer);
+}
+
+/* libevent would send the body of an answer to HEAD, too. */
+static void send_answer(struct evhttp_request *request, const struct admin_answer *answer)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+	struct evbuffer *body = evbuffer_new();
+	char length[24];
+	snprintf(length, sizeof length, "%zu", answer->body.size);
+	evhttp_add_header(headers, "Content-Length", length);
+	evhttp_add_header(headers, "Content-Type", answer->type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	if (body && !head && answer->body.size > 0)
+		evbuffer_add(body, answer->body.data, answer->body.size);
+	evhttp_send_reply(request, answer->status, NULL, body);
+	if (body)
+		evbuffer_free(body);
+}
+
+static void on_request(struct evhttp_request *request, void *context)
+{
+	struct admin_answer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
+	buf_init(&answer.body, 0);
+	answer_to(context, request, &answer);
+	send_answer(request, &answer);
+	buf_free(&answer.body);
+}
+
+/* Splits "HOST:PORT" or "[HOST]:PORT" into two texts; the port is a number. */
+static bool split_listen(const char *listen, char host[256], char port[6])
+{
+	const char *colon = strrchr(listen, ':');
+	if (colon == NULL || (size_t)(colon - listen) > 255)
+		return false;
+	size_t size = (size_t)(colon - listen), digits = strspn(colon + 1, "0123456789");
+	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || atoi(colon + 1) > 65535)
+		return false;
+	bool brackets = size >= 2 && listen[0] == '[' && listen[size - 1] == ']';
+	if (!brackets && memchr(listen, ':', size))
+		return false;
+	if (brackets) {
+		listen++;
+		size -= 2;
+	}
+	memcpy(host, listen, size);
+	host[size] = '\0';
+	memcpy(port, colon + 1, digits + 1);
+	return true;
+}
+
+static struct evconnlistener *listen_at(struct event_base *base, const char *listen, struct err *err)
+{
+	char host[256], port[6];
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+	if (!split_listen(listen, host, port)) {
+		err_set(err,
+		        "admin.listen: \"%s\" is not HOST:PORT; expected something like \"127.0.0.1:9464\" "
+		        "or \"[::1]:9464\"",
+		        listen);
+		return NULL;
+	}
+	int unknown = getaddrinfo(*host ? host : "0.0.0.0", port, &hints, &found);
+	if (unknown) {
+		err_set(err, "admin.listen: the host of \"%s\" is not known: %s", listen,
+		        gai_strerror(unknown));
+		return NULL;
+	}
+	errno = 0;
+	struct evconnlistener *listener = evconnlistener_new_bind(base, NULL, NULL,
+	        LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE, -1, found->ai_addr,
+	        (int)found->ai_addrlen);
+	int why = errno;
+	freeaddrinfo(found);
+	if (listener == NULL)
+		err_set(err, "admin.listen: cannot listen on \"%s\": %s%s", listen, strerror(why),
+		        why == EADDRINUSE ? "; stop what is there, or choose another port (0 = any free one)"
+		                          : "");
+	return listener;
+}
+
+static uint16_t port_of(struct evconnlistener *listener)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof address;
+	getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&address, &size);
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+	                                           : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static void limit_requests(struct evhttp *http)
+{
+	evhttp_set_max_headers_size(http, HEADERS_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
+	evhttp_set_timeout(http, TIMEOUT_S);
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+	                                         EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+}
+
+struct admin *admin_open(struct event_base *base, const struct admin_config *config,
+        const struct admin_hooks *hooks, struct metrics *metrics, struct err *err)
+{
+	struct evconnlistener *listener = listen_at(base, config->listen, err);
+	if (listener == NULL)
+		return NULL;
+	struct admin *admin = mem_zalloc(1, sizeof *admin);
+	admin->config = *config;
+	admin->hooks = *hooks;
+	admin->metrics = metrics;
+	admin->port = port_of(listener);
+	admin->http = evhttp_new(base);
+	if (admin->http == NULL || evhttp_bind_listener(admin->http, listener) == NULL) {
+		err_set(err, "admin.listen: no memory for the listener");
+		evconnlistener_free(listener);
+		admin_close(admin);
+		return NULL;
+	}
+	limit_requests(admin->http);
+	evhttp_set_gencb(admin->http, on_request, admin);
+	admin_route(admin, &(struct admin_route){"GET", "/", "this list", show_index, admin});
+	admin_route(admin,
+	        &(struct admin_route){"GET", "/metrics", "for Prometheus, text format", show_metrics, admin});
+	admin_route(admin, &(struct admin_route){"GET", "/livez", "200 while the process works; ?verbose",
+	                           show_live, admin});
+	admin_route(
+	        admin, &(struct admin_route){"GET", "/readyz",
+	                       "200 when it is ready for work, else why not; ?verbose", show_ready, admin});
+	return admin;
+}
+
+void admin_close(struct admin *admin)
+{
+	if (admin == NULL)
+		return;
+	if (admin->http)
+		evhttp_free(admin->http);
+	mem_free(admin);
+}
+
+void admin_route(struct admin *admin, const struct admin_route *route)
+{
+	size_t i = 0;
+	while (i < admin->route_count && strcmp(admin->routes[i].path, route->path) != 0)
+		i++;
+	if (i == ROUTES_MAX) {
+		log_error("admin", "there is no room for the page %s", route->path);
+		return;
+	}
+	admin->routes[i] = *route;
+	admin->route_count += i == admin->route_count;
+}
+
+uint16_t admin_port(const struct admin *admin)
+{
+	return admin->port;
+}

@@ -1,0 +1,324 @@
+/* One Lua state under limits: heap, CPU time, protected calls, tracebacks.
+ *
+ * How a call is stopped: the watchdog's signal handler sets a hook on every VM instruction; the hook raises an
+ * error each time it runs and stays until state_call returns, so a pcall in the script only meets the next one. */
+#include "script_private.h"
+#include "log.h"
+#include "mem.h"
+#include "text.h"
+#include "watchdog.h"
+
+#include <luajit.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	HANDLER = 1, /* stack slots of the main thread that are never popped */
+	ENTRY = 2,
+	LARGEST_BLOCK = 256 << 20, /* lua-cjson counts the bytes of an encoded string in an int, six for each */
+	TRACEBACK_LINES = 20,
+	STEP_KB = 64,
+	DECODE_NS_PER_MIB = 10000000,
+};
+
+static void *allocate(void *context, void *old, size_t old_size, size_t size)
+{
+	struct heap *heap = context;
+	if (size == 0) {
+		heap->used -= old ? old_size : 0;
+		mem_free(old);
+		return NULL;
+	}
+	size_t before = old ? old_size : 0, used = heap->used - before + size;
+	if (heap->armed && size > before && (used > heap->limit || size > LARGEST_BLOCK)) {
+		heap->refused = true;
+		return NULL;
+	}
+	heap->used = used;
+	if (used > heap->maximum)
+		heap->maximum = used;
+	return mem_realloc(old, size);
+}
+
+struct script *script_of(lua_State *L)
+{
+	void *context;
+	lua_getallocf(L, &context);
+	return context; /* the heap is the first member */
+}
+
+void *state_context(lua_State *L)
+{
+	return script_of(L)->call->context;
+}
+
+static int on_panic(lua_State *L)
+{
+	const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "unknown";
+	log_error("script", "the Lua engine failed outside of a protected call: %s", why);
+	_exit(70);
+}
+
+static int on_error(lua_State *L)
+{
+	struct script *script = script_of(L);
+	if (script->stack.size == 0)
+		state_traceback(L, &script->stack);
+	return 1;
+}
+
+static int enter(lua_State *L)
+{
+	return script_of(L)->call->function(L);
+}
+
+bool state_open(struct script *script, size_t memory, struct err *err)
+{
+	script->heap.limit = memory;
+	script->L = lua_newstate(allocate, script);
+	if (script->L == NULL)
+		return err_set(err, "%s: the Lua engine cannot start on this machine's memory layout", script->path);
+	lua_atpanic(script->L, on_panic);
+	luaJIT_setmode(script->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+	lua_pushcfunction(script->L, on_error);
+	lua_pushcfunction(script->L, enter);
+	buf_init(&script->stack, 8192);
+	return true;
+}
+
+void state_close(struct script *script)
+{
+	if (script->L)
+		lua_close(script->L);
+	buf_free(&script->message);
+	buf_free(&script->stack);
+	buf_free(&script->scratch);
+}
+
+/* The hook while a call is over its budget. */
+static void on_overtime(lua_State *L, lua_Debug *at)
+{
+	(void)at;
+	watchdog_acknowledge();
+	luaL_error(L, "out of CPU time");
+}
+
+static void interrupt(void *context)
+{
+	struct script *script = context;
+	lua_sethook(script->L, on_overtime, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+static void collect_all(struct script *script)
+{
+	lua_gc(script->L, LUA_GCCOLLECT, 0);
+	script->heap.after_full = script->heap.after_step = script->heap.used;
+}
+
+/* A full collection before a call that finds the heap above half of its share, unless the last one is recent:
+ * what lives on after it would be walked again for nothing. */
+static bool make_room(struct script *script)
+{
+	struct heap *heap = &script->heap;
+	lua_gc(script->L, LUA_GCSETPAUSE, heap->used > heap->limit / 4 ? 140 : 200);
+	if (heap->used <= heap->limit / 2 || heap->used <= heap->after_full + heap->limit / 16)
+		return false;
+	collect_all(script);
+	return true;
+}
+
+void script_collect(struct script *script)
+{
+	struct heap *heap = &script->heap;
+	if (heap->used < heap->after_step)
+		heap->after_step = heap->used;
+	if (heap->used - heap->after_step < (STEP_KB << 10))
+		return;
+	lua_gc(script->L, LUA_GCSTEP, STEP_KB);
+	heap->after_step = heap->used;
+}
+
+/* Lua's own status of one try; *late when it was interrupted. */
+static int try(struct script *script, const struct state_call *call, bool *late)
+{
+	int64_t took;
+	script->call = call;
+	script->run = call->run;
+	script->raised = NULL;
+	script->nested = 0;
+	script->heap.refused = false;
+	buf_clear(&script->stack);
+	lua_settop(script->L, ENTRY);
+	lua_pushvalue(script->L, ENTRY);
+	watchdog_begin(script->budget_ns, interrupt, script);
+	watchdog_extend((int64_t)(call->decodes >> 10) * (DECODE_NS_PER_MIB >> 10));
+	script->heap.armed = true;
+	int status = lua_pcall(script->L, 0, 0, HANDLER);
+	script->heap.armed = false;
+	*late = watchdog_end(&took);
+	if (*late)
+		lua_sethook(script->L, NULL, 0, 0);
+	script->cpu_ns += took;
+	script->run = NULL;
+	return status;
+}
+
+void state_decoding(lua_State *L, size_t bytes)
+{
+	(void)L;
+	watchdog_extend((int64_t)(bytes >> 10) * (DECODE_NS_PER_MIB >> 10));
+}
+
+void state_fail(struct script_result *result, const char *type, const char *message, size_t size)
+{
+	script_result_free(result);
+	result->verdict = VERDICT_FAIL;
+	result->type = mem_strdup(type);
+	if (size > MESSAGE_MAX)
+		size = text_utf8_valid(message, MESSAGE_MAX);
+	result->message = mem_dup(message, size);
+}
+
+/* Where it was, for messages about time: the first line of the traceback. */
+static void add_place(const struct script *script, struct buf *out)
+{
+	const char *line = script->stack.data;
+	if (script->stack.size)
+		buf_printf(out, "; it was at %.*s", (int)strcspn(line, "\n"), line);
+}
+
+static void fail_late(struct script *script, struct script_result *failure)
+{
+	struct buf *out = &script->scratch;
+	script->timeouts++;
+	buf_clear(out);
+	buf_printf(out, "%s took more CPU time than its budget of %lld ms (script.budget)", script->call->name,
+		(long long)(script->budget_ns / 1000000));
+	add_place(script, out);
+	state_fail(failure, "ScriptTimeout", out->data, out->size);
+}
+
+static void fail_full(struct script *script, struct script_result *failure)
+{
+	char limit[32], kept[32];
+	struct buf *out = &script->scratch;
+	script->memory_failures++;
+	text_human_bytes(script->heap.limit, limit);
+	text_human_bytes(script->heap.used, kept);
+	buf_clear(out);
+	buf_printf(out, "%s needs more memory than script.memory allows (%s; %s are in use without it)",
+		script->call->name, limit, kept);
+	state_fail(failure, "ScriptMemory", out->data, out->size);
+}
+
+/* The error value on top; only strings speak, for anything else could run the script's code. */
+static void fail_error(struct script *script, struct script_result *failure)
+{
+	lua_State *L = script->L;
+	size_t size = 0;
+	const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+	const struct buf *raised = &script->message;
+	script->errors++;
+	if (text && script->raised && size == raised->size && memcmp(text, raised->data, size) == 0) {
+		state_fail(failure, script->raised, text, size);
+		return;
+	}
+	struct buf *out = &script->scratch;
+	buf_clear(out);
+	buf_printf(out, "%s: ", script->call->name);
+	if (text)
+		buf_append(out, text, size);
+	else
+		buf_printf(out, "an error that is no message but a value of type %s", luaL_typename(L, -1));
+	state_fail(failure, "ScriptError", out->data, out->size);
+}
+
+bool state_call(struct script *script, const struct state_call *call, struct script_result *failure)
+{
+	bool late, collected = make_room(script);
+	int status = try(script, call, &late);
+	if (script->heap.refused && !late && call->repeatable && !collected) {
+		if (call->reset)
+			call->reset(call->context);
+		collect_all(script);
+		status = try(script, call, &late);
+	}
+	bool full = script->heap.refused;
+	if (status == 0 && !late && !full)
+		return true;
+	if (call->reset)
+		call->reset(call->context);
+	if (full)
+		collect_all(script);
+	if (late)
+		fail_late(script, failure);
+	else if (full)
+		fail_full(script, failure);
+	else
+		fail_error(script, failure);
+	if (script->stack.size)
+		failure->stack = mem_dup(script->stack.data, script->stack.size);
+	lua_settop(script->L, ENTRY);
+	return false;
+}
+
+/* Raises the message that stands in script->message. */
+static int raise_message(lua_State *L, const char *type)
+{
+	struct script *script = script_of(L);
+	script->raised = type;
+	lua_pushlstring(L, script->message.data, script->message.size);
+	return lua_error(L);
+}
+
+int state_raise(lua_State *L, const char *type, const char *format, ...)
+{
+	va_list args;
+	struct buf *message = &script_of(L)->message;
+	buf_clear(message);
+	va_start(args, format);
+	buf_vprintf(message, format, args);
+	va_end(args);
+	return raise_message(L, type);
+}
+
+int state_raise_here(lua_State *L, const char *type, const char *format, ...)
+{
+	va_list args;
+	struct buf *message = &script_of(L)->message;
+	luaL_where(L, 1);
+	buf_clear(message);
+	buf_append_text(message, lua_tostring(L, -1));
+	va_start(args, format);
+	buf_vprintf(message, format, args);
+	va_end(args);
+	return raise_message(L, type);
+}
+
+static void traceback_line(const lua_Debug *at, struct buf *out)
+{
+	if (out->size)
+		buf_append_byte(out, '\n');
+	if (at->currentline > 0)
+		buf_printf(out, "%s:%d: ", at->short_src, at->currentline);
+	if (strcmp(at->what, "main") == 0)
+		buf_append_text(out, "in the file itself");
+	else if (at->name)
+		buf_printf(out, "in function '%s'", at->name);
+	else if (at->what[0] == 'C')
+		buf_append_text(out, "in the engine");
+	else
+		buf_printf(out, "in the function at line %d", at->linedefined);
+}
+
+void state_traceback(lua_State *L, struct buf *out)
+{
+	lua_Debug at;
+	for (int level = 0, lines = 0; lines < TRACEBACK_LINES && lua_getstack(L, level, &at); level++) {
+		if (!lua_getinfo(L, "nSl", &at) || (at.what[0] == 'C' && at.name == NULL))
+			continue;
+		traceback_line(&at, out);
+		lines++;
+	}
+}

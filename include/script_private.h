@@ -1,0 +1,196 @@
+/* What the files that make up a script's state share: script*.c and sandbox*.c, nobody else.
+ *
+ * script.c         what a record does with its script: decode, request, transform, pass, forget
+ * script_state.c   one Lua state under limits: heap, CPU time, protected calls, tracebacks
+ * script_load.c    a file becomes a state with hooks
+ * script_require.c modules
+ * script_request.c what `request` answers becomes struct request
+ * script_output.c  what `transform` answers becomes struct output
+ * script_answer.c  a call's answer becomes Lua values
+ * script_verdict.c the userdata that millrace.drop and its like make
+ * scriptlib.c      the module `millrace`
+ * sandbox.c        the globals that a script sees; sandbox_string.c its pattern functions
+ *
+ * All functions with a lua_State run inside state_call and may raise Lua errors; memory that is not Lua's is
+ * therefore always anchored in a struct that outlives the call (result, run, script), never in a local. */
+#ifndef MILLRACE_SCRIPT_PRIVATE_H
+#define MILLRACE_SCRIPT_PRIVATE_H
+
+#include "digest.h"
+#include "json.h"
+#include "script.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+enum {
+	NEST_MAX = 100,     /* ways from C into Lua inside each other */
+	LABELS_MAX = 40,    /* distinct drop reasons, failure types, retry reasons: they become metric labels */
+	LABEL_SIZE = 65,    /* an identifier and its NUL */
+	REQUESTS_MAX = 256, /* of one answer of `request` */
+	OUTPUTS_MAX = 1000, /* of one record */
+	FETCHES_MAX = 100,  /* of one transform */
+	MESSAGE_MAX = 4096, /* of a failure */
+};
+
+/* The state's heap, as its allocator sees it. The limit holds only while armed. */
+struct heap {
+	size_t used, maximum, limit;
+	size_t after_full; /* used after the last full collection */
+	size_t after_step; /* used after the last bounded one */
+	bool armed, refused;
+};
+
+struct labels {
+	char names[LABELS_MAX][LABEL_SIZE];
+	size_t count;
+	bool told; /* that there are too many */
+};
+
+/* A module that was loaded, or the main file: for the script's digest. */
+struct source_file {
+	char *name;
+	char sha256[DIGEST_HEX];
+};
+
+/* What the hooks of one record share. */
+struct run {
+	uint64_t serial;           /* verdicts of other records are told apart by it */
+	struct script_input input; /* what it points to is the record's */
+	int ref;                   /* table {event, meta, coroutine} */
+	bool asked_array;          /* request (or fetch) asked by an array: so the answers come */
+	bool started;              /* request ran: attempt is known */
+	unsigned attempt, fetches;
+	lua_State *coroutine; /* of transform; kept alive by ref */
+	bool fetching;        /* transform waits in millrace.fetch */
+	struct output *outputs; /* made by millrace.output, whether they are answered or not */
+	bool *taken;            /* which of them are in the result already */
+	size_t output_count, output_room, output_bytes;
+};
+enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE };
+
+struct state_call;
+
+struct script {
+	struct heap heap;
+	lua_State *L;
+	char *path, *folder, *library;
+	struct script_world world;
+	size_t max_event;
+	struct json_limits limits;
+	int64_t budget_ns;
+	unsigned holds;
+	int request, transform, selftest; /* references, LUA_NOREF = none */
+	int members;                      /* of the table that the script returned: split functions */
+	bool loading;                     /* modules may be read */
+	struct source_file *files;
+	size_t file_count;
+	char sha256[DIGEST_HEX];
+	uintptr_t nest[NEST_MAX]; /* C frames that called into Lua, outermost first */
+	unsigned nested;
+	const struct state_call *call; /* what runs now */
+	struct run *run;             /* whose it is; NULL outside of hooks */
+	struct script_result *result; /* where a millrace.fetch puts its requests */
+	const char *raised;          /* type of the error that was raised last by state_raise; a literal */
+	struct buf message;          /* its message */
+	struct buf stack;            /* traceback of the last error */
+	struct buf scratch;          /* for whoever builds a text */
+	struct labels drops, failures, retries;
+	int64_t log_window; /* steady ms when the present window of log lines began */
+	unsigned log_lines; /* in it */
+	uint64_t runs;
+	size_t events;
+	uint64_t timeouts, memory_failures, errors;
+	int64_t cpu_ns;
+};
+
+/* script_state.c */
+struct script *script_of(lua_State *L);
+bool state_open(struct script *script, size_t memory, struct err *err);
+void state_close(struct script *script);
+/* How to run a protected call. */
+struct state_call {
+	const char *name;         /* "hook 'request'", "decoding": what messages call it */
+	lua_CFunction function;   /* finds the context with state_context */
+	void *context;
+	struct run *run;          /* may be NULL */
+	size_t decodes;           /* bytes of JSON it will decode: 10 ms of CPU time per MiB on top of the budget */
+	bool repeatable;          /* runs once more after a full collection when the heap was full */
+	void (*reset)(void *context); /* undoes a first try; may be NULL */
+};
+/* True when it went well; else failure is VERDICT_FAIL with ScriptTimeout, ScriptMemory, ScriptError or the type
+ * that was raised. */
+bool state_call(struct script *script, const struct state_call *call, struct script_result *failure);
+void *state_context(lua_State *L);
+/* A Lua error that ends the call as a failure of this type (a literal) unless the script catches it. */
+int state_raise(lua_State *L, const char *type, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same with "scripts/x.lua:12: " in front: the line that called the running C function. */
+int state_raise_here(lua_State *L, const char *type, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Appends the calls of L, innermost first; allocates nothing of Lua's. */
+void state_traceback(lua_State *L, struct buf *out);
+void state_decoding(lua_State *L, size_t bytes); /* more time for what is about to be decoded */
+void state_fail(struct script_result *result, const char *type, const char *message, size_t size);
+
+/* script_load.c, script_require.c */
+int require_open(lua_State *L); /* pushes the function */
+bool require_read(struct script *script, const char *path, struct buf *out, struct err *err);
+void require_note(struct script *script, const char *name, const struct buf *text);
+
+/* script_verdict.c */
+struct verdict_data {
+	enum verdict kind;
+	bool host_scope;
+	double after;
+	uint64_t serial;     /* OUTPUT: of the run that made it */
+	size_t count;        /* OUTPUT: indexes behind the struct */
+	char type[LABEL_SIZE];
+	size_t message_size; /* FAIL: behind the struct, with a NUL */
+	union {
+		size_t indexes[1];
+		char message[1];
+	};
+};
+void verdict_open(lua_State *L);
+void verdict_library(lua_State *L); /* adds pass, drop, fail, retry to the table on top */
+const struct verdict_data *verdict_at(lua_State *L, int index); /* NULL when it is none */
+void verdict_push_output(lua_State *L, uint64_t serial, const size_t *indexes, size_t count);
+void verdict_copy(const struct verdict_data *verdict, struct script_result *result);
+bool verdict_identifier(const char *text, size_t size);
+/* "nil", "a string", "an empty table", "a table with the members 'a', 'b'": into the script's scratch. */
+const char *verdict_describe(lua_State *L, int index);
+
+/* script_request.c */
+/* Reads one request or an array of them at `index` into script->result; raises through `where` what is wrong. */
+void request_read(lua_State *L, int index, const char *where, bool here, bool *array);
+bool request_is(lua_State *L, int index); /* a table that is not empty */
+int request_path(lua_State *L);           /* millrace.path */
+int request_escape(lua_State *L);         /* millrace.escape */
+
+/* script_output.c */
+int output_make(lua_State *L);  /* millrace.output */
+int output_many(lua_State *L);  /* millrace.outputs */
+/* Encodes the value at `index` as an output of the first sink; answers its index among the run's. */
+size_t output_plain(lua_State *L, int index);
+void output_take(struct run *run, const size_t *indexes, size_t count, struct script_result *result);
+/* value at `index` by fields, as a JSON object text; false when a field is missing. */
+bool output_key(lua_State *L, int index, const struct key_field *fields, size_t count, struct buf *out);
+void output_encode(lua_State *L, int index, const struct script_sink *sink, struct buf *out, size_t *id_at);
+
+/* script_answer.c */
+void answer_push(lua_State *L, const struct script_answer_part *answer);
+void answer_push_all(lua_State *L, const struct script_answer_part *answers, size_t count, bool array);
+
+/* scriptlib.c */
+void scriptlib_open(lua_State *L); /* pushes the module table, read-only */
+bool scriptlib_params(struct script *script, const char *json, struct err *err);
+
+/* sandbox.c, sandbox_string.c */
+void sandbox_open(lua_State *L); /* replaces the globals */
+/* Replaces the table on top by a read-only view of it. `name` is what errors call it. */
+void sandbox_readonly(lua_State *L, const char *name);
+void sandbox_string(lua_State *L); /* adds find, match, gmatch, gsub to the table on top */
+void nest_enter(lua_State *L);     /* before calling into Lua from C; an error beyond NEST_MAX */
+void nest_leave(lua_State *L);
+
+#endif

@@ -1,0 +1,302 @@
+"""Brokers for the tests: a real Apache Kafka (KRaft, one node), or librdkafka's mock cluster in its place."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / ".cache" / "kafka"
+START_SECONDS = 120
+
+
+class Unavailable(Exception):
+    """No such broker can be had on this machine; the text says why."""
+
+
+def die_with_parent():
+    """For preexec_fn: whatever becomes of the tests, no process of theirs stays behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def jars():
+    """The folder with Kafka's jars, fetched by Maven the first time."""
+    pom = HERE / "kafka" / "pom.xml"
+    done = CACHE / "complete"
+    if done.exists() and done.read_text() == pom.read_text():
+        return CACHE
+    if not shutil.which("mvn") or not shutil.which("java"):
+        raise Unavailable("mvn or java is not installed (tests/setup test)")
+    shutil.rmtree(CACHE, ignore_errors=True)
+    CACHE.mkdir(parents=True)
+    for attempt in range(3):
+        result = subprocess.run(
+            ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={CACHE}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, text=True)
+        if result.returncode == 0:
+            done.write_text(pom.read_text())
+            return CACHE
+        time.sleep(2)
+    raise Unavailable("Maven could not fetch Kafka's jars: " + result.stdout[-600:].strip())
+
+
+class Cluster:
+    """What tests may do with either kind of broker."""
+
+    bootstrap = None
+    real = False
+    _counter = None
+
+    def settings(self, **more):
+        """Of the tests' own clients; quiet, since brokers die here on purpose."""
+        return {"bootstrap.servers": self.bootstrap, "log_level": 0, **more}
+
+    def wait_ready(self, seconds=START_SECONDS):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                metadata = AdminClient(self.settings()).list_topics(timeout=5)
+                if metadata.brokers:
+                    return
+            except KafkaException:
+                pass
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the broker did not come up; it said:\n{self.log_tail()}")
+            time.sleep(0.1)
+
+    def log_tail(self):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
+
+    def producer(self, **properties):
+        return Producer(self.settings(**{
+            "partitioner": "murmur2_random", "linger.ms": 5, "message.max.bytes": 20000000,
+            "queue.buffering.max.messages": 1000000, **properties}))
+
+    def send(self, topic, records):
+        """Produces (key, value[, headers[, timestamp]]) in order and answers [(partition, offset)]."""
+        places = [None] * len(records)
+        producer = self.producer()
+
+        def reported(index):
+            def report(error, message):
+                assert error is None, f"the tests' own producer failed: {error}"
+                places[index] = (message.partition(), message.offset())
+            return report
+
+        for index, record in enumerate(records):
+            key, value, headers, timestamp = (tuple(record) + (None,) * 4)[:4]
+            extra = {"timestamp": timestamp} if timestamp else {}
+            producer.produce(topic, value, key, headers=headers, on_delivery=reported(index), **extra)
+            producer.poll(0)
+        left = producer.flush(60)
+        assert left == 0 and None not in places, f"{left} records of the tests' own were not delivered"
+        return places
+
+    def read(self, topic):
+        """Every message the topic holds now, partition by partition."""
+        consumer = Consumer(self.settings(**{
+            "group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000}))
+        try:
+            return self._read(consumer, topic)
+        finally:
+            consumer.close()
+
+    @staticmethod
+    def _read(consumer, topic):
+        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        ends = {}
+        for partition in partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+            if high > low:
+                ends[partition] = (low, high)
+        consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in ends.items()])
+        messages, open_partitions = [], set(ends)
+        deadline = time.monotonic() + 60
+        while open_partitions:
+            assert time.monotonic() < deadline, f"reading {topic} did not reach its end: {open_partitions} of {ends}"
+            for message in consumer.consume(500, timeout=0.5):
+                assert not message.error(), message.error()
+                messages.append(message)
+                if message.offset() + 1 >= ends[message.partition()][1]:
+                    open_partitions.discard(message.partition())
+        return sorted(messages, key=lambda m: (m.partition(), m.offset()))
+
+    def count(self, *topics):
+        """How many messages the topics hold, by their watermarks."""
+        if not self._counter:
+            self._counter = Consumer(self.settings(**{"group.id": "counter"}))
+        total = 0
+        for topic in topics:
+            for partition in self._counter.list_topics(topic, timeout=20).topics[topic].partitions:
+                low, high = self._counter.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+                total += high - low
+        return total
+
+    def _close_counter(self):
+        if self._counter:
+            self._counter.close()
+            self._counter = None
+
+    def committed(self, group, topic):
+        """The group's commit: {partition: offset}, without those that have none."""
+        consumer = Consumer(self.settings(**{"group.id": group, "enable.auto.commit": False}))
+        try:
+            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+            answers = consumer.committed([TopicPartition(topic, p) for p in partitions], timeout=20)
+            return {a.partition: a.offset for a in answers if a.offset >= 0}
+        finally:
+            consumer.close()
+
+
+class Kafka(Cluster):
+    """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own."""
+
+    real = True
+
+    def __init__(self, heap="512m"):
+        self.jars = jars()
+        self.heap = heap
+        self.folder = Path(tempfile.mkdtemp(prefix="millrace-kafka-"))
+        self.log = self.folder / "broker.log"
+        self.process = None
+        self.port, self.controller = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._format()
+        self.start()
+
+    def _java(self, *arguments):
+        return ["java", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dlog4j2.disable.jmx=true",
+                "-cp", f"{self.jars}/*", *arguments]
+
+    def _format(self):
+        (self.folder / "server.properties").write_text("\n".join([
+            "process.roles=broker,controller",
+            "node.id=1",
+            f"controller.quorum.voters=1@127.0.0.1:{self.controller}",
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names=CONTROLLER",
+            f"log.dirs={self.folder}/data",
+            "offsets.topic.replication.factor=1",
+            "offsets.topic.num.partitions=4",
+            "transaction.state.log.replication.factor=1",
+            "transaction.state.log.min.isr=1",
+            "share.coordinator.state.topic.replication.factor=1",
+            "share.coordinator.state.topic.min.isr=1",
+            "group.initial.rebalance.delay.ms=0",
+            "group.min.session.timeout.ms=1000",
+            "broker.session.timeout.ms=2000",  # so that a killed broker is back soon
+            "broker.heartbeat.interval.ms=500",
+            "message.max.bytes=20971520",
+            "socket.request.max.bytes=209715200",
+            "auto.create.topics.enable=false",
+            "log.retention.ms=-1",
+            ""]))
+        cluster = "M" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an option's value begins with no "-"
+        result = subprocess.run(
+            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "server.properties")),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        if result.returncode != 0:
+            self.close()
+            raise Unavailable(f"Kafka's folder could not be formatted:\n{result.stdout[-1500:]}")
+
+    def start(self, wait=True):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self._java("kafka.Kafka", str(self.folder / "server.properties")), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, preexec_fn=die_with_parent)
+        if wait:
+            self.wait_ready()
+
+    def kill(self):
+        """As a power cut would end it."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def close(self):
+        self._close_counter()
+        if self.process and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def create(self, *topics, partitions=3, **config):
+        admin = AdminClient(self.settings())
+        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+        futures = admin.create_topics([NewTopic(t, partitions, 1, config=settings) for t in topics],
+                                      operation_timeout=30)
+        for future in futures.values():
+            future.result(60)
+
+
+class Mock(Cluster):
+    """librdkafka's mock cluster in a process of its own: it keeps 5 MB per partition and knows no broker faults."""
+
+    def __init__(self):
+        program = Path(os.environ.get("MILLRACE_MOCKBROKER", HERE.parents[1] / "build" / "mockbroker"))
+        if not program.exists():
+            raise Unavailable(f"{program} is not built (make {program.parent.name}/mockbroker)")
+        self.folder = Path(tempfile.mkdtemp(prefix="millrace-mock-"))
+        self.log = self.folder / "broker.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                            text=True, bufsize=1, preexec_fn=die_with_parent)
+        self.bootstrap = self.process.stdout.readline().strip()
+        self.wait_ready()
+
+    def create(self, *topics, partitions=3, **config):
+        for topic in topics:
+            self.process.stdin.write(f"{topic} {partitions}\n")
+            answer = self.process.stdout.readline().strip()
+            assert answer == "ok", f"the mock cluster refused topic {topic}: {answer}"
+
+    def close(self):
+        self._close_counter()
+        self.process.stdin.close()
+        self.process.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_cluster(**options):
+    """A real broker where one can be had, else the mock; with MILLRACE_KAFKA=required only the real one.
+
+    MILLRACE_KAFKA=mock asks for the mock. Answers (cluster, why it is not the real one or None)."""
+    wish = os.environ.get("MILLRACE_KAFKA", "")
+    if wish != "mock":
+        try:
+            return Kafka(**options), None
+        except Unavailable as why:
+            if wish == "required":
+                raise AssertionError(f"MILLRACE_KAFKA=required, but no real broker: {why}") from None
+            reason = str(why)
+    else:
+        reason = "MILLRACE_KAFKA=mock"
+    return Mock(), reason

@@ -1,0 +1,96 @@
+# The targets that prove and show things. Each installs what it needs by tests/setup, then calls make again:
+# compiler flags come from pkg-config and are right only once the packages are there.
+
+PYTEST ?= /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --tb=short
+PYTEST_ARGS ?=
+AGAIN := @$(MAKE) --no-print-directory
+
+# Everything that can go wrong, told as promises: C units, Lua specs, the binary against a real Kafka.
+test:
+	@tests/setup test
+	@tests/tally $(MAKE) --no-print-directory .test-unit .test-scripts .test-system
+
+test-unit:
+	@tests/setup test
+	$(AGAIN) .test-unit
+
+test-scripts:
+	@tests/setup test
+	$(AGAIN) .test-scripts
+
+# One test: make test-system PYTEST_ARGS='-k sigkill'
+test-system:
+	@tests/setup test
+	$(AGAIN) .test-system
+
+demo:
+	@tests/setup demo
+	$(AGAIN) all
+	@$(BUILD)/millrace demo $(DEMO_ARGS)
+
+lint:
+	@tests/setup lint
+	$(AGAIN) .lint
+
+bench:
+	@tests/setup bench
+	$(AGAIN) .bench
+
+fuzz:
+	@tests/setup fuzz
+	$(AGAIN) .fuzz
+
+.test-unit: unit
+.unit-programs: $(UNITS)
+
+.test-scripts:
+	luacheck scripts tests/lua tests/system/scripts
+	busted --lua=/usr/bin/luajit
+
+.test-system: all $(BUILD)/mockbroker
+	MILLRACE=$(BUILD)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker $(PYTEST) $(PYTEST_ARGS) tests/system
+
+$(BUILD)/mockbroker: tests/system/mockbroker.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lrdkafka
+
+C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
+
+.lint:
+	clang-format --dry-run --Werror $(C_FILES)
+	tests/layers
+	tests/leftovers
+	luacheck scripts tests/lua tests/system/scripts
+	printf '%s\n' $(wildcard core/*.c) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" \
+		-- -std=c11 -D_GNU_SOURCE -Iinclude $(shell pkg-config --cflags $(PACKAGES)) \
+		-DMILLRACE_VERSION=\"0\" -DMILLRACE_REVISION=\"0\" 2>$(BUILD)/tidy.$$$$ || { cat $(BUILD)/tidy.$$$$; exit 1; }' tidy
+	@rm -f $(BUILD)/tidy.*
+
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+
+.bench: all $(BENCHES)
+	@set -e; for b in $(BENCHES); do echo "== $$(basename $$b)"; $$b; done
+	@echo "== enrich.py"
+	@/usr/bin/python3 tests/bench/enrich.py $(BUILD)/millrace $(BENCH_ARGS)
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
+
+# Each tests/fuzz/fuzz_*.c is a libFuzzer program; they are built apart, by clang with sanitizers.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 30
+.fuzz:
+	$(AGAIN) BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined .fuzz-programs
+	@set -e; for f in $(FUZZERS); do echo "$$f: $(FUZZ_SECONDS) s"; mkdir -p build-fuzz/corpus/$$f; \
+		build-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 \
+		-artifact_prefix=build-fuzz/ build-fuzz/corpus/$$f; done
+
+.fuzz-programs: $(FUZZERS:%=$(BUILD)/fuzz/%)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
+
+.PHONY: test test-unit test-scripts test-system demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
+	.unit-programs .bench .fuzz .fuzz-programs

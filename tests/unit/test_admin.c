@@ -1,0 +1,385 @@
+/* What operators are told over HTTP, asked through a plain socket on the same loop. */
+#include "admin.h"
+#include "clock.h"
+#include "mem.h"
+#include "metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct fixture {
+	struct event_base *base;
+	struct metrics *metrics;
+	struct admin *admin;
+	const char *token;
+	const char *sick; /* why it is not ready; NULL = it is */
+	size_t refreshed, posted;
+	char answer[256 * 1024];
+};
+
+static void on_refresh(void *context)
+{
+	struct fixture *f = context;
+	f->refreshed++;
+	*metrics_value(f->metrics, METRIC_OPEN_RECORDS, NULL) = 42;
+}
+
+static bool on_live(void *context, struct buf *why)
+{
+	(void)context;
+	return admin_check(why, "loop", true, NULL);
+}
+
+static bool on_ready(void *context, struct buf *why)
+{
+	struct fixture *f = context;
+	bool good = admin_check(why, "source", true, NULL);
+	return admin_check(why, "sink", f->sick == NULL, f->sick) && good;
+}
+
+static void on_post(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct fixture *f = context;
+	f->posted++;
+	answer->status = 202;
+	answer->type = "application/json";
+	buf_printf(&answer->body, "{\"got\":%zu}\n", request->body.size);
+}
+
+static bool open_admin(struct fixture *f, const char *listen, struct err *err)
+{
+	const struct admin_config config = {.listen = listen, .token = f->token};
+	const struct admin_hooks hooks = {f, on_refresh, on_live, on_ready};
+	f->admin = admin_open(f->base, &config, &hooks, f->metrics, err);
+	if (f->admin)
+		admin_route(f->admin,
+		        &(struct admin_route){"POST", "/-/reload", "loads the script again", on_post, f});
+	return f->admin != NULL;
+}
+
+static int connect_to(struct fixture *f, int family)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(admin_port(f->admin))};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(admin_port(f->admin))};
+	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	v6.sin6_addr = in6addr_loopback;
+	int fd = socket(family, SOCK_STREAM, 0);
+	int connected = family == AF_INET ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
+	                                  : connect(fd, (struct sockaddr *)&v6, sizeof v6);
+	assert_int_equal(connected, 0);
+	return fd;
+}
+
+/* Sends bytes and serves the loop until the other side hangs up; the whole answer is in f->answer. */
+static int converse(struct fixture *f, int fd, const char *request, size_t size)
+{
+	size_t got = 0, sent = 0;
+	int64_t patience = clock_now() + 20000;
+	while (clock_now() < patience) {
+		ssize_t n =
+		        sent < size ? send(fd, request + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+		sent += n > 0 ? (size_t)n : 0;
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+		n = recv(fd, f->answer + got, sizeof f->answer - 1 - got, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			break;
+		got += n > 0 ? (size_t)n : 0;
+	}
+	assert_true(clock_now() < patience);
+	f->answer[got] = '\0';
+	close(fd);
+	return strncmp(f->answer, "HTTP/1.", 7) == 0 ? atoi(f->answer + 9) : 0;
+}
+
+static int ask(struct fixture *f, const char *method, const char *path, const char *headers)
+{
+	char request[4096];
+	int size = snprintf(request, sizeof request,
+	        "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path, headers);
+	return converse(f, connect_to(f, AF_INET), request, (size_t)size);
+}
+
+static const char *body(struct fixture *f)
+{
+	const char *end = strstr(f->answer, "\r\n\r\n");
+	assert_non_null(end);
+	return end + 4;
+}
+
+static bool answered(struct fixture *f, const char *text)
+{
+	return strstr(f->answer, text) != NULL;
+}
+
+static int setup_closed(void **state)
+{
+	struct fixture *f = mem_zalloc(1, sizeof *f);
+	f->base = event_base_new();
+	f->metrics = metrics_open();
+	*state = f;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	setup_closed(state);
+	return open_admin(*state, "127.0.0.1:0", NULL) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	admin_close(f->admin);
+	metrics_close(f->metrics);
+	event_base_free(f->base);
+	mem_free(f);
+	return 0;
+}
+
+static void metrics_are_refreshed_and_printed(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/metrics", ""), 200);
+	assert_true(answered(f, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+	assert_true(answered(f, "\nmillrace_open_records 42\n"));
+	assert_true(answered(f, "\nprocess_resident_memory_bytes "));
+	assert_int_equal(f->refreshed, 1);
+}
+
+static void a_live_process_says_ok(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	assert_string_equal(body(f), "ok\n");
+	assert_int_equal(ask(f, "GET", "/livez?verbose", ""), 200);
+	assert_string_equal(body(f), "[+] loop ok\nok\n");
+}
+
+static void a_process_that_is_not_ready_says_why(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/readyz", ""), 200);
+	assert_string_equal(body(f), "ok\n");
+	assert_int_equal(ask(f, "GET", "/readyz?x=verbose&verbose=1", ""), 200);
+	assert_string_equal(body(f), "[+] source ok\n[+] sink ok\nok\n");
+	assert_int_equal(ask(f, "GET", "/readyz?verbosely&x=verbose", ""), 200);
+	assert_string_equal(body(f), "ok\n");
+	f->sick = "no metadata of its topic yet";
+	assert_int_equal(ask(f, "GET", "/readyz", ""), 503);
+	assert_string_equal(body(f), "[+] source ok\n[-] sink: no metadata of its topic yet\n");
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+}
+
+static void the_first_page_lists_the_others(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/", ""), 200);
+	assert_true(answered(f, "/metrics"));
+	assert_true(answered(f, "/livez"));
+	assert_true(answered(f, "/readyz"));
+	assert_true(answered(f, "POST /-/reload        loads the script again\n"));
+}
+
+static void head_gives_no_body(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "HEAD", "/metrics", ""), 200);
+	assert_string_equal(body(f), "");
+	assert_int_equal(ask(f, "HEAD", "/livez", ""), 200);
+	assert_true(answered(f, "Content-Length: 3\r\n"));
+}
+
+static void what_is_not_there_is_404(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "GET", "/nothing", ""), 404);
+	assert_int_equal(ask(f, "GET", "/metrics/", ""), 404);
+	assert_int_equal(ask(f, "GET", "/metrics/../livez", ""), 404);
+}
+
+static void other_methods_are_405(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "POST", "/metrics", "Content-Length: 0\r\n"), 405);
+	assert_true(answered(f, "Allow: GET, HEAD\r\n"));
+	assert_int_equal(ask(f, "DELETE", "/livez", ""), 405);
+	assert_int_equal(ask(f, "GET", "/-/reload", ""), 405);
+	assert_true(answered(f, "Allow: POST\r\n"));
+	assert_int_equal(f->posted, 0);
+}
+
+static void from_this_machine_things_can_be_changed(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(ask(f, "POST", "/-/reload", "Content-Length: 3\r\n\r\nabc"), 202);
+	assert_true(answered(f, "Content-Type: application/json\r\n"));
+	assert_string_equal(body(f), "{\"got\":3}\n");
+	assert_int_equal(f->posted, 1);
+}
+
+static void another_sites_page_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(
+	        ask(f, "POST", "/-/reload", "Origin: https://elsewhere.example\r\nContent-Length: 0\r\n"),
+	        403);
+	assert_int_equal(f->posted, 0);
+}
+
+static void the_token_opens_and_a_wrong_one_does_not(void **state)
+{
+	static const struct {
+		const char *header;
+		int status;
+	} cases[] = {
+	        {"Authorization: Bearer open sesame\r\n", 202},
+	        {"Authorization: Bearer open sesam\r\n", 403},
+	        {"Authorization: Bearer open sesame2\r\n", 403},
+	        {"Authorization: Bearer open Sesame\r\n", 403},
+	        {"Authorization: Basic open sesame\r\n", 403},
+	        {"Authorization: Bearer \r\n", 403},
+	        {"", 403},
+	};
+	struct fixture *f = *state;
+	f->token = "open sesame";
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char headers[200];
+		snprintf(headers, sizeof headers, "Origin: http://x\r\nContent-Length: 0\r\n%s",
+		        cases[i].header);
+		assert_int_equal(ask(f, "POST", "/-/reload", headers), cases[i].status);
+	}
+}
+
+static void a_page_can_be_replaced(void **state)
+{
+	struct fixture *f = *state;
+	admin_route(f->admin, &(struct admin_route){"GET", "/", "the status page", on_post, f});
+	assert_int_equal(ask(f, "GET", "/", ""), 202);
+}
+
+static void one_connection_serves_many_requests(void **state)
+{
+	struct fixture *f = *state;
+	const char text[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: "
+	                    "x\r\nConnection: close\r\n\r\n";
+	assert_int_equal(converse(f, connect_to(f, AF_INET), text, sizeof text - 1), 200);
+	const char *second = strstr(f->answer + 1, "HTTP/1.1 200");
+	assert_non_null(second);
+}
+
+static void too_much_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct buf request;
+	buf_init(&request, 0);
+	buf_append_text(&request, "GET /livez HTTP/1.1\r\nX: ");
+	for (int i = 0; i < 100 * 1024; i++)
+		buf_append_byte(&request, 'x');
+	buf_append_text(&request, "\r\n\r\n");
+	assert_int_not_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 200);
+	buf_clear(&request);
+	buf_append_text(&request, "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
+	assert_int_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 413);
+	assert_int_equal(f->posted, 0);
+	buf_free(&request);
+}
+
+static void nonsense_harms_nobody(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const texts[] = {"\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+	        "NONE / HTTP/1.1\r\n\r\n", "GET http:// HTTP/1.1\r\n\r\n",
+	        "GET %zz HTTP/1.1\r\nConnection: close\r\n\r\n", "GET /livez?%00 HTTP/1.0\r\n\r\n",
+	        "POST /-/reload HTTP/1.0\r\nContent-Length: -5\r\n\r\n"};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		int fd = connect_to(f, AF_INET);
+		assert_int_equal(send(fd, texts[i], strlen(texts[i]), MSG_NOSIGNAL), strlen(texts[i]));
+		shutdown(fd, SHUT_WR);
+		converse(f, fd, "", 0);
+	}
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+}
+
+static void an_ipv6_address_stands_in_brackets(void **state)
+{
+	struct fixture *f = *state;
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	bool usable = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
+	if (fd >= 0)
+		close(fd);
+	if (!usable)
+		skip();
+	struct err err;
+	if (!open_admin(f, "[::1]:0", &err))
+		fail_msg("%s", err.text);
+	const char text[] = "POST /-/reload HTTP/1.0\r\nContent-Length: 0\r\n\r\n";
+	assert_int_equal(converse(f, connect_to(f, AF_INET6), text, sizeof text - 1), 202);
+}
+
+static void what_cannot_be_listened_on_is_named(void **state)
+{
+	static const char *const wrong[] = {"", "9464", "localhost", "127.0.0.1:", "127.0.0.1:x",
+	        "127.0.0.1:70000", "::1:9464", "[::1:9464", "127.0.0.1:-1", "nowhere.invalid:9464",
+	        "192.0.2.1:9464"};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct err err = {""};
+		if (open_admin(f, wrong[i], &err))
+			fail_msg("%s", wrong[i]);
+		if (strncmp(err.text, "admin.listen: ", 14) != 0 || strstr(err.text, wrong[i]) == NULL)
+			fail_msg("%s", err.text);
+	}
+}
+
+static void a_port_in_use_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = {""};
+	char listen[32];
+	assert_true(open_admin(f, "127.0.0.1:0", &err));
+	struct admin *first = f->admin;
+	snprintf(listen, sizeof listen, "127.0.0.1:%u", admin_port(first));
+	assert_false(open_admin(f, listen, &err));
+	assert_non_null(
+	        strstr(err.text, "Address already in use; stop what is there, or choose another port"));
+	f->admin = first;
+}
+
+int main(void)
+{
+#define story(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define story_closed(name) cmocka_unit_test_setup_teardown(name, setup_closed, teardown)
+	const struct CMUnitTest tests[] = {
+	        story(metrics_are_refreshed_and_printed),
+	        story(a_live_process_says_ok),
+	        story(a_process_that_is_not_ready_says_why),
+	        story(the_first_page_lists_the_others),
+	        story(head_gives_no_body),
+	        story(what_is_not_there_is_404),
+	        story(other_methods_are_405),
+	        story(from_this_machine_things_can_be_changed),
+	        story(another_sites_page_changes_nothing),
+	        story_closed(the_token_opens_and_a_wrong_one_does_not),
+	        story(a_page_can_be_replaced),
+	        story(one_connection_serves_many_requests),
+	        story(too_much_is_refused),
+	        story(nonsense_harms_nobody),
+	        story_closed(an_ipv6_address_stands_in_brackets),
+	        story_closed(what_cannot_be_listened_on_is_named),
+	        story_closed(a_port_in_use_is_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
