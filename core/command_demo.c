@@ -236,7 +236,7 @@ static void show_output(struct demo *demo, const char *value, size_t size)
 	peek(value, size, "page_title", title, sizeof title);
 	peek(value, size, "rev_id", rev, sizeof rev);
 	clear_bar(demo);
-	printf("  %-14s %-10s %-26s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title, rev, body,
+	printf("  %-12s %-17s %-25s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title, rev, body,
 		content);
 }
 

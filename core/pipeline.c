@@ -815,6 +815,12 @@ bool pipeline_delivery_failed(const struct pipeline *p)
 
 /* ---- building, numbers ---- */
 
+/* In [0, 1): for the jitter of back-offs. */
+static double chance(void)
+{
+	return arc4random() / 4294967296.0;
+}
+
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
 	struct ledger *ledger)
 {
@@ -822,7 +828,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
 	struct dispatch_hooks hooks = {.context = p, .answer = answer_of_call, .done = dispatch_done};
-	struct dispatch_config dispatch = {.upstreams = config->upstreams, .upstream_count = config->upstream_count};
+	struct dispatch_config dispatch = {
+		.upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
 	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
 		.emitter_id = config->emitter_id, .max_bytes = errors->max_bytes, .sink = config->sink_count - 1};
