@@ -766,6 +766,12 @@ static void settle_all(struct pipeline *p)
 		walk(p, container_of(first, struct record, node));
 }
 
+static void serve_sinks(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		p->sinks[i]->verbs->serve(p->sinks[i]);
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
@@ -773,14 +779,14 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	p->now = now;
 	p->wall = clock_wall();
 	p->full = false;
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		p->sinks[i]->verbs->serve(p->sinks[i]);
+	serve_sinks(p);
 	send_again(p);
 	wake_resting(p);
 	if (p->draining)
 		give_back_matching(p, only_waits, &(bool){false}, "stopped");
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
+	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
 	script_collect(p->script);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
