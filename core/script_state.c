@@ -105,8 +105,11 @@ void state_close(struct script *script)
 /* The hook while a call is over its budget. */
 static void on_overtime(lua_State *L, lua_Debug *at)
 {
+	struct script *script = script_of(L);
 	(void)at;
 	watchdog_acknowledge();
+	if (script->stack.size == 0) /* only here does the engine know the line */
+		state_traceback(L, &script->stack);
 	luaL_error(L, "out of CPU time");
 }
 
