@@ -335,7 +335,7 @@ static void recover(struct kafka_source *self, int64_t now)
 			return;
 	}
 	self->failed = true;
-	self->source.handlers.failed(self->source.handlers.context, err.text);
+	self->source.handlers.failed(self->source.handlers.failed_context, err.text);
 }
 
 static void arm(struct kafka_source *self)
