@@ -1,42 +1,42 @@
 /* JSON text to Lua values, in one pass.
  *
- * The members of an array or object wait on the Lua stack until it ends, so that its table is made once and in
- * the right size; a long one, or one with a number whose text is noted, gets its table at once and grows. */
+ * The members of an array or object wait on the Lua stack until it ends, so that its table is made once and
+ * in the right size; a long one, or one with a number whose text is noted, gets its table early and grows. */
 #include "json_private.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WAITING 32             /* most members of one container that wait on the stack */
-#define WAITING_SLOTS 2048     /* most slots of all containers together: the stack has 8000 */
+#define WAITING 32              /* most members of one container that wait on the stack */
+#define WAITING_SLOTS 2048      /* most slots of all containers together: the stack has 8000 */
 #define FRAME (2 * WAITING + 8) /* slots that one container may need */
-#define SCRATCH_KEPT (256 * 1024)
-#define COPY_SLACK 16
+#define SCRATCH_KEPT (1024 * 1024)
+#define SLACK 16 /* bytes of scratch that may be written beyond what is needed */
 
 struct decoder {
 	lua_State *L;
 	const unsigned char *start, *at, *end;
 	int anchors; /* stack index of the first */
 	char *scratch;
-	size_t scratch_size;
+	char *scratch_end;
 	unsigned depth, max_depth;
-	size_t values; /* that may still come */
-	size_t waiting; /* slots */
+	size_t values;    /* that may still come */
+	size_t waiting;   /* slots */
 	const char *note; /* text of the number just decoded, when its container must keep it; else NULL */
 	size_t note_size;
 	struct json_error *error;
 };
 
 struct container {
-	int first;  /* stack index of its table, or of the first member that waits */
-	int count;  /* members */
+	int first; /* stack index of its table, or of the first member that waits */
+	int count; /* members */
 	bool array, made;
 	const char *keys[WAITING]; /* of the members that wait: interned, so a pointer is an identity */
 };
 
 __attribute__((format(printf, 3, 4))) static bool fail(
-	struct decoder *d, const unsigned char *at, const char *format, ...)
+        struct decoder *d, const unsigned char *at, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -49,66 +49,62 @@ __attribute__((format(printf, 3, 4))) static bool fail(
 static inline void skip_space(struct decoder *d)
 {
 	while (d->at < d->end && *d->at <= ' ' &&
-		(*d->at == ' ' || *d->at == '\n' || *d->at == '\r' || *d->at == '\t'))
+	        (*d->at == ' ' || *d->at == '\n' || *d->at == '\r' || *d->at == '\t'))
 		d->at++;
 }
 
 /* ---- strings ---- */
 
-/* Room for `more` bytes behind `used` ones. */
-static char *scratch_room(struct decoder *d, size_t used, size_t more)
+/* Where the string that begins at `at` ends, or the text: the first quote without a backslash of its own. */
+static const unsigned char *string_end(const unsigned char *at, const unsigned char *end)
 {
-	if (used + more > d->scratch_size) {
-		size_t size = 2 * d->scratch_size;
-		if (size < used + more)
-			size = used + more;
-		char *grown = lua_newuserdata(d->L, size);
-		memcpy(grown, d->scratch, used);
-		lua_replace(d->L, d->anchors + JSON_ANCHOR_SCRATCH);
-		d->scratch = grown;
-		d->scratch_size = size;
+	const unsigned char *quote = at;
+	while ((quote = memchr(quote, '"', (size_t)(end - quote))) != NULL) {
+		const unsigned char *before = quote;
+		while (before > at && before[-1] == '\\')
+			before--;
+		if ((quote - before) % 2 == 0)
+			return quote;
+		quote++;
 	}
-	return d->scratch + used;
+	return end;
 }
 
-static bool decode_hex(struct decoder *d, unsigned *unit)
+/* Makes the scratch as large as the string at `at`: no escape is shorter than what it means. */
+static void scratch_reserve(struct decoder *d, const unsigned char *at)
 {
-	*unit = 0;
-	if (d->end - d->at < 4)
-		return fail(d, d->at, "expected four hexadecimal digits after \\u");
-	for (const unsigned char *end = d->at + 4; d->at < end; d->at++) {
-		unsigned c = *d->at, letter = c | 0x20;
-		if (c - '0' < 10)
-			*unit = *unit * 16 + (c - '0');
-		else if (letter - 'a' < 6)
-			*unit = *unit * 16 + (letter - 'a' + 10);
-		else
-			return fail(d, d->at, "expected four hexadecimal digits after \\u");
-	}
-	return true;
+	size_t need = (size_t)(string_end(at, d->end) - at) + SLACK;
+	if (need <= (size_t)(d->scratch_end - d->scratch))
+		return;
+	d->scratch = lua_newuserdata(d->L, need);
+	d->scratch_end = d->scratch + need;
+	lua_replace(d->L, d->anchors + JSON_ANCHOR_SCRATCH);
 }
 
-/* What \u begins: a code point, or the first half of a surrogate pair with its other half behind it. */
-static bool decode_code_point(struct decoder *d, unsigned *code)
+/* clang-format off */
+/* What each byte means as a hexadecimal digit, +1; 0 when it is none. */
+static const unsigned char HEX[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+static const char SIMPLE[256] = {
+	['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
+};
+/* clang-format on */
+
+#define NO_HEX 0x10000U
+
+/* The UTF-16 unit that four hexadecimal digits stand for, or NO_HEX. */
+static inline unsigned hex_unit(const unsigned char *at)
 {
-	const unsigned char *escape = d->at - 2;
-	unsigned low;
-	if (!decode_hex(d, code))
-		return false;
-	if (*code < 0xD800 || *code > 0xDFFF)
-		return true;
-	if (*code > 0xDBFF || d->end - d->at < 6 || d->at[0] != '\\' || d->at[1] != 'u')
-		return fail(d, escape, "lone surrogate \\u%04x: it stands for no character", *code);
-	d->at += 2;
-	if (!decode_hex(d, &low))
-		return false;
-	if (low < 0xDC00 || low > 0xDFFF)
-		return fail(d, escape, "lone surrogate \\u%04x: it stands for no character", *code);
-	*code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
-	return true;
+	if (!HEX[at[0]] || !HEX[at[1]] || !HEX[at[2]] || !HEX[at[3]])
+		return NO_HEX;
+	return (HEX[at[0]] - 1U) << 12 | (HEX[at[1]] - 1U) << 8 | (HEX[at[2]] - 1U) << 4 | (HEX[at[3]] - 1U);
 }
 
-static char *put_utf8(char *to, unsigned code)
+static inline char *put_utf8(char *to, unsigned code)
 {
 	if (code < 0x80) {
 		*to++ = (char)code;
@@ -129,24 +125,68 @@ static char *put_utf8(char *to, unsigned code)
 	return to;
 }
 
-/* The escape at d->at; *to moves behind what it stands for, at most four bytes. */
+/* Escapes in a row, but those that want a closer look: surrogates, mistakes, the last of the text. */
+static const unsigned char *take_escapes(const unsigned char *at, const unsigned char *end, char **to)
+{
+	char *out = *to;
+	while (end - at >= 6 && at[0] == '\\') {
+		if (SIMPLE[at[1]]) {
+			*out++ = SIMPLE[at[1]];
+			at += 2;
+			continue;
+		}
+		unsigned unit = hex_unit(at + 2);
+		if (at[1] != 'u' || unit == NO_HEX || (unit & 0xF800) == 0xD800)
+			break;
+		out = put_utf8(out, unit);
+		at += 6;
+	}
+	*to = out;
+	return at;
+}
+
+static bool decode_unit(struct decoder *d, unsigned *unit)
+{
+	*unit = d->end - d->at < 4 ? NO_HEX : hex_unit(d->at);
+	if (*unit == NO_HEX)
+		return fail(d, d->at, "expected four hexadecimal digits after \\u");
+	d->at += 4;
+	return true;
+}
+
+/* What \u begins: a code point, or the first half of a surrogate pair with its other half behind it. */
+static bool decode_code_point(struct decoder *d, unsigned *code)
+{
+	const unsigned char *escape = d->at - 2;
+	unsigned low;
+	if (!decode_unit(d, code))
+		return false;
+	if (*code < 0xD800 || *code > 0xDFFF)
+		return true;
+	if (*code > 0xDBFF || d->end - d->at < 6 || d->at[0] != '\\' || d->at[1] != 'u')
+		return fail(d, escape, "lone surrogate \\u%04x: it stands for no character", *code);
+	d->at += 2;
+	if (!decode_unit(d, &low))
+		return false;
+	if (low < 0xDC00 || low > 0xDFFF)
+		return fail(d, escape, "lone surrogate \\u%04x: it stands for no character", *code);
+	*code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+	return true;
+}
+
+/* The escape at d->at; *to moves behind what it stands for. */
 static bool decode_escape(struct decoder *d, char **to)
 {
-	static const char simple[256] = {['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
-		['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
 	const unsigned char *escape = d->at;
-	if (d->end - d->at < 2)
-		return fail(d, d->end, "the text ends inside a string");
-	unsigned char c = escape[1];
-	d->at += 2;
-	if (simple[c]) {
-		*(*to)++ = simple[c];
-		return true;
-	}
 	unsigned code;
-	if (c != 'u')
+	if (d->end - escape < 2)
+		return fail(d, d->end, "the text ends inside a string");
+	d->at += 2;
+	if (SIMPLE[escape[1]])
+		code = (unsigned char)SIMPLE[escape[1]];
+	else if (escape[1] != 'u')
 		return fail(d, escape, "unknown escape in a string");
-	if (!decode_code_point(d, &code))
+	else if (!decode_code_point(d, &code))
 		return false;
 	*to = put_utf8(*to, code);
 	return true;
@@ -162,33 +202,37 @@ static bool refuse_byte(struct decoder *d, const unsigned char *at)
 }
 
 /* Short runs between escapes are the rule in page text: copy 16 bytes blindly where both sides have them. */
-static inline char *copy_run(char *to, const unsigned char *from, size_t size, const unsigned char *end)
+static inline char *copy_run(
+        char *to, const unsigned char *from, const unsigned char *stop, const unsigned char *end)
 {
-	if (size <= COPY_SLACK && end - from >= COPY_SLACK)
-		memcpy(to, from, COPY_SLACK);
+	if (stop - from <= SLACK && end - from >= SLACK)
+		memcpy(to, from, SLACK);
 	else
-		memcpy(to, from, size);
-	return to + size;
+		memcpy(to, from, (size_t)(stop - from));
+	return to + (stop - from);
 }
 
 /* A string with an escape: `start` is its first byte, `stop` the first that does not stand for itself. */
 static bool decode_escaped(struct decoder *d, const unsigned char *start, const unsigned char *stop)
 {
+	if (stop == d->end || *stop != '\\')
+		return refuse_byte(d, stop);
+	if (d->end - start > d->scratch_end - d->scratch - SLACK)
+		scratch_reserve(d, start);
 	char *to = d->scratch;
 	for (;;) {
-		size_t run = (size_t)(stop - start);
-		to = scratch_room(d, (size_t)(to - d->scratch), run + COPY_SLACK);
-		to = copy_run(to, start, run, d->end);
-		d->at = stop;
-		if (stop == d->end || *stop != '\\')
-			break;
-		if (!decode_escape(d, &to))
+		to = copy_run(to, start, stop, d->end);
+		d->at = take_escapes(stop, d->end, &to);
+		if (d->at < d->end && *d->at == '\\' && !decode_escape(d, &to))
 			return false;
 		start = d->at;
 		stop = json_text_run(start, d->end);
+		if (stop == d->end || *stop != '\\')
+			break;
 	}
 	if (stop == d->end || *stop != '"')
 		return refuse_byte(d, stop);
+	to = copy_run(to, start, stop, d->end);
 	d->at = stop + 1;
 	lua_pushlstring(d->L, d->scratch, (size_t)(to - d->scratch));
 	return true;
@@ -477,6 +521,8 @@ static bool decode_value(struct decoder *d)
 		return fail(d, d->at, "expected a value, but the text ends");
 	if (d->values-- == 0)
 		return fail(d, d->at, "too many values in one document");
+	if ((unsigned)*d->at - '0' < 10)
+		return decode_integer(d);
 	switch (*d->at) {
 	case '"': return decode_string(d);
 	case '{': return decode_object(d);
@@ -485,8 +531,6 @@ static bool decode_value(struct decoder *d)
 	case 'f': return decode_word(d, "false", 5);
 	case 'n': return decode_word(d, "null", 4);
 	case '-': return decode_number(d);
-	case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-		return decode_integer(d);
 	default: return fail(d, d->at, "expected a value");
 	}
 }
@@ -504,7 +548,7 @@ static bool decode_document(struct decoder *d)
 }
 
 bool json_decode(lua_State *L, const char *data, size_t size, const struct json_limits *limits,
-	struct json_error *error)
+        struct json_error *error)
 {
 	const unsigned char *start = (const unsigned char *)(data ? data : "");
 	unsigned depth = limits && limits->depth ? limits->depth : 128;
@@ -516,20 +560,20 @@ bool json_decode(lua_State *L, const char *data, size_t size, const struct json_
 	int top = lua_gettop(L);
 	int anchors = json_push_anchors(L, JSON_ANCHOR_SCRATCH + 1);
 	struct decoder d = {
-		.L = L,
-		.start = start,
-		.at = start,
-		.end = start + size,
-		.anchors = anchors,
-		.scratch = lua_touserdata(L, anchors + JSON_ANCHOR_SCRATCH),
-		.scratch_size = lua_objlen(L, anchors + JSON_ANCHOR_SCRATCH),
-		.max_depth = depth < JSON_MAX_DEPTH ? depth : JSON_MAX_DEPTH,
-		.values = limits && limits->values ? limits->values : SIZE_MAX,
-		.error = error ? error : &unread,
+	        .L = L,
+	        .start = start,
+	        .at = start,
+	        .end = start + size,
+	        .anchors = anchors,
+	        .scratch = lua_touserdata(L, anchors + JSON_ANCHOR_SCRATCH),
+	        .max_depth = depth < JSON_MAX_DEPTH ? depth : JSON_MAX_DEPTH,
+	        .values = limits && limits->values ? limits->values : SIZE_MAX,
+	        .error = error ? error : &unread,
 	};
-	size_t scratch_size = d.scratch_size;
+	char *scratch = d.scratch;
+	d.scratch_end = scratch + lua_objlen(L, anchors + JSON_ANCHOR_SCRATCH);
 	bool good = decode_document(&d);
-	if (d.scratch_size > scratch_size && d.scratch_size <= SCRATCH_KEPT) {
+	if (d.scratch != scratch && d.scratch_end - d.scratch <= SCRATCH_KEPT) {
 		lua_pushvalue(L, anchors + JSON_ANCHOR_SCRATCH);
 		json_set_anchor(L, JSON_ANCHOR_SCRATCH);
 	}
