@@ -311,7 +311,7 @@ static void add_merged(const struct reader *reader, const char *name)
 		refuse(reader, "query.%.60s is merge.param and must be one value, not an array", name);
 	buf_clear(out);
 	add_parameter(reader, name, out, false);
-	if (memchr(out->data ? out->data : "|", '|', out->size ? out->size : 1))
+	if (out->size == 0 || memchr(out->data, '|', out->size))
 		refuse(reader, "query.%.60s is merge.param: it must not be empty or hold a '|'", name);
 	if (memchr(out->data, '\0', out->size))
 		refuse(reader, "query.%.60s is merge.param: it must not hold a NUL", name);
