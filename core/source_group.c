@@ -486,7 +486,8 @@ void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event)
 	self->rebalance = (struct rebalance){.list = rd_kafka_topic_partition_list_copy(list),
 	        .assign = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS,
 	        .number = ++self->numbers};
-	log_info("source", "%d partitions %s", list->cnt, self->rebalance.assign ? "assigned" : "revoked");
+	log_write(list->cnt ? LOG_INFO : LOG_DEBUG, NULL, "source", "%d partitions %s", list->cnt,
+	        self->rebalance.assign ? "assigned" : "revoked");
 	if (self->rebalance.assign)
 		begin_assign(self);
 	else

@@ -81,6 +81,7 @@ struct kafka_source {
 	uint64_t numbers;      /* given to assignments, rebalances and commits so far */
 	int64_t resting_until; /* no periodic commit before: between revoke and assign */
 	int64_t ticked, stage_deadline;
+	int64_t commit_sent;   /* when the last commit was sent, whatever became of it */
 	int64_t fatal_at;      /* when the last fatal error came; 0 = never */
 	size_t metadata_limit; /* bytes of a commit's metadata that the broker takes */
 	char missing[512];     /* what librdkafka said of a topic that is not there; "" = nothing */

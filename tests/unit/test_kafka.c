@@ -30,7 +30,7 @@ static struct {
 	struct helper *helper;
 	struct metrics *metrics;
 	struct kafka_property
-	        properties[3]; /* of a consumer; the first, the servers, is enough for a producer */
+	        properties[4]; /* of a consumer; the first, the servers, is enough for a producer */
 } world;
 
 static int open_world(void **state)
@@ -50,6 +50,7 @@ static int open_world(void **state)
 	/* The mock waits for a rebalance as long as a session lasts. */
 	world.properties[1] = (struct kafka_property){"session.timeout.ms", "3000", NULL};
 	world.properties[2] = (struct kafka_property){"heartbeat.interval.ms", "300", NULL};
+	world.properties[3] = (struct kafka_property){"partition.assignment.strategy", "range", NULL};
 	return 0;
 }
 
@@ -166,7 +167,7 @@ static struct reader *reader_open(const char *topic, const char *group)
 	        .group = (char *)group,
 	        .start = "earliest",
 	        .kafka = world.properties,
-	        .kafka_count = 3,
+	        .kafka_count = 4,
 	        .queue_bytes = 1 << 20,
 	        .revoke_ms = 1500};
 	reader->source = source_kafka_open(
@@ -417,19 +418,18 @@ static void what_is_finished_is_not_read_again(void **state)
 	reader_close(reader);
 }
 
-static void two_members_share_and_hand_over(void **state)
+static void share_and_hand_over(const char *topic, const char *group)
 {
-	(void)state;
-	rd_kafka_mock_topic_create(world.mock, "shared", 4, 1);
-	struct reader *first = reader_open("shared", "sharers");
+	rd_kafka_mock_topic_create(world.mock, topic, 4, 1);
+	struct reader *first = reader_open(topic, group);
 	struct reader *second = NULL;
 	first->end_at_once = true;
 	UNTIL(first, first->source->verbs->ready(first->source));
 	assert_int_equal(first->periods, 4);
-	fill_topic("shared", 200);
+	fill_topic(topic, 200);
 	UNTIL(first, first->count == 200);
 	reader_commit(first); /* the mock refuses commits during a rebalance, which brokers take */
-	second = reader_open("shared", "sharers");
+	second = reader_open(topic, group);
 	second->end_at_once = true;
 	UNTIL(first,
 	        (turn(second),
@@ -439,7 +439,7 @@ static void two_members_share_and_hand_over(void **state)
 	assert_int_equal(first->losses, 0);
 	turn_for(second, 300);
 	assert_int_equal(second->count, 0); /* the first one's final commit covered everything */
-	fill_topic("shared", 200);
+	fill_topic(topic, 200);
 	UNTIL(first, (turn(second), first->count + second->count == 400));
 	UNTIL(first, (turn(second), true));
 	assert_int_equal(first->count + second->count, 400);
@@ -447,6 +447,20 @@ static void two_members_share_and_hand_over(void **state)
 	reader_close(first);
 	UNTIL(second, second->source->partitions.count == 4 && second->source->verbs->ready(second->source));
 	reader_close(second);
+}
+
+static void two_members_share_and_hand_over(void **state)
+{
+	(void)state;
+	share_and_hand_over("shared", "sharers");
+}
+
+static void two_members_share_and_hand_over_cooperatively(void **state)
+{
+	(void)state;
+	world.properties[3].value = "cooperative-sticky";
+	share_and_hand_over("shared-cooperatively", "cooperators");
+	world.properties[3].value = "range";
 }
 
 static void set_commit(const char *group, const char *topic, int64_t offset)
@@ -677,6 +691,7 @@ int main(void)
 	        cmocka_unit_test(a_fatal_error_gives_everything_back_and_a_new_producer_takes_over),
 	        cmocka_unit_test(what_is_finished_is_not_read_again),
 	        cmocka_unit_test(two_members_share_and_hand_over),
+	        cmocka_unit_test(two_members_share_and_hand_over_cooperatively),
 	        cmocka_unit_test(a_commit_set_by_a_person_wins),
 	        cmocka_unit_test(a_position_beyond_the_log_begins_anew),
 	        cmocka_unit_test(trouble_with_the_first_questions_only_delays),
