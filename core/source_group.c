@@ -60,8 +60,7 @@ static void forget_lag(struct kafka_source *self, const struct partition *partit
 	char id[16];
 	snprintf(id, sizeof id, "%d", partition->id);
 	const char *labels[] = {partition->topic, id, NULL};
-	if (self->metrics)
-		metrics_remove(self->metrics, METRIC_LAG, labels);
+	metrics_remove(self->metrics, METRIC_LAG, labels);
 }
 
 /* Ends the period; the records that are still open move no offset any more. */
@@ -120,12 +119,13 @@ static bool cooperative(const struct kafka_source *self)
 	return protocol && strcmp(protocol, "COOPERATIVE") == 0;
 }
 
-void source_complain(const char *what, rd_kafka_error_t *error)
+bool source_complain(const char *what, rd_kafka_error_t *error)
 {
 	if (error == NULL)
-		return;
+		return false;
 	log_warn("source", "%s: %s", what, rd_kafka_error_string(error));
 	rd_kafka_error_destroy(error);
+	return true;
 }
 
 static void complain_code(const char *what, rd_kafka_resp_err_t code)

@@ -447,7 +447,8 @@ static void begin_leaving(struct kafka_source *self, int64_t now)
 	kafka_wake_add(&self->wake, self->leaving);
 	drop_queue(&self->events);
 	drop_queue(&self->messages);
-	source_complain("leaving the group", rd_kafka_consumer_close_queue(self->client, self->leaving));
+	if (source_complain("leaving the group", rd_kafka_consumer_close_queue(self->client, self->leaving)))
+		self->stage_deadline = now; /* nothing will come */
 }
 
 static void serve_last_commit(struct kafka_source *self, int64_t now)

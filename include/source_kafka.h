@@ -112,8 +112,8 @@ void source_free_gone(struct kafka_source *self, bool all); /* those without rec
 void source_begin_reading(struct kafka_source *self, struct owned *owned);
 void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event);
 void source_serve_rebalance(struct kafka_source *self, int64_t now);
-/* Logs and destroys the error; NULL is fine. */
-void source_complain(const char *what, rd_kafka_error_t *error);
+/* Logs and destroys the error; false when there was none. */
+bool source_complain(const char *what, rd_kafka_error_t *error);
 void source_drop_rebalance(struct kafka_source *self); /* it will not be answered any more; none is fine */
 /* The broker refused the partition's position: asks where to go on. */
 void source_ask_again(struct kafka_source *self, struct owned *owned);
