@@ -350,7 +350,7 @@ static int play(struct demo *demo, const struct config *config)
 	demo->worker = worker_start(&worker_config);
 	if (demo->worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(demo->worker);
+	signals_install(demo->worker, false);
 	watch(demo);
 	double seconds = (double)(clock_now() - began) / 1000;
 	if (demo->hold && !worker_ended(demo->worker)) {

@@ -149,7 +149,7 @@ static int run(struct enrich *enrich, const struct config *config, int in, int e
 	struct worker *worker = worker_start(&worker_config);
 	if (worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(worker);
+	signals_install(worker, false);
 	int code = worker_join(worker, &counts);
 	signals_forget();
 	worker_free(worker);
