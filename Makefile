@@ -59,10 +59,14 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libmillrace.a
 unit: $(UNITS)
 	@set -e; for t in $(UNITS); do $$t; done
 
+# Writes the configuration reference into the README; `make lint` fails when it is not that of the binary.
+reference: $(BUILD)/millrace
+	MILLRACE=$(BUILD)/millrace tests/reference write
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit clean
+.PHONY: all unit reference clean
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 
 include tests/tests.mk
