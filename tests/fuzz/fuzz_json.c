@@ -1,8 +1,9 @@
 /* libFuzzer: whatever the codec accepts comes out again, and then stays the same for good.
  *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -Iinclude $(pkg-config --cflags
- * luajit) \ -o build/fuzz_json tests/fuzz/fuzz_json.c core/json*.c core/buf.c core/mem.c $(pkg-config --libs
- * luajit) -lm build/fuzz_json -max_len=4096 -max_total_time=60 */
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -Iinclude \
+ *       $(pkg-config --cflags luajit) -o build/fuzz_json tests/fuzz/fuzz_json.c \
+ *       core/json*.c core/buf.c core/mem.c $(pkg-config --libs luajit) -lm
+ *   build/fuzz_json -max_len=4096 -max_total_time=60 */
 #include "buf.h"
 #include "json.h"
 
