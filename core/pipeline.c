@@ -351,10 +351,6 @@ static void decode(struct pipeline *p, struct record *r)
 static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
-	if (!script_has_request(r->event.script)) {
-		record_move(&p->records, r, RECORD_ANSWERED);
-		return;
-	}
 	script_request(&r->event, r->attempt, &result);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
