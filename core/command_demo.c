@@ -419,6 +419,6 @@ int command_demo(int argc, char **argv)
 	if (demo.listen == NULL)
 		demo.listen = demo.hold ? "127.0.0.1:9464" : "127.0.0.1:0";
 	demo.bar = command_colour(STDOUT_FILENO) && getenv("CI") == NULL;
-	log_init(LOG_AUTO, command_log_level(demo.log_level, LOG_ERROR), "demo");
+	log_init(LOG_TEXT, command_log_level(demo.log_level, LOG_ERROR), "demo");
 	return run(&demo);
 }

@@ -4,7 +4,6 @@
 
 /* Names the walk calls are invented here; everything else is real. */
 #define script_decode fake_script_decode
-#define script_has_request fake_script_has_request
 #define script_request fake_script_request
 #define script_transform fake_script_transform
 #define script_resume fake_script_resume
@@ -55,12 +54,6 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 	const char *key = strchr(event->id, ' ') + 1;
 	event->lane_key_size = strcspn(key, " ");
 	event->lane_key = mem_dup(key, event->lane_key_size);
-	return true;
-}
-
-bool script_has_request(const struct script *script)
-{
-	(void)script;
 	return true;
 }
 
