@@ -105,6 +105,7 @@ static void reject(
 	name_source(r, &r->outputs[0], 0);
 	mem_free(r->reason);
 	r->reason = reason;
+	r->outcome = OUTCOME_FAILED;
 	if (p->config.ended)
 		p->config.ended(p->config.ended_context, r, words);
 	mem_free(words);

@@ -296,6 +296,15 @@ struct stage {
 	int64_t now;
 };
 
+static size_t told;
+
+static void hear(void *context, const struct record *record, const char *message)
+{
+	(void)context;
+	if (message && record->outcome == OUTCOME_FAILED && strcmp(record->reason, "PoisonEvent") == 0)
+		told++;
+}
+
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
 	static char sink_name[] = "sink", errors_name[] = "errors", topic[] = "in", upstream[] = "api";
@@ -315,7 +324,8 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	        .upstream_count = 1,
 	        .sinks = s->configs,
 	        .sink_count = SINKS,
-	        .emitter_id = "test"};
+	        .emitter_id = "test",
+	        .ended = hear};
 	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
 	pipeline_sink_handlers(s->pipeline, &handlers);
 	for (int i = 0; i < SINKS; i++) {
@@ -737,6 +747,17 @@ static void order_partition_keeps_the_whole_partition_in_order(void **state)
 	drop_curtain(s);
 }
 
+static void whoever_asks_is_told_of_each_failure_with_its_reason(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	told = 0;
+	take(s, 0, "poison key1 1");
+	take(s, 0, "pass key1 2");
+	assert_int_equal(told, 1);
+	drop_curtain(s);
+}
+
 static void every_output_says_where_it_came_from_and_has_its_lanes_key(void **state)
 {
 	(void)state;
@@ -768,6 +789,7 @@ int main(void)
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
 	        cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
 	        cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
+	        cmocka_unit_test(whoever_asks_is_told_of_each_failure_with_its_reason),
 	        cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
 	};
 	srand(unit_seed());
