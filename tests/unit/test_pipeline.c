@@ -167,10 +167,12 @@ void script_collect(struct script *script)
 	(void)script;
 }
 
+static size_t lua_heap;
+
 struct script_usage script_usage(const struct script *script)
 {
 	(void)script;
-	return (struct script_usage){0};
+	return (struct script_usage){.memory = lua_heap, .memory_limit = 1000};
 }
 
 void script_hold(struct script *script)
@@ -548,6 +550,18 @@ static void the_door_closes_at_the_limit_of_records(void **state)
 	drop_curtain(s);
 }
 
+static void the_door_closes_while_the_lua_heap_is_nearly_full(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(3, PIPELINE_ORDER_KEY);
+	lua_heap = 900;
+	assert_true(take(s, 0, "event key1 1")); /* the first is never refused */
+	assert_false(take(s, 0, "event key2 2"));
+	lua_heap = 100;
+	assert_true(take(s, 0, "event key2 2"));
+	drop_curtain(s);
+}
+
 static void every_verdict_ends_in_its_outcome(void **state)
 {
 	(void)state;
@@ -780,6 +794,7 @@ int main(void)
 	        cmocka_unit_test(an_acknowledged_record_waits_for_its_elder_to_settle),
 	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
 	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
+	        cmocka_unit_test(the_door_closes_while_the_lua_heap_is_nearly_full),
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
