@@ -978,6 +978,10 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		usage.timeouts += one.timeouts;
 		usage.memory_failures += one.memory_failures;
 	}
+	size_t held = 0;
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		held += p->sinks[i]->verbs->held_bytes(p->sinks[i]);
+	ledger_set(p->ledger, LEDGER_SINK, held);
 	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
