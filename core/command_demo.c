@@ -58,6 +58,7 @@ struct demo {
 	struct worker *worker;
 	size_t outputs, errors, enriched_shown, errors_shown;
 	size_t output_bytes;
+	char last_error[40]; /* one of a kind is enough */
 	bool bar;
 };
 
@@ -247,11 +248,12 @@ static void show_error(struct demo *demo, const char *value, size_t size)
 {
 	char type[40], message[100];
 	demo->errors++;
-	if (demo->errors_shown >= SHOWN_ERRORS)
-		return;
-	demo->errors_shown++;
 	peek(value, size, "error_type", type, sizeof type);
 	peek(value, size, "message", message, sizeof message);
+	if (demo->errors_shown >= SHOWN_ERRORS || strcmp(type, demo->last_error) == 0)
+		return;
+	demo->errors_shown++;
+	snprintf(demo->last_error, sizeof demo->last_error, "%s", type);
 	clear_bar(demo);
 	printf("  %-30s %s: %s\n", "error event", type, message);
 }
