@@ -64,3 +64,5 @@ clean:
 
 .PHONY: all unit clean
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
+
+include tests/tests.mk

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
-        const char *hint, const char *format, ...)
+	const char *hint, const char *format, ...)
 {
 	struct buf message;
 	va_list args;
@@ -24,12 +24,12 @@ void config_problem(struct config_loader *loader, enum severity severity, const 
 		if ((unsigned char)message.data[i] < 0x20)
 			message.data[i] = '?';
 	struct diagnostic diagnostic = {.severity = severity,
-	        .file = (char *)(size_t)loader->file,
-	        .line = place->line,
-	        .column = place->column,
-	        .length = place->length,
-	        .message = message.data,
-	        .hint = (char *)(size_t)hint};
+		.file = (char *)(size_t)loader->file,
+		.line = place->line,
+		.column = place->column,
+		.length = place->length,
+		.message = message.data,
+		.hint = (char *)(size_t)hint};
 	diagnostics_add(loader->found, &diagnostic);
 	buf_free(&message);
 }
@@ -43,14 +43,14 @@ const struct config_origin *config_origin_find(const struct config *config, cons
 }
 
 void config_origin_add(struct config *config, const char *path, const char *where,
-        const struct yaml_place *place, bool secret)
+	const struct yaml_place *place, bool secret)
 {
 	struct config_origins *origins = config->origins;
 	origins->items = mem_realloc(origins->items, (origins->count + 1) * sizeof *origins->items);
 	origins->items[origins->count++] = (struct config_origin){.path = mem_strdup(path),
-	        .where = mem_strdup(where),
-	        .place = place ? *place : (struct yaml_place){0},
-	        .secret = secret};
+		.where = mem_strdup(where),
+		.place = place ? *place : (struct yaml_place){0},
+		.secret = secret};
 }
 
 struct yaml_place config_place(const struct config_loader *loader, const char *path)
@@ -96,10 +96,10 @@ struct config *config_parse(const char *name, const char *text, size_t size, str
 	config->path = mem_strdup(name);
 	config->origins = mem_zalloc(1, sizeof *config->origins);
 	struct config_loader loader = {.config = config,
-	        .found = &report->found,
-	        .file = config->path,
-	        .folder = folder_of(name),
-	        .top = {1, 1, 0}};
+		.found = &report->found,
+		.file = config->path,
+		.folder = folder_of(name),
+		.top = {1, 1, 0}};
 	struct yaml_listener listener = {&loader, yaml_problem};
 	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
 	if (root) {
@@ -243,13 +243,13 @@ void config_world(const struct config *config, struct script_world *world)
 	for (size_t i = 0; i < config->sink_count; i++) {
 		const struct sink_config *sink = &config->sinks[i];
 		sinks[i] = (struct script_sink){
-		        sink->name, sink->stream, sink->schema, sink->key, sink->key_count, sink->max_bytes};
+			sink->name, sink->stream, sink->schema, sink->key, sink->key_count, sink->max_bytes};
 	}
 	*world = (struct script_world){.upstreams = config->upstreams,
-	        .upstream_count = config->upstream_count,
-	        .sinks = sinks,
-	        .sink_count = config->sink_count,
-	        .key = config->key,
-	        .key_count = config->key_count,
-	        .engine = "millrace/" MILLRACE_VERSION};
+		.upstream_count = config->upstream_count,
+		.sinks = sinks,
+		.sink_count = config->sink_count,
+		.key = config->key,
+		.key_count = config->key_count,
+		.engine = "millrace/" MILLRACE_VERSION};
 }

@@ -17,7 +17,7 @@ static const EVP_MD *algorithm(enum digest_kind kind)
 }
 
 static bool digest_raw(enum digest_kind kind, const struct bytes *pieces, size_t count,
-	unsigned char out[DIGEST_BYTES], unsigned *size)
+        unsigned char out[DIGEST_BYTES], unsigned *size)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool good = context && EVP_DigestInit_ex(context, algorithm(kind), NULL) == 1;

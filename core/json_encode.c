@@ -33,7 +33,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct encoder *e, const 
 
 static void path_prepend(struct encoder *e, const char *piece, size_t size)
 {
-	static const char cut[] = "...";
+	static const char cut[] = ".."; /* and what follows begins with '.' or '[' */
 	if (e->path_cut)
 		return;
 	e->path_cut = size + sizeof cut > e->path_at;

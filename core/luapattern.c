@@ -219,7 +219,8 @@ static const char *repeat_capture(struct pattern *match, const char *at, char di
 	if (i >= match->level || match->captures[i].size == CAPTURE_OPEN)
 		return fail(match, "invalid capture index");
 	ptrdiff_t size = match->captures[i].size;
-	if (size < 0 || match->text_end - at < size || memcmp(match->captures[i].start, at, (size_t)size) != 0)
+	if (size < 0 || match->text_end - at < size ||
+	        memcmp(match->captures[i].start, at, (size_t)size) != 0)
 		return NULL;
 	return at + size;
 }

@@ -1,10 +1,9 @@
 /* The globals that a script sees: an allow-list, read-only, with a count of the ways from C into Lua.
  *
- * Left out on purpose: io, debug, ffi, jit, package, the rest of os, dofile, loadfile, string.dump (files, native
- * code, bytecode); xpcall and newproxy (code that runs where no hook reaches it); getfenv, setfenv, module (the
- * real globals); collectgarbage but "count" (somebody else's business). */
+ * Left out on purpose: io, debug, ffi, jit, package, the rest of os, dofile, loadfile, string.dump (files,
+ * native code, bytecode); xpcall and newproxy (code that runs where no hook reaches it); getfenv, setfenv,
+ * module (the real globals); collectgarbage but "count" (somebody else's business). */
 #include "script_private.h"
-#include "log.h"
 #include "watchdog.h"
 
 #include <lualib.h>
@@ -14,23 +13,23 @@ static const char read_only_mark; /* its address marks the metatables of read-on
 
 /* Frames are known by their address: every frame that is alive lies above the present one on the C stack, so
  * what errors left behind falls off by itself. */
-void nest_enter(lua_State *L)
+unsigned nest_enter(lua_State *L)
 {
 	struct script *script = script_of(L);
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	while (script->nested && script->nest[script->nested - 1] <= frame)
 		script->nested--;
 	if (script->nested == NEST_MAX)
-		luaL_error(L, "more than %d functions, coroutines or modules call each other through the engine",
-			NEST_MAX);
-	script->nest[script->nested++] = frame;
+		luaL_error(L,
+		        "more than %d functions, coroutines or modules call each other through the engine",
+		        NEST_MAX);
+	script->nest[script->nested] = frame;
+	return script->nested++;
 }
 
-void nest_leave(lua_State *L)
+void nest_leave(lua_State *L, unsigned mark)
 {
-	struct script *script = script_of(L);
-	if (script->nested)
-		script->nested--;
+	script_of(L)->nested = mark;
 }
 
 /* Calls the library's own function, upvalue 1, which may call into Lua. */
@@ -38,9 +37,9 @@ static int counted(lua_State *L)
 {
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);
-	nest_enter(L);
+	unsigned mark = nest_enter(L);
 	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	nest_leave(L);
+	nest_leave(L, mark);
 	return lua_gettop(L);
 }
 
@@ -132,9 +131,9 @@ static void read_pieces(lua_State *L)
 	luaL_buffinit(L, &text);
 	for (;;) {
 		lua_pushvalue(L, 1);
-		nest_enter(L);
+		unsigned mark = nest_enter(L);
 		lua_call(L, 0, 1);
-		nest_leave(L);
+		nest_leave(L, mark);
 		if (lua_isnil(L, -1) || (lua_type(L, -1) == LUA_TSTRING && lua_objlen(L, -1) == 0))
 			break;
 		if (lua_type(L, -1) != LUA_TSTRING)
@@ -151,11 +150,8 @@ static int safe_load(lua_State *L)
 {
 	lua_settop(L, 4);
 	const char *name = luaL_optstring(L, 2, NULL);
-	if (lua_isfunction(L, 1)) {
-		lua_pushvalue(L, 1);
-		lua_insert(L, 2);
+	if (lua_isfunction(L, 1))
 		read_pieces(L);
-	}
 	size_t size;
 	const char *text = luaL_checklstring(L, 1, &size);
 	if (luaL_loadbufferx(L, text, size, name ? name : "=(load)", "t") != 0) {
@@ -175,19 +171,21 @@ static bool hook_runs_in(lua_State *L)
 	return run && run->coroutine == L;
 }
 
-/* Resumes co with `count` values from the top of L: how many it gave back (on L's top), or -1 and the error. */
+/* Resumes co with `count` values from the top of L: how many it gave back (on L's top), or -1 and the error.
+ */
 static int resume(lua_State *L, lua_State *co, int count)
 {
-	if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
+	bool failed = lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD;
+	if (failed || (lua_status(co) == LUA_OK && lua_gettop(co) == 0)) {
 		lua_pushliteral(L, "cannot resume dead coroutine");
 		return -1;
 	}
 	if (!lua_checkstack(co, count))
 		luaL_error(L, "too many arguments to resume");
 	lua_xmove(L, co, count);
-	nest_enter(L);
+	unsigned mark = nest_enter(L);
 	int status = lua_resume(co, count);
-	nest_leave(L);
+	nest_leave(L, mark);
 	if (status != LUA_OK && status != LUA_YIELD) {
 		lua_xmove(co, L, 1);
 		return -1;
@@ -293,7 +291,7 @@ static int table_sort(lua_State *L)
 	size_t size = lua_objlen(L, 1);
 	luaL_argcheck(L, size < INT32_MAX / 2, 1, "too many elements to sort");
 	int count = (int)size;
-	nest_enter(L);
+	unsigned mark = nest_enter(L);
 	for (int root = count / 2; root >= 1; root--) {
 		lua_rawgeti(L, 1, root);
 		sift(L, by_function, root, count);
@@ -306,15 +304,7 @@ static int table_sort(lua_State *L)
 		sift(L, by_function, 1, last - 1);
 		lua_settop(L, 2);
 	}
-	nest_leave(L);
-	return 0;
-}
-
-static int print(lua_State *L)
-{
-	lua_getfield(L, LUA_REGISTRYINDEX, "millrace.print");
-	lua_insert(L, 1);
-	lua_call(L, lua_gettop(L) - 1, 0);
+	nest_leave(L, mark);
 	return 0;
 }
 
@@ -355,7 +345,7 @@ static void lock_strings(lua_State *L)
 static void open_string(lua_State *L, int real)
 {
 	static const char *const names[] = {
-		"byte", "char", "len", "lower", "rep", "reverse", "sub", "upper", NULL};
+	        "byte", "char", "len", "lower", "rep", "reverse", "sub", "upper", NULL};
 	lua_getfield(L, real, "string");
 	lua_newtable(L);
 	copy(L, lua_gettop(L) - 1, names);
@@ -413,8 +403,8 @@ static void open_whole(lua_State *L, int real, const char *name)
 static void open_base(lua_State *L, int real)
 {
 	static const char *const names[] = {"_VERSION", "assert", "error", "getmetatable", "ipairs", "next",
-		"pcall", "rawequal", "rawget", "select", "setmetatable", "tonumber", "tostring", "type", "unpack",
-		NULL};
+	        "pcall", "rawequal", "rawget", "select", "setmetatable", "tonumber", "tostring", "type",
+	        "unpack", NULL};
 	copy(L, real, names);
 	lua_getfield(L, real, "next");
 	lua_pushcclosure(L, safe_pairs, 1);
@@ -423,9 +413,8 @@ static void open_base(lua_State *L, int real)
 	set(L, "collectgarbage", count_garbage);
 	set(L, "load", safe_load);
 	set(L, "loadstring", safe_load);
-	set(L, "print", print);
-	require_open(L);
-	lua_setfield(L, -2, "require");
+	set(L, "print", scriptlib_print);
+	set(L, "require", require_module);
 }
 
 static void open_library(lua_State *L, lua_CFunction open, const char *name)

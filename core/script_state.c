@@ -1,7 +1,8 @@
 /* One Lua state under limits: heap, CPU time, protected calls, tracebacks.
  *
- * How a call is stopped: the watchdog's signal handler sets a hook on every VM instruction; the hook raises an
- * error each time it runs and stays until state_call returns, so a pcall in the script only meets the next one. */
+ * How a call is stopped: the watchdog's signal handler sets a hook on every VM instruction; the hook raises
+ * an error each time it runs and stays until state_call returns, so a pcall in the script only meets the next
+ * one. */
 #include "script_private.h"
 #include "log.h"
 #include "mem.h"
@@ -16,7 +17,8 @@
 enum {
 	HANDLER = 1, /* stack slots of the main thread that are never popped */
 	ENTRY = 2,
-	LARGEST_BLOCK = 256 << 20, /* lua-cjson counts the bytes of an encoded string in an int, six for each */
+	LARGEST_BLOCK =
+	        256 << 20, /* lua-cjson counts the bytes of an encoded string in an int, six for each */
 	TRACEBACK_LINES = 20,
 	STEP_KB = 64,
 	DECODE_NS_PER_MIB = 10000000,
@@ -78,7 +80,8 @@ bool state_open(struct script *script, size_t memory, struct err *err)
 	script->heap.limit = memory;
 	script->L = lua_newstate(allocate, script);
 	if (script->L == NULL)
-		return err_set(err, "%s: the Lua engine cannot start on this machine's memory layout", script->path);
+		return err_set(
+		        err, "%s: the Lua engine cannot start on this machine's memory layout", script->path);
 	lua_atpanic(script->L, on_panic);
 	luaJIT_setmode(script->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 	lua_pushcfunction(script->L, on_error);
@@ -94,13 +97,19 @@ void state_close(struct script *script)
 	buf_free(&script->message);
 	buf_free(&script->stack);
 	buf_free(&script->scratch);
+	buf_free(&script->encoded);
+	buf_free(&script->made);
+	buf_free(&script->file);
 }
 
 /* The hook while a call is over its budget. */
 static void on_overtime(lua_State *L, lua_Debug *at)
 {
+	struct script *script = script_of(L);
 	(void)at;
 	watchdog_acknowledge();
+	if (script->stack.size == 0) /* only here does the engine know the line */
+		state_traceback(L, &script->stack);
 	luaL_error(L, "out of CPU time");
 }
 
@@ -110,7 +119,7 @@ static void interrupt(void *context)
 	lua_sethook(script->L, on_overtime, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
-static void collect_all(struct script *script)
+void state_collect(struct script *script)
 {
 	lua_gc(script->L, LUA_GCCOLLECT, 0);
 	script->heap.after_full = script->heap.after_step = script->heap.used;
@@ -124,7 +133,7 @@ static bool make_room(struct script *script)
 	lua_gc(script->L, LUA_GCSETPAUSE, heap->used > heap->limit / 4 ? 140 : 200);
 	if (heap->used <= heap->limit / 2 || heap->used <= heap->after_full + heap->limit / 16)
 		return false;
-	collect_all(script);
+	state_collect(script);
 	return true;
 }
 
@@ -145,13 +154,14 @@ static int try(struct script *script, const struct state_call *call, bool *late)
 	int64_t took;
 	script->call = call;
 	script->run = call->run;
+	script->result = NULL;
 	script->raised = NULL;
 	script->nested = 0;
 	script->heap.refused = false;
 	buf_clear(&script->stack);
 	lua_settop(script->L, ENTRY);
 	lua_pushvalue(script->L, ENTRY);
-	watchdog_begin(script->budget_ns, interrupt, script);
+	watchdog_begin(script->budget_ns * (call->budgets ? call->budgets : 1), interrupt, script);
 	watchdog_extend((int64_t)(call->decodes >> 10) * (DECODE_NS_PER_MIB >> 10));
 	script->heap.armed = true;
 	int status = lua_pcall(script->L, 0, 0, HANDLER);
@@ -185,7 +195,7 @@ static void add_place(const struct script *script, struct buf *out)
 {
 	const char *line = script->stack.data;
 	if (script->stack.size)
-		buf_printf(out, "; it was at %.*s", (int)strcspn(line, "\n"), line);
+		buf_printf(out, "; it was stopped at %.*s", (int)strcspn(line, "\n"), line);
 }
 
 static void fail_late(struct script *script, struct script_result *failure)
@@ -193,8 +203,10 @@ static void fail_late(struct script *script, struct script_result *failure)
 	struct buf *out = &script->scratch;
 	script->timeouts++;
 	buf_clear(out);
-	buf_printf(out, "%s took more CPU time than its budget of %lld ms (script.budget)", script->call->name,
-		(long long)(script->budget_ns / 1000000));
+	buf_printf(out, "%s took more CPU time than its budget of %lld ms (script.budget)",
+	        script->call->name,
+	        (long long)(script->budget_ns * (script->call->budgets ? script->call->budgets : 1) /
+	                    1000000));
 	add_place(script, out);
 	state_fail(failure, "ScriptTimeout", out->data, out->size);
 }
@@ -208,7 +220,7 @@ static void fail_full(struct script *script, struct script_result *failure)
 	text_human_bytes(script->heap.used, kept);
 	buf_clear(out);
 	buf_printf(out, "%s needs more memory than script.memory allows (%s; %s are in use without it)",
-		script->call->name, limit, kept);
+	        script->call->name, limit, kept);
 	state_fail(failure, "ScriptMemory", out->data, out->size);
 }
 
@@ -226,7 +238,8 @@ static void fail_error(struct script *script, struct script_result *failure)
 	}
 	struct buf *out = &script->scratch;
 	buf_clear(out);
-	buf_printf(out, "%s: ", script->call->name);
+	if (text == NULL || strncmp(text, script->call->name, strlen(script->call->name)) != 0)
+		buf_printf(out, "%s: ", script->call->name);
 	if (text)
 		buf_append(out, text, size);
 	else
@@ -241,7 +254,7 @@ bool state_call(struct script *script, const struct state_call *call, struct scr
 	if (script->heap.refused && !late && call->repeatable && !collected) {
 		if (call->reset)
 			call->reset(call->context);
-		collect_all(script);
+		state_collect(script);
 		status = try(script, call, &late);
 	}
 	bool full = script->heap.refused;
@@ -250,7 +263,7 @@ bool state_call(struct script *script, const struct state_call *call, struct scr
 	if (call->reset)
 		call->reset(call->context);
 	if (full)
-		collect_all(script);
+		state_collect(script);
 	if (late)
 		fail_late(script, failure);
 	else if (full)
@@ -300,16 +313,17 @@ static void traceback_line(const lua_Debug *at, struct buf *out)
 {
 	if (out->size)
 		buf_append_byte(out, '\n');
-	if (at->currentline > 0)
-		buf_printf(out, "%s:%d: ", at->short_src, at->currentline);
+	if (at->what[0] == 'C') {
+		buf_printf(out, "the engine's function '%s'", at->name);
+		return;
+	}
+	buf_printf(out, "%s:%d: in ", at->short_src, at->currentline > 0 ? at->currentline : at->linedefined);
 	if (strcmp(at->what, "main") == 0)
-		buf_append_text(out, "in the file itself");
+		buf_append_text(out, "the file itself");
 	else if (at->name)
-		buf_printf(out, "in function '%s'", at->name);
-	else if (at->what[0] == 'C')
-		buf_append_text(out, "in the engine");
+		buf_printf(out, "function '%s'", at->name);
 	else
-		buf_printf(out, "in the function at line %d", at->linedefined);
+		buf_printf(out, "the function of line %d", at->linedefined);
 }
 
 void state_traceback(lua_State *L, struct buf *out)

@@ -17,8 +17,8 @@ struct watch {
 	struct list_node node;
 	pthread_t thread;
 	clockid_t clock;
-	_Atomic uint64_t call;     /* odd while a call runs */
-	_Atomic int64_t deadline;  /* CPU time of the thread, ns */
+	_Atomic uint64_t call;    /* odd while a call runs */
+	_Atomic int64_t deadline; /* CPU time of the thread, ns */
 	_Atomic bool acknowledged;
 	int64_t begun;
 	uint64_t seen; /* the watchdog's: `call` at its last look */
@@ -59,7 +59,8 @@ static void on_signal(int signal)
 
 static void give_up(void)
 {
-	static const char text[] = "millrace: a script did not stop 10 s after its budget of CPU time was used up\n";
+	static const char text[] =
+	        "millrace: a script did not stop 10 s after its budget of CPU time was used up\n";
 	ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
 	(void)written;
 	abort();
@@ -90,8 +91,7 @@ static int64_t look(struct watch *watch)
 static int64_t look_at_all(void)
 {
 	int64_t soonest = -1;
-	list_each(&dog.watches, node, after)
-	{
+	list_each (&dog.watches, node, after) {
 		int64_t wait = look(container_of(node, struct watch, node));
 		if (wait >= 0 && (soonest < 0 || wait < soonest))
 			soonest = wait;
@@ -152,7 +152,7 @@ static void start(void)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* the new thread takes nobody's signals */
 	if (pthread_key_create(&dog.leave, forget) != 0 || sigaction(SIGUSR1, &action, NULL) != 0 ||
-		pthread_create(&thread, NULL, watch_over, NULL) != 0)
+	        pthread_create(&thread, NULL, watch_over, NULL) != 0)
 		abort();
 	pthread_setname_np(thread, "watchdog");
 	pthread_detach(thread);
@@ -198,7 +198,7 @@ void watchdog_begin(int64_t budget_ns, void (*interrupt)(void *context), void *c
 	atomic_signal_fence(memory_order_seq_cst);
 	watch->running = 1;
 	atomic_fetch_add(&watch->call, 1);
-	if (atomic_load(&dog.asleep))
+	if (atomic_load(&dog.asleep) || budget_ns < LOOK_NS)
 		wake();
 }
 

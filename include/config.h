@@ -29,7 +29,7 @@ struct config {
 	char *script_reload;         /* "watch", "signal" or "off" */
 	char *user_agent;
 	struct retry_config
-	        retry; /* what upstreams have that set none of their own; theirs is in each upstream */
+		retry; /* what upstreams have that set none of their own; theirs is in each upstream */
 	struct upstream_config *upstreams;
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
@@ -41,7 +41,7 @@ struct config {
 	char *emitter_id;
 	size_t limit_records;
 	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's
-	                        memory / 4) */
+				memory / 4) */
 	bool limit_memory_auto;
 	char *checkpoint_dir; /* NULL = none */
 	int64_t checkpoint_interval_ms;

@@ -77,10 +77,12 @@ struct config_origins {
 
 const struct config_origin *config_origin_find(const struct config *config, const char *path);
 void config_origin_add(struct config *config, const char *path, const char *where,
-        const struct yaml_place *place, bool secret);
+	const struct yaml_place *place, bool secret);
 
 /* A scalar's text into its member (the old value is freed). False and err "expected ..., found '...'". */
 bool config_value_set(const struct config_key *key, void *base, const char *text, struct err *err);
+/* The unit that is missing in a bare number, most likely; NULL when it is not that. */
+const char *config_value_unit(const struct config_key *key, const char *text);
 /* The member as it would be written in YAML; false when there is nothing to write (a NULL text). */
 bool config_value_print(const struct config_key *key, const void *base, struct buf *out);
 /* Appends a number of the key's type (used for ranges and values): "250ms", "10MiB", "12". */
@@ -109,7 +111,7 @@ struct config_loader {
 
 /* Adds a problem at a place; message is a format. */
 void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
-        const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+	const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The place of the path, or of the nearest section around it that the file has. */
 struct yaml_place config_place(const struct config_loader *loader, const char *path);
 /* A scalar as the user meant it, with variables replaced and files read. */
@@ -120,7 +122,7 @@ struct config_text {
 };
 /* `wanted` is what the message says was expected. Frees with config_text_free. */
 struct config_text config_text(
-        struct config_loader *loader, const struct yaml_node *node, const char *wanted);
+	struct config_loader *loader, const struct yaml_node *node, const char *wanted);
 void config_text_free(struct config_text *value);
 /* Is this map a {file: PATH}? */
 bool config_is_file_form(const struct yaml_node *node);

@@ -13,7 +13,8 @@
  *
  * Encoding: a table with the array metatable is an array; a table without it is an array when its keys are
  * 1..n (n >= 1), else an object with string keys; integral doubles within 2^64 print all their digits, other
- * doubles in the shortest form that reads back the same, laid out as ECMAScript does (0.000001, 1e-7, 1e+21).
+ * doubles 15, 16 or 17 (without zeros at the end), as many as it takes to read back the same, laid out as
+ * ECMAScript does (0.000001, 1e-7, 1e+21).
  * Everything else is an error naming the path ("page.title: a function has no JSON form"), text that is not UTF-8
  * and nesting beyond JSON_MAX_DEPTH (a table that contains itself) too. Metamethods are not asked.
  *

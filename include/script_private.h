@@ -64,7 +64,6 @@ struct run {
 	lua_State *coroutine; /* of transform; kept alive by ref */
 	bool fetching;        /* transform waits in millrace.fetch */
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
-	bool *taken;            /* which of them are in the result already */
 	size_t output_count, output_room, output_bytes;
 };
 enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE };
@@ -95,6 +94,9 @@ struct script {
 	struct buf message;          /* its message */
 	struct buf stack;            /* traceback of the last error */
 	struct buf scratch;          /* for whoever builds a text */
+	struct buf encoded;          /* for JSON; its limit is max_event */
+	struct buf made;             /* for an output's value; its limit is that of the sink */
+	struct buf file;             /* for the text of a module */
 	struct labels drops, failures, retries;
 	int64_t log_window; /* steady ms when the present window of log lines began */
 	unsigned log_lines; /* in it */
@@ -114,7 +116,8 @@ struct state_call {
 	lua_CFunction function;   /* finds the context with state_context */
 	void *context;
 	struct run *run;          /* may be NULL */
-	size_t decodes;           /* bytes of JSON it will decode: 10 ms of CPU time per MiB on top of the budget */
+	unsigned budgets;         /* how many times script.budget it may take; 0 = once */
+	size_t decodes;           /* bytes of JSON it will decode: 10 ms of CPU time per MiB on top of that */
 	bool repeatable;          /* runs once more after a full collection when the heap was full */
 	void (*reset)(void *context); /* undoes a first try; may be NULL */
 };
@@ -132,10 +135,19 @@ void state_traceback(lua_State *L, struct buf *out);
 void state_decoding(lua_State *L, size_t bytes); /* more time for what is about to be decoded */
 void state_fail(struct script_result *result, const char *type, const char *message, size_t size);
 
-/* script_load.c, script_require.c */
-int require_open(lua_State *L); /* pushes the function */
-bool require_read(struct script *script, const char *path, struct buf *out, struct err *err);
-void require_note(struct script *script, const char *name, const struct buf *text);
+void state_collect(struct script *script); /* everything that is not needed, at once */
+
+/* script_load.c */
+/* Runs selftest; true without one. */
+bool load_selftest(struct script *script, struct err *err);
+
+/* script_require.c */
+/* After sandbox_open: the table of modules, with `bit` and the module `millrace`, which it takes from the top. */
+void require_open(lua_State *L);
+int require_module(lua_State *L);
+/* Reads a whole file into script->file and notes its digest under `name`; raises what is wrong. */
+void require_read(lua_State *L, const char *name, const char *path, const char *missing);
+void require_digest(struct script *script); /* of all files read */
 
 /* script_verdict.c */
 struct verdict_data {
@@ -161,9 +173,9 @@ bool verdict_identifier(const char *text, size_t size);
 const char *verdict_describe(lua_State *L, int index);
 
 /* script_request.c */
-/* Reads one request or an array of them at `index` into script->result; raises through `where` what is wrong. */
-void request_read(lua_State *L, int index, const char *where, bool here, bool *array);
-bool request_is(lua_State *L, int index); /* a table that is not empty */
+/* Reads one request or an array of them at `index` into script->result (with *array). What is wrong is raised
+ * behind `where`: as ScriptAnswer, or as a plain error of the line that called when `fetched`. */
+void request_read(lua_State *L, int index, const char *where, bool fetched, bool *array);
 int request_path(lua_State *L);           /* millrace.path */
 int request_escape(lua_State *L);         /* millrace.escape */
 
@@ -173,24 +185,27 @@ int output_many(lua_State *L);  /* millrace.outputs */
 /* Encodes the value at `index` as an output of the first sink; answers its index among the run's. */
 size_t output_plain(lua_State *L, int index);
 void output_take(struct run *run, const size_t *indexes, size_t count, struct script_result *result);
+void output_drop(struct run *run); /* frees those that were not taken */
 /* value at `index` by fields, as a JSON object text; false when a field is missing. */
 bool output_key(lua_State *L, int index, const struct key_field *fields, size_t count, struct buf *out);
-void output_encode(lua_State *L, int index, const struct script_sink *sink, struct buf *out, size_t *id_at);
+/* The value at `index` as that sink wants it, with headers and timestamp of the input; raises OutputInvalid or
+ * OutputTooLarge. out must be zeroed, and anchored: it owns what was made so far when this raises. */
+void output_fill(lua_State *L, int index, size_t sink, const struct script_input *input, struct output *out);
 
 /* script_answer.c */
 void answer_push(lua_State *L, const struct script_answer_part *answer);
 void answer_push_all(lua_State *L, const struct script_answer_part *answers, size_t count, bool array);
 
 /* scriptlib.c */
-void scriptlib_open(lua_State *L); /* pushes the module table, read-only */
-bool scriptlib_params(struct script *script, const char *json, struct err *err);
+void scriptlib_open(lua_State *L); /* takes the params from the top; leaves the module in their place */
+int scriptlib_print(lua_State *L);
 
 /* sandbox.c, sandbox_string.c */
 void sandbox_open(lua_State *L); /* replaces the globals */
 /* Replaces the table on top by a read-only view of it. `name` is what errors call it. */
 void sandbox_readonly(lua_State *L, const char *name);
 void sandbox_string(lua_State *L); /* adds find, match, gmatch, gsub to the table on top */
-void nest_enter(lua_State *L);     /* before calling into Lua from C; an error beyond NEST_MAX */
-void nest_leave(lua_State *L);
+unsigned nest_enter(lua_State *L); /* before calling into Lua from C; an error beyond NEST_MAX */
+void nest_leave(lua_State *L, unsigned mark);
 
 #endif

@@ -21,6 +21,7 @@ local fail, pass, retry = millrace.fail, millrace.pass, millrace.retry
 -- One call answers 50 revisions for clients without the right `apihighlimits`.
 local MOST_REVISIONS = 50
 local UNKNOWN_SIZE = 64 * 1024
+local LARGEST_SIZE = 2 ^ 30
 -- A replica showed every revision that was late within 7 s of the event's arrival.
 local LATE_FOR = 10
 local LATE_WAIT = 1.5
@@ -74,6 +75,15 @@ local function quoted(text)
 end
 
 
+local function is_host(text)
+  if type(text) ~= "string" or #text > 255 then
+    return false
+  end
+  local port = text:match("^%w[%w._-]*(.*)$")
+  return port == "" or (port ~= nil and #port <= 6 and port:find("^:%d+$") ~= nil)
+end
+
+
 -- What is wrong with the event's shape as far as it is used here, or nil.
 local function shape_error(event)
   if type(event) ~= "table" then
@@ -81,7 +91,7 @@ local function shape_error(event)
   end
   local meta, page, revision = table_at(event, "meta"), table_at(event, "page"), table_at(event, "revision")
   local domain = meta and meta.domain
-  if type(domain) ~= "string" or not domain:find("^[%w.-]+:?%d*$") then
+  if not is_host(domain) then
     return "meta.domain is no host name"
   end
   if not page then
@@ -110,7 +120,7 @@ local function expected_bytes(slots)
     end
     sum = sum + slot.content_size
   end
-  return sum
+  return math.min(sum, LARGEST_SIZE)
 end
 
 

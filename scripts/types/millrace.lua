@@ -42,7 +42,8 @@ local millrace = {}
 ---@class millrace.event
 ---@field [string] any
 
----An integer beyond 2^53. It can be compared with itself, moved and encoded; `tostring` gives its digits.
+---A number that a Lua number does not hold exactly, such as 9007199254740993. It can be moved, compared with
+---others of its kind and encoded; `tostring` and `..` give its text.
 ---@class millrace.number: userdata
 
 ---Where the record came from.
@@ -65,7 +66,7 @@ local millrace = {}
 ---@field upstream? string                 name in `http.upstreams`; the first one there unless given
 ---@field host? string                     Host header, the wiki; the upstream's own unless given
 ---@field path? string                     appended to the upstream's url; see `millrace.path`
----@field query? table<string, string|number|boolean>   percent-encoded and sorted by the engine
+---@field query? table<string, millrace.scalar|millrace.scalar[]>  encoded by the engine; arrays joined by "|"
 ---@field method? string                   "GET" unless given; "POST" with a body
 ---@field headers? table<string, string>
 ---@field body? string|table               a table is sent as JSON
@@ -75,16 +76,18 @@ local millrace = {}
 ---@field expect? "json"|"bytes"           "json" unless given: a 2xx that does not parse is asked again
 ---@field merge? millrace.merge            may share a call with lookups that differ in one parameter only
 
+---@alias millrace.scalar string|number|boolean|millrace.number
+
 ---@class millrace.merge
 ---@field param string                     name of the query parameter whose values may be joined by "|"
----@field max? integer                     most values in one call
+---@field max? integer                     most values in one call, 500 at most; 50 unless given
 ---@field bytes? number                    expected size of this question's part of the answer
----@field split? string                    name of the script's function that takes the answer apart
+---@field split string                     name of the script's function that takes the answer apart
 
 ---@class millrace.response
 ---@field status integer                   0 when there was no acceptable answer
 ---@field headers table<string, string>    names in lower case
----@field body string                      the bytes, unzipped
+---@field body? string                     the bytes, unzipped, where there is no `json`
 ---@field json any                         the decoded body, or this question's part; nil with "bytes"
 ---@field error? millrace.error            only where the request was `optional`
 ---@field attempts integer                 calls made for it, this one included
@@ -94,11 +97,17 @@ local millrace = {}
 ---@field type string                      "HttpStatus", "HttpTimeout", "HttpTransport", ...
 ---@field message string
 
----A follow-up question inside `transform`, which waits for the answer while other records go on.
----It cannot be called inside a `string.gsub` or `table.sort` callback.
+---A follow-up question inside `transform`, which waits for the answer while other records go on. It works
+---neither in a callback of `string.gsub` or `table.sort` nor in a coroutine of the script's own.
 ---@param request millrace.request|millrace.request[]
 ---@return millrace.response|millrace.response[]
 function millrace.fetch(request) end
+
+---Percent-encodes everything but letters, digits, "-", ".", "_" and "~".
+---@param value string|number|millrace.number
+---@return string
+---@nodiscard
+function millrace.escape(value) end
 
 ---Joins parts to a path: integers digit for digit (`..` prints 14), strings percent-encoded where they do not
 ---begin with "/". `millrace.path("/revision/", 1351079888211148, "/html")`
@@ -159,14 +168,15 @@ function millrace.retry(reason, options) end
 function millrace.output(output) end
 
 ---@class millrace.output_fields
----@field value any                        the event
+---@field value any                        the event; `millrace.json.null` for a tombstone
 ---@field to? string                       name of a configured sink; the first one unless given
 ---@field key? string                      Kafka key; made by the configuration's `key` unless given
 ---@field headers? table<string, string>   Kafka headers; the input's unless given
 ---@field timestamp? number                Kafka timestamp; the input's unless given
 
----Several records for one: all of them are published, or none and one error event.
----@param ... millrace.output
+---Several records for one: all of them are published, or none and one error event. An event stands for an
+---output to the first sink.
+---@param ... millrace.output|millrace.event
 ---@return millrace.outputs
 ---@nodiscard
 function millrace.outputs(...) end
@@ -198,38 +208,40 @@ function millrace.json.decode(text) end
 ---@nodiscard
 function millrace.json.encode(value) end
 
----Makes a table an array, so that it is `[]` when it is empty.
+---Makes a table without a metatable an array, so that it is `[]` when it is empty.
 ---@param list? any[]
 ---@return any[]
 ---@nodiscard
 function millrace.json.array(list) end
 
+---Would it be encoded as an array?
 ---@param value any
 ---@return boolean
 ---@nodiscard
 function millrace.json.is_array(value) end
 
----The number of this text, exact: a `millrace.number` where a Lua number cannot hold it.
+---What is encoded as exactly this text: a number where that is printed so, else a `millrace.number`.
 ---@param text string
 ---@return number|millrace.number
 ---@nodiscard
 function millrace.json.number(text) end
 
----Lines in the log of the process. Never write an event's content above debug. Repeats are throttled.
+---Lines in the log of the process: values of any type, joined by spaces. Never write an event's content above
+---debug. What goes beyond 100 lines in 10 s is left out, and counted.
 ---@class millrace.log
 millrace.log = {}
 
----@param message string
-function millrace.log.debug(message) end
+---@param ... any
+function millrace.log.debug(...) end
 
----@param message string
-function millrace.log.info(message) end
+---@param ... any
+function millrace.log.info(...) end
 
----@param message string
-function millrace.log.warn(message) end
+---@param ... any
+function millrace.log.warn(...) end
 
----@param message string
-function millrace.log.error(message) end
+---@param ... any
+function millrace.log.error(...) end
 
 ---Digests in lower-case hexadecimal digits.
 ---@class millrace.hash

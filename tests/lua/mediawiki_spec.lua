@@ -66,6 +66,20 @@ describe("lib.mediawiki", function()
       end
     end)
 
+    it("expects 1 GiB at most, whatever the event says", function()
+      local asked = mediawiki.revision_request(events.event(function(event)
+        event.revision.content_slots.main.content_size = 1351079888211148
+      end))
+      assert.equal(2 ^ 30, asked.merge.bytes)
+    end)
+
+    it("asks hosts with a port, too", function()
+      local asked = mediawiki.revision_request(events.event(function(event)
+        event.meta.domain = "localhost:8080"
+      end))
+      assert.equal("localhost:8080", asked.host)
+    end)
+
     local function wrong(change)
       local verdict = mediawiki.revision_request(events.event(change))
       assert.equal("InvalidEvent", verdict.type)
@@ -73,7 +87,9 @@ describe("lib.mediawiki", function()
     end
 
     it("fails an event without a usable wiki", function()
-      for _, domain in ipairs { false, 1, "", "a b", "a/b", "a\r\nb", "evil.org?x=" } do
+      for _, domain in ipairs {
+        false, 1, "", "a b", "a/b", "a\r\nb", "evil.org?x=", ".a", "-a", "a:", "a:123456", ("a"):rep(256),
+      } do
         assert.matches("meta.domain", wrong(function(event)
           event.meta.domain = domain or nil
         end))

@@ -57,7 +57,7 @@ def jars():
             done.write_text(pom.read_text())
             return CACHE
         time.sleep(2)
-    raise Unavailable("Maven could not fetch Kafka's jars: " + result.stdout[-600:].strip())
+    raise Unavailable("Maven could not fetch Kafka's jars: " + result.stdout.strip()[:600])
 
 
 class Cluster:

@@ -53,10 +53,20 @@ function millrace.fetch()
   error("fetch needs the engine", 2)
 end
 
+function millrace.escape(text)
+  return (tostring(text):gsub("[^%w._~-]", function(byte)
+    return ("%%%02X"):format(byte:byte())
+  end))
+end
+
 function millrace.path(...)
   local parts = { ... }
   for i, part in ipairs(parts) do
-    parts[i] = type(part) == "number" and ("%.0f"):format(part) or tostring(part)
+    if type(part) == "number" then
+      parts[i] = ("%.0f"):format(part)
+    elseif part:sub(1, 1) ~= "/" then
+      parts[i] = millrace.escape(part)
+    end
   end
   return table.concat(parts)
 end
