@@ -111,7 +111,7 @@ It needs {{ div (add $needed (sub $mib 1)) $mib }} MiB:
   {{ div ($script | int64) $mib | printf "%5d" }} MiB  config.script.memory
   {{ div (mul 4 $body) $mib | printf "%5d" }} MiB  four times the largest max_body of config.http.upstreams
 {{ if eq $given "auto" -}}
-Set resources.limits.memory to {{ div (add (div (mul $needed 10) 7) (mul 2 $mib)) $mib }}Mi or more, or lower one of the two.
+Set resources.limits.memory to {{ div (add (mul (div (add $needed 6) 7) 10) (sub $mib 1)) $mib }}Mi or more, or lower one of the two.
 {{- else -}}
 Raise config.limits.memory, or lower one of the two.
 {{- end -}}
@@ -123,9 +123,10 @@ Code, threads and the allocator need some of it: leave config.limits.memory out 
 {{- end -}}
 {{- end -}}
 
-{{/* The script that runs must be one that is mounted, or in the image. */}}
+{{/* The script that runs must be one that is mounted, or in the image. A path is relative to the configuration's folder,
+     so "../scripts/" is what a clone, docker/compose.yaml and the pod have in common. */}}
 {{- define "millrace.validate.script" -}}
-{{- $path := (.config.script | default dict).path | default "" -}}
+{{- $path := (.config.script | default dict).path | default "" | replace "../scripts/" "/etc/millrace/scripts/" -}}
 {{- $values := .root.Values.scripts -}}
 {{- if contains "${" $path -}}
 {{- else if and (hasPrefix "/etc/millrace/scripts/" $path) (ne $path "/etc/millrace/scripts/") -}}
@@ -138,7 +139,7 @@ The script is to be {{ $name }}, but a ConfigMap's keys cannot hold a '/'. Map t
   scripts:
     items: [{key: {{ include "millrace.scripts.key" $name }}, path: {{ $name }}}]
 {{- else if not (or $unknown (has $name $names)) -}}
-The script is to be {{ $name }}, but scripts has {{ $names | join ", " | default "none" }}.
+The script is to be {{ $name }}, but scripts.inline and scripts.items have {{ $names | join ", " | default "none" }}.
 {{- end -}}
 {{- else if eq $path "/etc/millrace/scripts/" -}}
 It is not clear which script runs. Set scripts.main to the name of its file.
