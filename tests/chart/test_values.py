@@ -228,3 +228,19 @@ def test_the_readme_has_the_values_as_they_are(accept):
 
 def test_every_value_is_described():
     assert values_table.undescribed() == []
+
+
+def test_prometheus_finds_the_metrics(helm):
+    found = annotations(helm, "--set", "admin.port=9000")
+    assert {name.partition("/")[2]: text for name, text in found.items() if name.startswith("prometheus.io/")} == {
+        "scrape": "true", "port": "9000", "path": "/metrics"}
+    assert not [name for name in annotations(helm, "--set", "metrics.annotations=false") if "prometheus" in name]
+    monitor, = helms.of_kind(helm.objects("-f", helms.CI["kafka-tls-sasl"]), "PodMonitor")
+    endpoint, = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("admin", "/metrics")
+
+
+def test_only_the_engine_can_read_secrets(helm):
+    """Mode 0440: root, and by fsGroup the engine."""
+    assert volume(helm, "secret-kafka", "-f", helms.CI["kafka-tls-sasl"])["secret"] == {
+        "secretName": "kafka-credentials", "defaultMode": 0o440}
