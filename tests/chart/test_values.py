@@ -140,6 +140,21 @@ def test_a_changed_configuration_makes_new_pods(helm):
     assert before != after
 
 
+def test_changed_parameters_leave_watching_pods_alone(helm):
+    changed = ["--set", "config.script.params.missing=pass"]
+    before, after = helm.objects(*MINIMAL), helm.objects(*MINIMAL, *changed)
+    assert helms.configuration(before) != helms.configuration(after)
+    assert helms.deployment(before) == helms.deployment(after)
+    restart = ["--set", "reload.scripts=restart"]
+    assert annotations(helm, *MINIMAL, *restart) != annotations(helm, *MINIMAL, *restart, *changed)
+
+
+def test_the_order_of_a_key_is_part_of_the_configuration(helm):
+    keys = [["--set-json", f"config.key=[{pairs}]"] for pairs in ('{"a":"a"},{"b":"b"}', '{"b":"b"},{"a":"a"}')]
+    first, second = [annotations(helm, *MINIMAL, *key) for key in keys]
+    assert first != second
+
+
 def volume(helm, name, *arguments):
     spec = helms.deployment(helm.objects(*arguments))["spec"]["template"]["spec"]
     return next((volume for volume in spec["volumes"] if volume["name"] == name), None)

@@ -3,9 +3,24 @@
 {{- if and .Values.config (kindIs "string" .Values.config) -}}
 {{ .Values.config }}
 {{- else -}}
+{{- include "millrace.config.mapping" (dict "map" (include "millrace.config.map" . | fromYaml) "at" "") | trim }}
+{{- end -}}
+{{- end -}}
+
+{{- define "millrace.config.map" -}}
 {{- $given := .Values.config | default (include "millrace.config.example" . | fromYaml) -}}
-{{- $config := mergeOverwrite (include "millrace.config.defaults" . | fromYaml) (deepCopy $given) -}}
-{{- include "millrace.config.mapping" (dict "map" $config "at" "") | trim }}
+{{- mergeOverwrite (include "millrace.config.defaults" . | fromYaml) (deepCopy $given) | toYaml -}}
+{{- end -}}
+
+{{/* What of it takes new pods to change: all, but script.params where the engine sees a change of them by itself. In a
+     text they cannot be told apart. */}}
+{{- define "millrace.config.fixed" -}}
+{{- if or (and .Values.config (kindIs "string" .Values.config)) (ne .Values.reload.scripts "watch") -}}
+{{ include "millrace.config" . }}
+{{- else -}}
+{{- $config := include "millrace.config.map" . | fromYaml -}}
+{{- $config = set $config "script" (omit $config.script "params") -}}
+{{- include "millrace.config.mapping" (dict "map" $config "at" "") -}}
 {{- end -}}
 {{- end -}}
 
