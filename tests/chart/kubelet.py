@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import helm as helms
 
@@ -47,16 +48,23 @@ def chosen(data, source):
 
 
 def write_volume(folder, files):
-    """Files in a hidden folder, `..data` that names it, and a link for each name on top: so a change is one rename."""
-    (folder / "..2026_01_02").mkdir(parents=True)
-    (folder / "..data").symlink_to("..2026_01_02")
+    """Files in a hidden folder, `..data` that names it, and a link for each name on top. Called again it swaps the whole
+    folder by one rename, as a kubelet does when a ConfigMap has changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    version = pathlib.Path(tempfile.mkdtemp(prefix="..2026_", dir=folder))
     for path, text in files.items():
-        place = folder / "..2026_01_02" / path
+        place = version / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(text.encode())
-        top = path.split("/")[0]
+    before = folder / "..data"
+    old = before.resolve() if before.is_symlink() else None
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").rename(before)
+    for top in {path.split("/")[0] for path in files}:
         if not (folder / top).is_symlink():
             (folder / top).symlink_to(f"..data/{top}")
+    if old:
+        shutil.rmtree(old)
 
 
 def mount_pod(root, spec, cluster):
