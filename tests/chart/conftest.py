@@ -1,4 +1,4 @@
-"""What the chart's tests share: each runs with every Helm and, where it asks for `objects`, with every ci/*-values.yaml."""
+"""What the chart's tests share: each runs with every Helm and, where it asks for `objects`, every ci/*-values.yaml."""
 
 import os
 import pathlib

@@ -48,8 +48,8 @@ def chosen(data, source):
 
 
 def write_volume(folder, files):
-    """Files in a hidden folder, `..data` that names it, and a link for each name on top. Called again it swaps the whole
-    folder by one rename, as a kubelet does when a ConfigMap has changed."""
+    """Files in a hidden folder, `..data` that names it, and a link for each name on top. Called again it swaps the
+    whole folder by one rename, as a kubelet does when a ConfigMap has changed."""
     folder.mkdir(parents=True, exist_ok=True)
     version = pathlib.Path(tempfile.mkdtemp(prefix="..2026_", dir=folder))
     for path, text in files.items():

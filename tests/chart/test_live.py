@@ -40,7 +40,7 @@ class Pod:
         if "millrace.yaml" in data:
             text = kubelet.under(self.root, data["millrace.yaml"])
             text = re.sub(r"0\.0\.0\.0:\d+", f"127.0.0.1:{self.port}", text)
-            data["millrace.yaml"] = text.replace("kafka:9092", "127.0.0.1:1").replace("http://planets:8000", "http://127.0.0.1:1")
+            data["millrace.yaml"] = re.sub(r"kafka:9092|planets:8000", "127.0.0.1:1", text)
         return {**item, "data": data}
 
     def upgrade(self, objects):
@@ -69,7 +69,8 @@ class Pod:
         while not true():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.log.seek(0)
-                pytest.fail(f"{what}: not within {PATIENCE_S} s, exit code {self.process.poll()}\n{self.log.read()[-3000:]}")
+                end_of_log = self.log.read()[-3000:]
+                pytest.fail(f"{what}: not within {PATIENCE_S} s, exit code {self.process.poll()}\n{end_of_log}")
             time.sleep(0.1)
 
     def probe(self, name):

@@ -26,7 +26,8 @@ echo 'millrace_script_info{sha256="0"} 1'
 def shims(folder, helm, millrace):
     folder.mkdir()
     (folder / "millrace").symlink_to(millrace)
-    texts = {"helm": HELM.format(helm=helm.path), "curl": METRICS, **dict.fromkeys(("kubectl", "docker", "make"), SILENT)}
+    texts = {"helm": HELM.format(helm=helm.path), "curl": METRICS}
+    texts.update(dict.fromkeys(("kubectl", "docker", "make"), SILENT))
     for name, text in texts.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)

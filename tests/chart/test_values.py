@@ -75,9 +75,12 @@ MINIMAL = ["-f", helms.CI["minimal"]]
     ([*MINIMAL, "--set", "config.script.path=first.lua"], "Leave it out and set scripts.main"),
     ([*MINIMAL, "--set", "config.script.path=../scripts/other.lua"], "The script is to be other.lua"),
     (["--set", "scripts.existingConfigMap=mine"], "Set scripts.main to the name of its file"),
-    (["--set", "scripts.existingConfigMap=mine,scripts.main=jobs/a.lua"], "items: [{key: jobs__a.lua, path: jobs/a.lua}]"),
-    ([*MINIMAL, "--set", "scripts.inline.lib/a\\.lua=x,scripts.inline.lib__a\\.lua=x"], "both become the key lib__a.lua"),
-    ([*MINIMAL, "--set", "scripts.items[0].key=a,scripts.items[0].path=a.lua"], "existingConfigMap become, but that is not set"),
+    (["--set", "scripts.existingConfigMap=mine,scripts.main=jobs/a.lua"],
+     "items: [{key: jobs__a.lua, path: jobs/a.lua}]"),
+    ([*MINIMAL, "--set", "scripts.inline.lib/a\\.lua=x,scripts.inline.lib__a\\.lua=x"],
+     "both become the key lib__a.lua"),
+    ([*MINIMAL, "--set", "scripts.items[0].key=a,scripts.items[0].path=a.lua"],
+     "existingConfigMap become, but that is not set"),
     (["--set", "scripts.existingConfigMap=mine,scripts.items[0].key=a,scripts.items[0].path=a.lua",
       "--set", "scripts.inline.a\\.lua=x,scripts.main=a.lua"], "a.lua is in inline and in items"),
     ([*MINIMAL, "--set-json", 'config.key={"b":"b","a":"a"}'], "the members of the Kafka key"),
@@ -102,7 +105,8 @@ def test_a_script_too_large_for_a_config_map_is_refused(helm, tmp_path):
     assert "do not fit into a ConfigMap" in helm.refusal("--set-file", f"scripts.inline.large\\.lua={large}")
 
 
-@pytest.mark.parametrize("variable", ["config.drain=${DRAIN}", "config.script.memory=${SIZE}", "config.limits.memory=${SIZE}"])
+@pytest.mark.parametrize("variable", [
+    "config.drain=${DRAIN}", "config.script.memory=${SIZE}", "config.limits.memory=${SIZE}"])
 def test_what_only_the_engine_will_know_is_left_to_it(helm, variable):
     assert helm.objects(*MINIMAL, "--set", variable)
 
@@ -229,8 +233,9 @@ def test_the_longest_names_still_fit(helm):
 def test_the_notes_tell_the_next_step(helm):
     notes = helm.notes()
     assert "runs the example job" in notes
-    for word in ("rollout status", "helm test enrich -n jobs", "port-forward", "/metrics", "reload --wait", "helm rollback"):
-        assert word in notes
+    for step in ("rollout status", "helm test enrich -n jobs", "port-forward", "/metrics", "reload --wait",
+                 "helm rollback"):
+        assert step in notes
     assert "example job" not in helm.notes(*MINIMAL)
     assert "reload --wait" not in helm.notes(*MINIMAL, "--set", "reload.scripts=restart")
 
