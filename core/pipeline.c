@@ -105,6 +105,7 @@ static void reject(
 	name_source(r, &r->outputs[0], 0);
 	mem_free(r->reason);
 	r->reason = reason;
+	r->outcome = OUTCOME_FAILED;
 	if (p->config.ended)
 		p->config.ended(p->config.ended_context, r, words);
 	mem_free(words);
@@ -526,13 +527,21 @@ static size_t held_bytes(const struct pipeline *p)
 	       p->ledger->used[LEDGER_OUTPUT];
 }
 
+/* Decoded events live in the state's heap: a full one would fail records that did nothing wrong. */
+static bool lua_has_room(const struct pipeline *p)
+{
+	struct script_usage usage = script_usage(p->scripts[0]);
+	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 4 * 3;
+}
+
 static bool door_has_room(void *context)
 {
 	const struct pipeline *p = context;
 	size_t open = records_open(&p->records);
 	if (p->draining || p->undelivered || p->full)
 		return false;
-	return open == 0 || (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes);
+	return open == 0 ||
+	       (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes && lua_has_room(p));
 }
 
 static void pipeline_take(void *context, const struct source_message *message)

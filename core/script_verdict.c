@@ -81,9 +81,9 @@ static void set_type(lua_State *L, struct verdict_data *verdict, struct labels *
 		labels->told = true;
 		name = "other";
 	} else if (i == labels->count) {
-		strcpy(labels->names[labels->count++], name);
+		snprintf(labels->names[labels->count++], LABEL_SIZE, "%s", name);
 	}
-	strcpy(verdict->type, name);
+	snprintf(verdict->type, sizeof verdict->type, "%s", name);
 }
 
 static const char *check_identifier(lua_State *L, int index, const char *what)
