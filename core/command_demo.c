@@ -195,14 +195,15 @@ static struct config *configure(const struct demo *demo)
 				"  topics: [" SOURCE_TOPIC "]\n"
 				"  start: earliest\n"
 				"  kafka: {bootstrap.servers: \"%s\"}\n"
-				"script: {path: %s/page_content_change.lua, params: {missing: fail}}\n"
+				"script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB}\n"
 				"http:\n"
 				"  user_agent: \"millrace/" MILLRACE_VERSION " (demo)\"\n"
 				"  upstreams:\n"
-				"    mediawiki: {url: \"http://127.0.0.1:%d/w/api.php\", timeout: 10s, concurrency: 64}\n"
+				"    mediawiki: {url: \"http://127.0.0.1:%d/w/api.php\", timeout: 10s, concurrency: 64, max_body: 8MiB}\n"
 				"key: {wiki_id: wiki_id, page_id: page.page_id}\n"
 				"sink: {stream: mediawiki.page_content_change.v1, kafka: {bootstrap.servers: \"%s\"}}\n"
 				"errors: {stream: mw_page_content_change_enrich.error}\n"
+				"limits: {memory: 192MiB}\n"
 				"admin: {listen: \"%s\"}\n",
 		mockbroker_servers(demo->broker), demo->folder, demoapi_port(demo->api),
 		mockbroker_servers(demo->broker), demo->listen);
@@ -236,7 +237,7 @@ static void show_output(struct demo *demo, const char *value, size_t size)
 	peek(value, size, "page_title", title, sizeof title);
 	peek(value, size, "rev_id", rev, sizeof rev);
 	clear_bar(demo);
-	printf("  %-14s %-10s %-26s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title, rev, body,
+	printf("  %-12s %-17s %-25s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title, rev, body,
 		content);
 }
 

@@ -113,12 +113,10 @@ static struct config *configure(const struct enrich *enrich)
 		enrich->attempts);
 	buf_append_text(&yaml, "sink: {topic: stdout, max_bytes: 100MiB, kafka: {bootstrap.servers: none}}\n"
 			       "errors: {topic: errors, max_bytes: 100MiB}\n"
-			       "order: partition\nadmin: {listen: \"off\"}\n");
+			       "order: partition\nlimits: {memory: 1GiB}\nadmin: {listen: \"off\"}\n");
 	struct config *config = config_parse("(options of millrace enrich)", yaml.data, yaml.size, &report);
 	if (report.errors)
 		fputs(report.text.data, stderr);
-	if (config && enrich->endpoint == NULL)
-		config->upstream_count = 0;
 	config_report_free(&report);
 	buf_free(&yaml);
 	return config;
@@ -174,8 +172,12 @@ static int open_and_run(struct enrich *enrich)
 	const char *path = enrich->errors ? enrich->errors : "/dev/null";
 	if (in >= 0 && (errors = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
 		fprintf(stderr, "millrace enrich: %s cannot be written: %s\n", path, strerror(errno));
+	size_t upstreams = config->upstream_count;
+	if (enrich->endpoint == NULL)
+		config->upstream_count = 0; /* so that a request is refused with the reason */
 	if (in >= 0 && errors >= 0)
 		code = run(enrich, config, in, errors);
+	config->upstream_count = upstreams;
 	if (in > STDIN_FILENO)
 		close(in);
 	if (errors >= 0)

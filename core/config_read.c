@@ -54,10 +54,26 @@ static bool file_there(const struct spot *spot, char **text)
 	return there;
 }
 
+/* The value is not what its key wants; `why` says so. */
+static void refuse_value(const struct spot *spot, const struct config_text *value, const char *why)
+{
+	const char *unit = config_value_unit(spot->key, value->text);
+	char *hint = unit ? mem_printf("a unit is missing: did you mean '%s%s'?", value->text, unit)
+		     : spot->key->type == CONFIG_BOOL ? mem_strdup("YAML 1.2 has no yes, no, on or off")
+						      : NULL;
+	if (spot->key->secret || value->secret)
+		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
+			"%s: expected %s, found something else", spot->path,
+			config_value_wanted(spot->key->type));
+	else
+		config_problem(
+			spot->loader, SEVERITY_ERROR, &spot->node->place, hint, "%s: %s", spot->path, why);
+	mem_free(hint);
+}
+
 static void load_scalar(const struct spot *spot)
 {
 	struct err err;
-	const char *name = spot->path;
 	if (spot->node->kind == YAML_NOTHING)
 		return;
 	if (!config_is_file_form(spot->node) &&
@@ -69,18 +85,10 @@ static void load_scalar(const struct spot *spot)
 		config_text(spot->loader, spot->node, config_value_wanted(spot->key->type));
 	if (value.text)
 		note_origin(spot, &spot->node->place, value.where, value.secret);
-	if (value.text && spot->key->type == CONFIG_FILE && *value.text && !file_there(spot, &value.text)) {
-		config_text_free(&value);
-		return;
-	}
-	if (value.text && !config_value_set(spot->key, spot->base, value.text, &err)) {
-		if (spot->key->secret || value.secret)
-			err_set(&err, "expected %s, found something else",
-				config_value_wanted(spot->key->type));
-		bool word = spot->key->type == CONFIG_BOOL;
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place,
-			word ? "YAML 1.2 has no yes, no, on or off" : NULL, "%s: %s", name, err.text);
-	}
+	bool usable = value.text && (spot->key->type != CONFIG_FILE || *value.text == '\0' ||
+					    file_there(spot, &value.text));
+	if (usable && !config_value_set(spot->key, spot->base, value.text, &err))
+		refuse_value(spot, &value, err.text);
 	config_text_free(&value);
 }
 

@@ -109,24 +109,22 @@ void config_value_print_number(const struct config_key *key, double value, struc
 	}
 }
 
-/* "60" where a duration was expected: the unit is what is missing. */
-static const char *missing_unit(const struct config_key *key, const char *text)
+const char *config_value_unit(const struct config_key *key, const char *text)
 {
 	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0')
-		return "";
+		return NULL;
 	switch (key->type) {
-	case CONFIG_DURATION: return " (a unit is missing: ms, s, m, h or d)";
+	case CONFIG_DURATION: return "s";
 	case CONFIG_BYTES:
-	case CONFIG_MEMORY: return " (a unit is missing: B, kB, MB, GB, KiB, MiB or GiB)";
-	case CONFIG_RATE: return " (a unit is missing: /s, /m or /h)";
-	default: return "";
+	case CONFIG_MEMORY: return "MiB";
+	case CONFIG_RATE: return "/s";
+	default: return NULL;
 	}
 }
 
 static bool refuse(const struct config_key *key, const char *text, struct err *err)
 {
-	return err_set(err, "expected %s, found '%s'%s", config_value_wanted(key->type), text,
-		missing_unit(key, text));
+	return err_set(err, "expected %s, found '%s'", config_value_wanted(key->type), text);
 }
 
 static bool refuse_range(const struct config_key *key, const char *text, struct err *err)

@@ -345,10 +345,10 @@ static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event
 static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafka_event_t *event)
 {
 	rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+	char why[200] = "";
 	kafka_count_error(health, code);
-	if (code == RD_KAFKA_RESP_ERR__FATAL) {
-		char why[200] = "";
-		rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, why, sizeof why);
+	rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, why, sizeof why);
+	if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		snprintf(health->fatal, sizeof health->fatal, "%s: %s", rd_kafka_err2name(fatal), why);
 		return;
 	}

@@ -766,6 +766,12 @@ static void settle_all(struct pipeline *p)
 		walk(p, container_of(first, struct record, node));
 }
 
+static void serve_sinks(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		p->sinks[i]->verbs->serve(p->sinks[i]);
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
@@ -773,14 +779,14 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	p->now = now;
 	p->wall = clock_wall();
 	p->full = false;
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		p->sinks[i]->verbs->serve(p->sinks[i]);
+	serve_sinks(p);
 	send_again(p);
 	wake_resting(p);
 	if (p->draining)
 		give_back_matching(p, only_waits, &(bool){false}, "stopped");
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
+	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
 	script_collect(p->script);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
@@ -815,6 +821,12 @@ bool pipeline_delivery_failed(const struct pipeline *p)
 
 /* ---- building, numbers ---- */
 
+/* In [0, 1): for the jitter of back-offs. */
+static double chance(void)
+{
+	return arc4random() / 4294967296.0;
+}
+
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
 	struct ledger *ledger)
 {
@@ -822,7 +834,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
 	struct dispatch_hooks hooks = {.context = p, .answer = answer_of_call, .done = dispatch_done};
-	struct dispatch_config dispatch = {.upstreams = config->upstreams, .upstream_count = config->upstream_count};
+	struct dispatch_config dispatch = {
+		.upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
 	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
 		.emitter_id = config->emitter_id, .max_bytes = errors->max_bytes, .sink = config->sink_count - 1};

@@ -175,7 +175,8 @@ static bool hook_runs_in(lua_State *L)
  */
 static int resume(lua_State *L, lua_State *co, int count)
 {
-	if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
+	bool failed = lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD;
+	if (failed || (lua_status(co) == LUA_OK && lua_gettop(co) == 0)) {
 		lua_pushliteral(L, "cannot resume dead coroutine");
 		return -1;
 	}

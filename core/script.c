@@ -414,7 +414,8 @@ static void go_on(lua_State *L, const struct work *work, int count)
 		return;
 	}
 	if (status != LUA_OK) {
-		state_traceback(co, &script->stack);
+		if (script->stack.size == 0)
+			state_traceback(co, &script->stack);
 		lua_xmove(co, L, 1);
 		lua_error(L);
 	}

@@ -81,16 +81,39 @@ static void underline(struct diagnostic *item, const char *message, const struct
 	item->length = line.size > blank ? (unsigned)(line.size - blank) : 1;
 }
 
+/* "FILE: message" about the script as a whole: the first line that has the word which the message quotes. */
+static const char *place_of_word(
+	const char *path, const char *text, struct diagnostic *item, struct buf *source)
+{
+	size_t size = strlen(path);
+	if (strncmp(text, path, size) != 0 || strncmp(text + size, ": ", 2) != 0)
+		return NULL;
+	const char *message = text + size + 2, *open = strchr(message, '\'');
+	const char *close = open ? strchr(open + 1, '\'') : NULL;
+	item->file = mem_strdup(path);
+	if (close == NULL || close == open + 1 || !read_source(path, source))
+		return message;
+	const char *at = memmem(source->data, source->size, open + 1, (size_t)(close - open - 1));
+	if (at) {
+		item->line = 1;
+		for (const char *newline = source->data; newline < at; newline++)
+			item->line += *newline == '\n';
+	}
+	return message;
+}
+
 void script_place_diagnose(const char *path, const char *text, struct diagnostics *found, struct buf *source)
 {
 	struct diagnostic item = {0};
 	const char *rest = NULL;
 	for (const char *colon = strchr(text, ':'); colon && rest == NULL; colon = strchr(colon + 1, ':'))
 		rest = place_at(text, colon, &item, source);
-	if (rest) {
+	if (rest == NULL)
+		rest = place_of_word(path, text, &item, source);
+	if (item.line) {
 		rest += strspn(rest, " ");
 		underline(&item, rest, source);
-	} else {
+	} else if (item.file == NULL) {
 		item.file = mem_strdup(path);
 	}
 	item.message = mem_strdup(rest ? rest : text);

@@ -105,8 +105,11 @@ void state_close(struct script *script)
 /* The hook while a call is over its budget. */
 static void on_overtime(lua_State *L, lua_Debug *at)
 {
+	struct script *script = script_of(L);
 	(void)at;
 	watchdog_acknowledge();
+	if (script->stack.size == 0) /* only here does the engine know the line */
+		state_traceback(L, &script->stack);
 	luaL_error(L, "out of CPU time");
 }
 
@@ -192,7 +195,7 @@ static void add_place(const struct script *script, struct buf *out)
 {
 	const char *line = script->stack.data;
 	if (script->stack.size)
-		buf_printf(out, "; it was at %.*s", (int)strcspn(line, "\n"), line);
+		buf_printf(out, "; it was stopped at %.*s", (int)strcspn(line, "\n"), line);
 }
 
 static void fail_late(struct script *script, struct script_result *failure)
@@ -310,16 +313,17 @@ static void traceback_line(const lua_Debug *at, struct buf *out)
 {
 	if (out->size)
 		buf_append_byte(out, '\n');
-	if (at->currentline > 0)
-		buf_printf(out, "%s:%d: ", at->short_src, at->currentline);
+	if (at->what[0] == 'C') {
+		buf_printf(out, "the engine's function '%s'", at->name);
+		return;
+	}
+	buf_printf(out, "%s:%d: in ", at->short_src, at->currentline > 0 ? at->currentline : at->linedefined);
 	if (strcmp(at->what, "main") == 0)
-		buf_append_text(out, "in the file itself");
+		buf_append_text(out, "the file itself");
 	else if (at->name)
-		buf_printf(out, "in function '%s'", at->name);
-	else if (at->what[0] == 'C')
-		buf_append_text(out, "in the engine");
+		buf_printf(out, "function '%s'", at->name);
 	else
-		buf_printf(out, "in the function at line %d", at->linedefined);
+		buf_printf(out, "the function of line %d", at->linedefined);
 }
 
 void state_traceback(lua_State *L, struct buf *out)

@@ -194,7 +194,7 @@ static void push_json(lua_State *L)
 {
 	const struct script *script = script_of(L);
 	json_library(L);
-	json_library_limits(L, &script->limits, script->max_event);
+	json_library_limits(L, &script->limits, script->heap.limit);
 	lua_getfield(L, -1, "decode");
 	lua_pushcclosure(L, decode, 1);
 	lua_setfield(L, -2, "decode");

@@ -198,7 +198,7 @@ void watchdog_begin(int64_t budget_ns, void (*interrupt)(void *context), void *c
 	atomic_signal_fence(memory_order_seq_cst);
 	watch->running = 1;
 	atomic_fetch_add(&watch->call, 1);
-	if (atomic_load(&dog.asleep))
+	if (atomic_load(&dog.asleep) || budget_ns < LOOK_NS)
 		wake();
 }
 

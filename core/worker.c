@@ -52,6 +52,7 @@ struct worker {
 	struct sink **sinks;
 	struct sink_config *sink_configs; /* the configured ones and the error stream; shallow copies */
 	size_t sink_count, sinks_opened;
+	struct source_config source_config;
 	struct source *source;
 	struct admin *admin;
 	bool stopping, draining, failed;
@@ -274,9 +275,9 @@ static bool open_source(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	const struct worker_files *files = worker->config.files;
 	struct source_handlers handlers;
-	struct source_config source = config->source;
-	source.queue_bytes = queue_share(config);
-	source.script_sha256 = script_sha256(worker->script);
+	worker->source_config = config->source;
+	worker->source_config.queue_bytes = queue_share(config);
+	worker->source_config.script_sha256 = script_sha256(worker->script);
 	pipeline_source_handlers(worker->pipeline, &handlers);
 	handlers.failed = source_failed;
 	handlers.failed_context = worker;
@@ -287,8 +288,8 @@ static bool open_source(struct worker *worker, struct err *err)
 		worker->helper = helper_open(worker->base, err);
 		if (worker->helper == NULL)
 			return false;
-		ledger_set(&worker->ledger, LEDGER_SOURCE, source.queue_bytes);
-		worker->source = source_kafka_open(worker->base, &source, config->name, worker->helper, &handlers,
+		ledger_set(&worker->ledger, LEDGER_SOURCE, worker->source_config.queue_bytes);
+		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name, worker->helper, &handlers,
 			worker->metrics, err);
 	}
 	if (worker->source == NULL)

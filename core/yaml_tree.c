@@ -46,6 +46,8 @@ static void report_syntax(struct builder *builder)
 		       "quotes";
 	else if (strstr(problem, "mapping values are not allowed"))
 		hint = "a text that contains ': ' needs quotes; else look at the indentation of this line";
+	else if (strstr(problem, "unexpected ':'") || strstr(problem, "expected ',' or"))
+		hint = "within [ ] and { } a text with ':', '{' or '}' needs quotes, so does \"${NAME}\"";
 	else if (strstr(problem, "expected key") || strstr(problem, "expected <block end>"))
 		hint = "look at the indentation of this line and of the one before it";
 	if (parser->error == YAML_READER_ERROR)

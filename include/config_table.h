@@ -81,6 +81,8 @@ void config_origin_add(struct config *config, const char *path, const char *wher
 
 /* A scalar's text into its member (the old value is freed). False and err "expected ..., found '...'". */
 bool config_value_set(const struct config_key *key, void *base, const char *text, struct err *err);
+/* The unit that is missing in a bare number, most likely; NULL when it is not that. */
+const char *config_value_unit(const struct config_key *key, const char *text);
 /* The member as it would be written in YAML; false when there is nothing to write (a NULL text). */
 bool config_value_print(const struct config_key *key, const void *base, struct buf *out);
 /* Appends a number of the key's type (used for ranges and values): "250ms", "10MiB", "12". */

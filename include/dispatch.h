@@ -2,10 +2,16 @@
  *
  * A lookup is one HTTP question of one record; a call is one HTTP exchange that answers one or more lookups
  * (each call carries one lookup until merging comes). Throttled hosts (429, `retry` with scope host) pause,
- * which costs no attempt and no deadline. */
+ * which costs no attempt and no deadline. A lookup ends answered (error_type NULL) or refused, by error_type:
+ *   HttpStatus       a status that is no answer and is not asked again, or was asked for the last time
+ *   HttpTimeout, HttpTransport, HttpUnparsable   attempts or deadline are used up
+ *   RetryDeadline    split said retry until the deadline was over
+ *   ContentTooLarge  the answer outgrew max_body;   HttpInvalid  the request cannot be sent
+ *   and what split's fail names. */
 #ifndef MILLRACE_DISPATCH_H
 #define MILLRACE_DISPATCH_H
 
+#include "heap.h"
 #include "http.h"
 #include "limiter.h"
 #include "list.h"
@@ -15,6 +21,8 @@
 #include <stdint.h>
 
 struct dispatch;
+struct host;
+struct upstream;
 struct metrics;
 
 enum lookup_state {
@@ -38,12 +46,14 @@ struct lookup {
 	unsigned calls;      /* calls it was part of, uncounted ones included */
 	int64_t submitted;   /* steady ms */
 	int64_t due;         /* when backing off */
-	int64_t paused_ms;   /* time its host was paused: does not count for the deadline */
-	struct list_node node; /* private to dispatch.c from here */
+	int64_t paused_ms;   /* time its host was paused, as of its last call: does not count for the deadline */
+	struct list_node node; /* private to dispatch.c from here: of the call, the paused host, or those due for done */
+	struct heap_node place; /* among the waiting by age, or the backing off by due */
 	struct call *call;
-	void *host;
-	size_t heap_index;
-	int64_t paused_since;
+	struct host *host;
+	int64_t host_paused; /* what host had been paused in all when this was submitted, ms */
+	uint64_t turn;       /* order of submission, among equals in age */
+	bool fresh;          /* its next call takes a new connection: the last one was stale */
 };
 
 struct call {
@@ -51,7 +61,7 @@ struct call {
 	struct list lookups;  /* linked by lookup.node */
 	size_t lookup_count;
 	struct dispatch *dispatch;
-	struct list_node node;
+	struct upstream *upstream; /* private to dispatch.c */
 	char *url;
 	int64_t wall; /* when the answer came, for Retry-After */
 };
@@ -73,9 +83,11 @@ struct answer_detail {
 
 struct dispatch_hooks {
 	void *context;
-	/* Runs once per answered call: parse and split, store each lookup's part. */
+	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The answer is
+	 * call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels nothing. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
-	/* The lookup is final (LOOKUP_DONE). Not called from within dispatch_submit. May submit others. */
+	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
+	 * dispatch_cancel. May submit and cancel others, and free this one. */
 	void (*done)(void *context, struct lookup *lookup);
 };
 
@@ -90,13 +102,15 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 void dispatch_close(struct dispatch *dispatch); /* every lookup must be done or cancelled */
 /* Takes a lookup whose request is set; state must be LOOKUP_IDLE. Sends from dispatch_tick, not from here. */
 void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t now);
-/* Forgets a lookup that is not done, wherever it is; hooks are not called. */
+/* Forgets a lookup, wherever it is, and makes it LOOKUP_IDLE; hooks are not called. One that is done stays so. */
 void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup);
-/* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1. */
+/* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1: nothing
+ * until something is submitted or a call ends (the end of a call itself happens on the loop, outside of this, so
+ * call it after each turn of the loop). */
 int64_t dispatch_tick(struct dispatch *dispatch, int64_t now);
 /* Nothing is sent to this host before `until` (steady ms; at most 60 s ahead). host may be NULL (the upstream's own). */
 void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until, int64_t now,
-	const char *reason);
+	const char *reason); /* an identifier, for the log; metrics tell "429" from "retry" */
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
 

@@ -20,6 +20,13 @@ struct source;
 struct helper;
 struct ledger;
 
+/* Reads the checkpoint files of a partition; called on the helper's thread. */
+struct source_checkpoints {
+	void *context;
+	size_t (*read)(void *context, const char *topic, int32_t partition, struct position **positions);
+	void (*release)(void *context, struct position *positions, size_t count);
+};
+
 struct source_config {
 	char **topics;
 	size_t topic_count;
@@ -30,13 +37,15 @@ struct source_config {
 	size_t queue_bytes; /* prefetch of all partitions together */
 	int64_t revoke_ms;  /* how long a revoked partition may drain: 1500 */
 	const char *script_sha256; /* for checkpoints; may be NULL */
+	char *until; /* bounded run: "end" or an RFC 3339 time, resolved once per partition; NULL = unbounded */
+	const struct source_checkpoints *checkpoints; /* NULL = group commits alone */
 };
 
 enum partition_state {
 	PARTITION_STARTING, /* assigned, position not yet known */
 	PARTITION_READING,
 	PARTITION_DRAINING, /* revoked: nothing more is taken, open records may end until the deadline */
-	PARTITION_GONE,     /* given up; freed when its last record is */
+	PARTITION_GONE,     /* given up; freed by the source once `records` is 0 */
 };
 
 struct partition {
@@ -103,6 +112,7 @@ struct source {
 	const struct source_verbs *verbs;
 	struct source_handlers handlers;
 	struct list partitions; /* those of this period: starting, reading, draining */
+	char cluster[64];       /* id of the cluster as last heard; "" = unknown */
 };
 
 struct source *source_kafka_open(struct event_base *base, const struct source_config *config, const char *client_id,

@@ -38,7 +38,7 @@ def test_check_accepts_a_good_file(tmp_path):
 BAD = {
     "an unknown key": ("key:", "keys:", 11, "key"),
     "a key twice": ("name: tests-commands", "name: tests-commands\nname: again", 2, "name"),
-    "a number without unit": ("http:\n", "drain: 25\nhttp:\n", 7, "25s"),
+    "a number without unit": ("http:\n", "drain: 25\nhttp:\n", 7, "unit"),
     "an unknown librdkafka property": ("{bootstrap.servers: \"localhost:9092\"}\nscript", "{bootstrap.servers: x, fetch.wait.max.msec: 5}\nscript", 5, "fetch.wait.max.ms"),
     "a reserved librdkafka property": ("{bootstrap.servers: \"localhost:9092\"}\nscript", "{bootstrap.servers: x, enable.auto.commit: true}\nscript", 5, "enable.auto.commit"),
     "no YAML": ("source:", "source: [", None, ""),
@@ -71,7 +71,7 @@ def test_check_on_a_file_that_is_not_there(tmp_path):
 
 
 def test_variables_come_from_the_environment_and_a_demanded_one_is_demanded(tmp_path):
-    text = GOOD.replace("eqiad.mediawiki.page_change.v1", "${DC:?the data centre}.mediawiki.page_change.v1")
+    text = GOOD.replace("eqiad.mediawiki.page_change.v1", '"${DC:?the data centre}.mediawiki.page_change.v1"')
     assert "the data centre" in checked(tmp_path, text)
     checked(tmp_path, text, 0, env={"DC": "codfw"})
 

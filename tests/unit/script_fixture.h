@@ -18,7 +18,9 @@
 #include <cmocka.h>
 
 /* Scripts run on a thread with a large stack, as in the process. */
-enum { STACK_BYTES = 256 << 20, MEMORY = 32 << 20, BUDGET_MS = 30 };
+enum { STACK_BYTES = 256 << 20, MEMORY = 32 << 20 };
+
+static int fixture_budget_ms = 30;
 
 #ifdef __SANITIZE_ADDRESS__
 enum { SLOW = 8 };
@@ -68,7 +70,7 @@ static inline struct script *fixture_open_file(const char *path, const char *par
 	struct script_config config = {.path = path,
 	        .params_json = params,
 	        .memory = MEMORY,
-	        .budget_ms = BUDGET_MS * SLOW,
+	        .budget_ms = fixture_budget_ms * SLOW,
 	        .max_event = 1 << 20};
 	return script_open(&config, &world, err);
 }

@@ -104,18 +104,23 @@ static void json_has_one_object_a_line(void **state)
 	buf_free(&out);
 }
 
-static void script_says(const char *text, const char *expected)
+static void script_at_says(const char *path, const char *text, const char *expected)
 {
 	struct diagnostics found = {0};
 	struct buf source, out;
 	buf_init(&source, 0);
 	buf_init(&out, 0);
-	script_place_diagnose("job.lua", text, &found, &source);
+	script_place_diagnose(path, text, &found, &source);
 	diagnostics_text(&found, source.data, source.size, false, &out);
 	assert_string_equal(out.data, expected);
 	diagnostics_free(&found);
 	buf_free(&source);
 	buf_free(&out);
+}
+
+static void script_says(const char *text, const char *expected)
+{
+	script_at_says("job.lua", text, expected);
 }
 
 static void an_error_of_a_script_is_shown_in_its_source(void **state)
@@ -142,9 +147,17 @@ static void an_error_of_a_script_is_shown_in_its_source(void **state)
 	snprintf(text, sizeof text, "%s:99: oops", path);
 	snprintf(expected, sizeof expected, "%s:99: error: oops\n", path);
 	script_says(text, expected);
+	snprintf(text, sizeof text, "%s: unknown hook 'revison'", path);
+	snprintf(expected, sizeof expected,
+		"%s:2:10: error: unknown hook 'revison'\n"
+		"     2 |   return revison.x\n"
+		"       |          ^^^^^^^\n",
+		path);
+	script_at_says(path, text, expected);
 	unlink(path);
 	script_says("/gone.lua:3: oops", "job.lua: error: /gone.lua:3: oops\n");
 	script_says("no place at all: 12", "job.lua: error: no place at all: 12\n");
+	script_says("job.lua: unknown hook 'requst'", "job.lua: error: unknown hook 'requst'\n");
 	script_says("", "job.lua: error: \n");
 }
 

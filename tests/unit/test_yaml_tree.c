@@ -95,6 +95,12 @@ static void syntax_errors_come_with_their_place_and_a_hint(void **state)
 				      "contains ': ' needs quotes"));
 	assert_null(parse("a: [1, 2\nb: 3\n"));
 	assert_non_null(strstr(problems.data, "2:2: did not find expected ',' or ']'"));
+	assert_null(parse("a: [${B:-c}]\n"));
+	assert_non_null(strstr(problems.data,
+		"; within [ ] and { } a text with ':', '{' or '}' needs quotes, so does "
+		"\"${NAME}\""));
+	assert_null(parse("a: {b: ${B}}\n"));
+	assert_non_null(strstr(problems.data, "needs quotes, so does"));
 	buf_free(&problems);
 }
 

@@ -1,0 +1,247 @@
+/* Where assigned partitions start: asked of the brokers and the checkpoint files, which blocks. */
+#include "inquiry.h"
+#include "clock.h"
+#include "mem.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <string.h>
+
+struct inquiry *inquiry_make(size_t count)
+{
+	struct inquiry *inquiry = mem_zalloc(1, sizeof *inquiry);
+	inquiry->partitions = mem_zalloc(count, sizeof *inquiry->partitions);
+	inquiry->count = count;
+	return inquiry;
+}
+
+void inquiry_free(struct inquiry *inquiry)
+{
+	for (size_t i = 0; i < inquiry->count; i++)
+		mem_free(inquiry->partitions[i].topic);
+	mem_free(inquiry->partitions);
+	mem_free(inquiry);
+}
+
+/* What is known of one topic of the inquiry. */
+struct topic {
+	const char *name;
+	int32_t partitions;
+};
+
+struct asking {
+	struct inquiry *inquiry;
+	int64_t deadline;
+	struct topic *topics;
+	size_t topic_count;
+	rd_kafka_topic_partition_list_t *committed; /* of all partitions of the topics */
+};
+
+static int left_ms(const struct asking *asking)
+{
+	int64_t left = asking->deadline - clock_now();
+	return left < 1 ? 1 : (int)left;
+}
+
+static bool complain(struct asking *asking, const char *what, const char *topic, rd_kafka_resp_err_t code)
+{
+	return err_set(&asking->inquiry->err, "asked the brokers for %s of %s: %s", what, topic,
+	        rd_kafka_err2str(code));
+}
+
+static struct topic *topic_of(struct asking *asking, const char *name)
+{
+	for (size_t i = 0; i < asking->topic_count; i++)
+		if (strcmp(asking->topics[i].name, name) == 0)
+			return &asking->topics[i];
+	return NULL;
+}
+
+static void ask_cluster(struct asking *asking)
+{
+	char *id = rd_kafka_clusterid(asking->inquiry->client, left_ms(asking));
+	if (id == NULL) /* a broker older than 0.10.1 has none */
+		return;
+	snprintf(asking->inquiry->cluster, sizeof asking->inquiry->cluster, "%s", id);
+	rd_kafka_mem_free(asking->inquiry->client, id);
+}
+
+static bool ask_topic(struct asking *asking, const char *name)
+{
+	rd_kafka_t *client = asking->inquiry->client;
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(client, name, NULL);
+	if (handle == NULL)
+		return complain(asking, "the partitions", name, rd_kafka_last_error());
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &metadata, left_ms(asking));
+	rd_kafka_topic_destroy(handle);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return complain(asking, "the partitions", name, code);
+	code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	int32_t partitions = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+	rd_kafka_metadata_destroy(metadata);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return complain(asking, "the partitions", name, code);
+	asking->topics = mem_realloc(asking->topics, (asking->topic_count + 1) * sizeof *asking->topics);
+	asking->topics[asking->topic_count++] = (struct topic){name, partitions};
+	return true;
+}
+
+static bool ask_topics(struct asking *asking)
+{
+	for (size_t i = 0; i < asking->inquiry->count; i++) {
+		const char *name = asking->inquiry->partitions[i].topic;
+		if (topic_of(asking, name) == NULL && !ask_topic(asking, name))
+			return false;
+	}
+	return true;
+}
+
+static bool ask_commits(struct asking *asking)
+{
+	int total = 0;
+	for (size_t i = 0; i < asking->topic_count; i++)
+		total += asking->topics[i].partitions;
+	asking->committed = rd_kafka_topic_partition_list_new(total);
+	for (size_t i = 0; i < asking->topic_count; i++)
+		for (int32_t id = 0; id < asking->topics[i].partitions; id++)
+			rd_kafka_topic_partition_list_add(asking->committed, asking->topics[i].name, id);
+	rd_kafka_resp_err_t code =
+	        rd_kafka_committed(asking->inquiry->client, asking->committed, left_ms(asking));
+	for (int i = 0; i < asking->committed->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+		code = asking->committed->elems[i].err;
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
+	       complain(asking, "the group's commits", asking->topics[0].name, code);
+}
+
+/* The offset at a time, or at one of the logical times: RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END.
+ * librdkafka's own query of the watermarks is not used: 2.0.2 answers with the end for the beginning when one
+ * of its two requests fails while the other succeeds. */
+static bool ask_offset(
+        struct asking *asking, const struct inquiry_partition *partition, int64_t when, int64_t *offset)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *entry =
+	        rd_kafka_topic_partition_list_add(list, partition->topic, partition->id);
+	entry->offset = when;
+	rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(asking->inquiry->client, list, left_ms(asking));
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = entry->err;
+	*offset = entry->offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR || complain(asking, "offsets", partition->topic, code);
+}
+
+static bool ask_watermarks(struct asking *asking, struct inquiry_partition *partition)
+{
+	if (!ask_offset(asking, partition, RD_KAFKA_OFFSET_BEGINNING, &partition->low) ||
+	        !ask_offset(asking, partition, RD_KAFKA_OFFSET_END, &partition->high))
+		return false;
+	if (partition->low < 0 || partition->high < 0)
+		return complain(asking, "the watermarks", partition->topic, RD_KAFKA_RESP_ERR__BAD_MSG);
+	return true;
+}
+
+/* "earliest", "latest", "end" or a time -> an offset of the partition. */
+static bool ask_place(
+        struct asking *asking, const struct inquiry_partition *partition, const char *place, int64_t *offset)
+{
+	int64_t wall;
+	*offset = partition->high;
+	if (place == NULL || strcmp(place, "earliest") == 0)
+		*offset = partition->low;
+	else if (clock_parse(place, strlen(place), &wall)) {
+		if (!ask_offset(asking, partition, wall, offset))
+			return false;
+		if (*offset < 0) /* there is nothing that late yet */
+			*offset = partition->high;
+	}
+	return true;
+}
+
+/* Reads the group's commit of one partition; false when it has none. */
+static bool commit_of(const struct asking *asking, const char *topic, int32_t id, struct position *position,
+        struct range *ranges)
+{
+	const rd_kafka_topic_partition_t *entry =
+	        rd_kafka_topic_partition_list_find(asking->committed, topic, id);
+	if (entry == NULL || entry->offset < 0)
+		return false;
+	positions_decode(entry->metadata_size ? entry->metadata : "", entry->metadata_size, entry->offset,
+	        position, ranges);
+	return true;
+}
+
+static bool appeared_later(struct asking *asking, const struct inquiry_partition *partition)
+{
+	static const struct position none;
+	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
+	bool later = false;
+	for (int i = 0; i < asking->committed->cnt && !later; i++) {
+		const rd_kafka_topic_partition_t *entry = &asking->committed->elems[i];
+		struct position other = none;
+		if (strcmp(entry->topic, partition->topic) == 0 &&
+		        commit_of(asking, entry->topic, entry->partition, &other, ranges))
+			later = positions_appeared_later(partition->id, &other, 1);
+	}
+	mem_free(ranges);
+	return later;
+}
+
+static bool resolve(struct asking *asking, struct inquiry_partition *partition, struct range *ranges)
+{
+	const struct source_config *config = asking->inquiry->config;
+	const struct source_checkpoints *checkpoints = config->checkpoints;
+	struct position commit, *files = NULL;
+	struct position_facts facts = {.low = partition->low,
+	        .high = partition->high,
+	        .cluster = asking->inquiry->cluster,
+	        .refused = partition->refused};
+	if (partition->refused)
+		facts.commit = &partition->known;
+	else if (commit_of(asking, partition->topic, partition->id, &commit, ranges))
+		facts.commit = &commit;
+	else
+		facts.topic_known = appeared_later(asking, partition);
+	if (facts.commit == NULL && !facts.topic_known &&
+	        !ask_place(asking, partition, config->start, &facts.configured_start))
+		return false;
+	if (checkpoints && !partition->refused)
+		facts.file_count =
+		        checkpoints->read(checkpoints->context, partition->topic, partition->id, &files);
+	facts.files = files;
+	positions_resolve(&facts, &partition->decision);
+	if (files)
+		checkpoints->release(checkpoints->context, files, facts.file_count);
+	struct position_decision *decision = &partition->decision;
+	if (decision->new_lineage)
+		decision->partitions = topic_of(asking, partition->topic)->partitions;
+	if (config->until == NULL)
+		decision->until = -1; /* of a bounded run that was: this one is not */
+	else if (decision->until < 0)
+		return ask_place(asking, partition, config->until, &decision->until);
+	return true;
+}
+
+static bool ask_partition(struct asking *asking, struct inquiry_partition *partition)
+{
+	if (!ask_watermarks(asking, partition))
+		return false;
+	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
+	bool resolved = resolve(asking, partition, ranges);
+	mem_free(ranges);
+	return resolved;
+}
+
+void inquiry_run(struct inquiry *inquiry)
+{
+	struct asking asking = {.inquiry = inquiry, .deadline = clock_now() + inquiry->budget_ms};
+	ask_cluster(&asking);
+	bool good = ask_topics(&asking) && ask_commits(&asking);
+	for (size_t i = 0; i < inquiry->count && good; i++)
+		good = ask_partition(&asking, &inquiry->partitions[i]);
+	if (asking.committed)
+		rd_kafka_topic_partition_list_destroy(asking.committed);
+	mem_free(asking.topics);
+	inquiry->answered = good;
+}

@@ -1,0 +1,109 @@
+/* The URL of a call: the upstream's, the host in it, the path, the query, the merged values. */
+#include "url.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char host_place[] = "{host}";
+
+bool url_holds_host(const struct upstream_config *upstream)
+{
+	return strstr(upstream->url, host_place) != NULL;
+}
+
+/* Letters, digits and what stands between them; a port or an IPv6 address in brackets too. */
+static bool looks_like_host(const char *host)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]";
+	return *host != '\0' && host[strspn(host, allowed)] == '\0';
+}
+
+static bool matches(const char *pattern, const char *host)
+{
+	if (strncmp(pattern, "*.", 2) != 0)
+		return strcasecmp(pattern, host) == 0;
+	size_t suffix = strlen(pattern) - 1, size = strlen(host);
+	return size > suffix && strcasecmp(host + size - suffix, pattern + 1) == 0;
+}
+
+bool url_host_allowed(const struct upstream_config *upstream, const char *host)
+{
+	if (!looks_like_host(host))
+		return false;
+	for (size_t i = 0; i < upstream->host_count; i++)
+		if (matches(upstream->hosts[i], host))
+			return true;
+	return upstream->host_count == 0;
+}
+
+static bool host_fits(const struct upstream_config *upstream, const char *host, struct err *err)
+{
+	if (host == NULL)
+		return !url_holds_host(upstream) ||
+		       err_set(err, "the request names no host, but the URL of upstream %s needs one: %s",
+		               upstream->name, upstream->url);
+	if (url_host_allowed(upstream, host))
+		return true;
+	return looks_like_host(host) ? err_set(err, "host %.253s is not among the `hosts` of upstream %s",
+	                                       host, upstream->name)
+	                             : err_set(err, "the request's host is not the name of a host");
+}
+
+static void append_base(struct buf *out, const char *url, const char *host)
+{
+	const char *place;
+	while (host && (place = strstr(url, host_place))) {
+		buf_append(out, url, (size_t)(place - url));
+		buf_append_text(out, host);
+		url = place + sizeof host_place - 1;
+	}
+	buf_append_text(out, url);
+}
+
+static void append_path(struct buf *out, const char *path)
+{
+	if (path && *path == '/' && out->size && out->data[out->size - 1] == '/')
+		path++;
+	if (path)
+		buf_append_text(out, path);
+}
+
+/* RFC 3986 §2.3: all but the unreserved characters are encoded. */
+static void append_encoded(struct buf *out, const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+	while (*text) {
+		size_t size = strspn(text, plain);
+		buf_append(out, text, size);
+		text += size;
+		if (*text)
+			buf_printf(out, "%%%02X", (unsigned char)*text++);
+	}
+}
+
+bool url_build(struct buf *out, const struct upstream_config *upstream, const struct request *request,
+        const char *const *values, size_t count, struct err *err)
+{
+	if (!host_fits(upstream, request->host, err))
+		return false;
+	size_t start = out->size;
+	append_base(out, upstream->url, request->host);
+	append_path(out, request->path);
+	char separator = memchr(out->data + start, '?', out->size - start) ? '&' : '?';
+	if (request->query && *request->query) {
+		buf_append_byte(out, separator);
+		buf_append_text(out, request->query);
+		separator = '&';
+	}
+	for (size_t i = 0; request->merge_param && i < count; i++) {
+		if (i == 0) {
+			buf_append_byte(out, separator);
+			append_encoded(out, request->merge_param);
+			buf_append_byte(out, '=');
+		} else {
+			buf_append_text(out, "%7C");
+		}
+		append_encoded(out, values[i]);
+	}
+	return true;
+}

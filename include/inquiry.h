@@ -1,0 +1,47 @@
+/* Where assigned partitions start: asked of the brokers and the checkpoint files, which blocks (helper.h).
+ *
+ * It asks for the group's commits of all partitions of the topics, the watermarks, the cluster's id, and
+ * offsets by time where the configuration names one, joins the checkpoints, and lets positions_resolve
+ * decide. */
+#ifndef MILLRACE_INQUIRY_H
+#define MILLRACE_INQUIRY_H
+
+#include "err.h"
+#include "positions.h"
+#include "source.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rd_kafka_s;
+
+/* One partition: the first block is given by the caller, the second is the answer. */
+struct inquiry_partition {
+	char *topic;
+	int32_t id;
+	uint64_t assignment; /* the caller's */
+	bool refused;        /* the broker refused to read at `known`, which stands for the group's commit */
+	struct position known;
+
+	struct position_decision decision; /* partitions is set for a new lineage, too */
+	int64_t low, high;
+};
+
+struct inquiry {
+	struct rd_kafka_s *client;          /* borrowed */
+	const struct source_config *config; /* borrowed: start, until, checkpoints */
+	int64_t budget_ms;                  /* all questions together */
+	struct inquiry_partition *partitions;
+	size_t count;
+
+	bool answered; /* else err says what was asked and what came */
+	char cluster[64];
+	struct err err;
+};
+
+struct inquiry *inquiry_make(size_t count);
+void inquiry_free(struct inquiry *inquiry);
+/* Asks; touches nothing but the inquiry. Any thread. */
+void inquiry_run(struct inquiry *inquiry);
+
+#endif

@@ -1,0 +1,131 @@
+/* The insides of the Kafka source, for its three files and nobody else.
+ *
+ * source_kafka.c: the client, its events, messages at the door, the verbs of source.h. source_group.c: which
+ * partitions are ours, from where and until when. source_commit.c: commits of what is finished. All of it
+ * runs on the loop; only what a task does (inquiry.h, destroying a client) runs on the helper's thread. */
+#ifndef MILLRACE_SOURCE_KAFKA_H
+#define MILLRACE_SOURCE_KAFKA_H
+
+#include "inquiry.h"
+#include "kafka.h"
+#include "source.h"
+
+#include <librdkafka/rdkafka.h>
+
+enum {
+	SOURCE_LAST_COMMIT_MS = 2000, /* how long a rebalance or the end waits for the final commit */
+	SOURCE_REBALANCE_MS = 60000,  /* commits rest between revoke and assign, at most this long */
+};
+
+/* One period of owning a partition. */
+struct owned {
+	struct partition partition; /* what the handlers see */
+	int32_t topic_partitions;   /* of the lineage's metadata */
+	uint64_t finished;          /* offsets_finished as of the last commit that succeeded */
+	bool committing_first;      /* its new lineage is not committed yet: nothing is taken */
+	bool asking;                /* the broker refused its position; an inquiry is on its way */
+	int64_t ask_at;             /* when to ask again; 0 = not */
+};
+
+/* A rebalance that librdkafka waits to be answered. */
+struct rebalance {
+	rd_kafka_topic_partition_list_t *list; /* NULL = none */
+	uint64_t number;
+	bool assign;
+	bool last_commit; /* revoke: the final commit was sent, or there was none to send */
+	int64_t deadline; /* revoke: of the drain, then of the commit. assign: when to ask again, 0 = being
+	                     asked */
+	int64_t backoff;  /* assign: after the next failure; 0 = none failed yet */
+};
+
+struct commit_entry {
+	uint64_t assignment, finished;
+	int64_t offset;
+};
+
+/* The commit that is on its way; one at a time, or a retried one could undo a later one. */
+struct commit {
+	struct commit_entry *entries;
+	size_t count; /* 0 = none is on its way */
+	uintptr_t number;
+	int64_t since;
+};
+
+enum source_stage {
+	SOURCE_OPEN,
+	SOURCE_STOPPED,     /* takes nothing more */
+	SOURCE_LAST_COMMIT, /* closing: */
+	SOURCE_LEAVING,
+	SOURCE_DESTROYING,
+	SOURCE_CLOSED,
+};
+
+struct kafka_source {
+	struct source source;
+	const struct source_config *config;
+	struct helper *helper;
+	struct metrics *metrics;
+	char *client_id;
+	struct kafka_health health;
+	rd_kafka_t *client;
+	rd_kafka_queue_t *events;   /* rebalances, commits, errors, logs: always polled */
+	rd_kafka_queue_t *messages; /* every partition's queue is forwarded to it; read while there is room */
+	rd_kafka_queue_t *leaving;  /* takes the events' place while the group is left */
+	struct kafka_wake wake;
+	struct event *timer;  /* makes the loop turn; the work is done in pump and close */
+	struct list gone;     /* periods given up whose records still live */
+	struct list tasks;    /* with the helper */
+	struct owned *latest; /* whose message came last, or NULL */
+	struct rebalance rebalance;
+	struct commit commit;
+	uint64_t numbers;      /* given to assignments, rebalances and commits so far */
+	int64_t resting_until; /* no periodic commit before: between revoke and assign */
+	int64_t ticked, stage_deadline;
+	int64_t fatal_at;      /* when the last fatal error came; 0 = never */
+	size_t metadata_limit; /* bytes of a commit's metadata that the broker takes */
+	char missing[512];     /* what librdkafka said of a topic that is not there; "" = nothing */
+	int64_t missing_said;
+	bool joined; /* a first assignment came */
+	bool failed; /* for good */
+	enum source_stage stage;
+};
+
+/* A job of the helper's that may outlive its source. */
+struct source_task {
+	struct kafka_source *owner; /* NULL = the source is gone */
+	rd_kafka_t *client;
+	struct inquiry *inquiry; /* owned; NULL = the client is to be destroyed */
+	uint64_t rebalance;      /* which rebalance the inquiry is for; 0 = for one refused position */
+	struct list_node node;
+};
+
+/* Takes the task; `done` frees it with source_task_free unless it is late. */
+void source_task_submit(struct source_task *task, const char *name, int64_t deadline_ms,
+        void (*done)(void *context, bool late));
+void source_task_free(void *task);
+
+struct owned *source_find(struct kafka_source *self, const char *topic, int32_t id);
+struct owned *source_find_assignment(struct kafka_source *self, uint64_t assignment);
+void source_end_all(struct kafka_source *self, bool lost);  /* gives every partition up */
+void source_free_gone(struct kafka_source *self, bool all); /* those without records, or all */
+void source_begin_reading(struct kafka_source *self, struct owned *owned);
+void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event);
+void source_serve_rebalance(struct kafka_source *self, int64_t now);
+/* Logs and destroys the error; NULL is fine. */
+void source_complain(const char *what, rd_kafka_error_t *error);
+void source_drop_rebalance(struct kafka_source *self); /* it will not be answered any more; none is fine */
+/* The broker refused the partition's position: asks where to go on. */
+void source_ask_again(struct kafka_source *self, struct owned *owned);
+
+bool source_wants_commit(const struct owned *owned);
+/* Commits what has moved, of all partitions or of those that drain. False when nothing is on its way now. */
+bool source_send_commit(struct kafka_source *self, bool draining_only);
+void source_serve_commit(struct kafka_source *self, rd_kafka_event_t *event);
+void source_forget_commit(struct kafka_source *self);
+
+static inline struct owned *source_owned(struct list_node *node)
+{
+	return container_of(node, struct owned, partition.node);
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* The URL of a call: the upstream's, the host in it, the path, the query, the merged values. Pure. */
+#ifndef MILLRACE_URL_H
+#define MILLRACE_URL_H
+
+#include "buf.h"
+#include "err.h"
+#include "request.h"
+#include "upstream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Does the upstream's URL hold "{host}"? Then the host stands in the URL and no Host header is needed. */
+bool url_holds_host(const struct upstream_config *upstream);
+/* May a request to this upstream name the host? It must look like one, and match `hosts` where given. */
+bool url_host_allowed(const struct upstream_config *upstream, const char *host);
+/* Appends the URL of a call that asks `request` for `values` (joined by '|', percent-encoded, under
+ * request->merge_param; count 0: none). False and err: the request names a host that it may not, or none
+ * where one is needed. Nothing is escaped but the values: path and query are the script's. */
+bool url_build(struct buf *out, const struct upstream_config *upstream, const struct request *request,
+        const char *const *values, size_t count, struct err *err);
+
+#endif

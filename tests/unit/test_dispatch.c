@@ -1,0 +1,1062 @@
+/* The dispatcher on invented time, with HTTP that answers what the test says. */
+#define http_send fake_http_send
+#define http_cancel fake_http_cancel
+#define http_connections_opened fake_http_connections_opened
+#define clock_now fake_clock_now
+#define clock_wall fake_clock_wall
+#include "../../core/dispatch.c"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+enum { SLOTS = 256, MANY = 10000 };
+
+/* --- HTTP and time as the test wants them --- */
+
+static struct {
+	struct http_transfer *sent[SLOTS]; /* in flight, in the order sent */
+	size_t count, maximum, total, cancelled;
+	int64_t now;
+	double random;
+} world;
+
+int64_t fake_clock_now(void)
+{
+	return world.now;
+}
+
+int64_t fake_clock_wall(void)
+{
+	return 784111777000 + world.now; /* Sun, 06 Nov 1994 08:49:37 GMT at 0 */
+}
+
+size_t fake_http_connections_opened(const struct http *http)
+{
+	(void)http;
+	return 0;
+}
+
+void fake_http_send(struct http *http, struct http_transfer *transfer)
+{
+	(void)http;
+	assert_true(world.count < SLOTS);
+	world.sent[world.count++] = transfer;
+	world.total++;
+	if (world.count > world.maximum)
+		world.maximum = world.count;
+}
+
+static void take_off(struct http_transfer *transfer)
+{
+	size_t at = 0;
+	while (at < world.count && world.sent[at] != transfer)
+		at++;
+	assert_true(at < world.count);
+	world.count--;
+	memmove(&world.sent[at], &world.sent[at + 1], (world.count - at) * sizeof *world.sent);
+}
+
+void fake_http_cancel(struct http *http, struct http_transfer *transfer)
+{
+	(void)http;
+	take_off(transfer);
+	world.cancelled++;
+}
+
+static void answer_with(
+        struct http_transfer *transfer, int status, const char *name, const char *value, const char *body)
+{
+	take_off(transfer);
+	transfer->failure = HTTP_ANSWERED;
+	transfer->status = status;
+	transfer->elapsed = 0.1;
+	buf_init(&transfer->answer, 0);
+	buf_append_text(&transfer->answer, body);
+	if (name) {
+		transfer->answer_headers = mem_zalloc(1, sizeof *transfer->answer_headers);
+		transfer->answer_headers[0] = (struct header){mem_strdup(name), mem_strdup(value)};
+		transfer->answer_header_count = 1;
+	}
+	transfer->done(transfer);
+}
+
+static void answer_next(int status)
+{
+	assert_true(world.count > 0);
+	answer_with(world.sent[0], status, NULL, NULL, "{}");
+}
+
+static void fail_next(enum http_failure failure)
+{
+	struct http_transfer *transfer = world.sent[0];
+	assert_true(world.count > 0);
+	take_off(transfer);
+	transfer->failure = failure;
+	snprintf(transfer->reason, sizeof transfer->reason, "as the test wants it");
+	transfer->done(transfer);
+}
+
+static double given_random(void)
+{
+	return world.random;
+}
+
+/* --- the caller --- */
+
+struct fixture {
+	struct dispatch *dispatch;
+	struct upstream_config upstreams[2];
+	struct metrics *metrics;
+	enum answer verdict; /* what the hook says */
+	struct answer_detail detail;
+	int answers;
+	struct lookup *victim; /* cancelled in the next done */
+	struct lookup *next;   /* submitted in the next done */
+};
+
+struct asked {
+	struct lookup lookup;
+	int done;
+};
+
+static enum answer on_answer(void *context, struct call *call, struct answer_detail *detail)
+{
+	struct fixture *fixture = context;
+	assert_int_equal(call->lookup_count, 1);
+	*detail = fixture->detail;
+	fixture->answers++;
+	return fixture->verdict;
+}
+
+static void on_done(void *context, struct lookup *lookup)
+{
+	struct fixture *fixture = context;
+	struct lookup *victim = fixture->victim, *next = fixture->next;
+	assert_int_equal(lookup->state, LOOKUP_DONE);
+	container_of(lookup, struct asked, lookup)->done++;
+	fixture->victim = fixture->next = NULL;
+	if (victim)
+		dispatch_cancel(fixture->dispatch, victim);
+	if (next)
+		dispatch_submit(fixture->dispatch, next, world.now);
+}
+
+static void reopen(struct fixture *fixture)
+{
+	struct dispatch_config config = {
+	        .upstreams = fixture->upstreams, .upstream_count = 2, .random = given_random};
+	struct dispatch_hooks hooks = {.context = fixture, .answer = on_answer, .done = on_done};
+	if (fixture->dispatch)
+		dispatch_close(fixture->dispatch);
+	fixture->dispatch = dispatch_open(NULL, &config, &hooks, fixture->metrics);
+}
+
+static int set_up(void **state)
+{
+	static const struct upstream_config usual = {.name = "wiki",
+	        .url = "http://127.0.0.1:6500/w/api.php",
+	        .timeout_ms = 60000,
+	        .concurrency = 4,
+	        .retry = {.attempts = 3, .base_ms = 500, .cap_ms = 30000, .deadline_ms = 600000}};
+	struct fixture *fixture = mem_zalloc(1, sizeof *fixture);
+	memset(&world, 0, sizeof world);
+	world.random = 0.5;
+	world.now = 1000;
+	log_set_level(LOG_ERROR);
+	fixture->upstreams[0] = usual;
+	fixture->upstreams[1] = usual;
+	fixture->upstreams[1].name = "other";
+	fixture->upstreams[1].url = "http://127.0.0.1:7000/";
+	fixture->metrics = metrics_open();
+	reopen(fixture);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	assert_int_equal(world.count, 0);
+	dispatch_close(fixture->dispatch);
+	metrics_close(fixture->metrics);
+	mem_free(fixture);
+	return 0;
+}
+
+static void submit(struct fixture *fixture, struct asked *asked, uint64_t age, const char *host)
+{
+	*asked = (struct asked){0};
+	asked->lookup.age = age;
+	asked->lookup.request.method = "GET";
+	asked->lookup.request.host = (char *)host;
+	asked->lookup.request.query = "secret=1";
+	dispatch_submit(fixture->dispatch, &asked->lookup, world.now);
+}
+
+static int64_t tick(struct fixture *fixture)
+{
+	return dispatch_tick(fixture->dispatch, world.now);
+}
+
+static int64_t tick_at(struct fixture *fixture, int64_t now)
+{
+	world.now = now;
+	return tick(fixture);
+}
+
+static void ended(struct asked *asked, int status, const char *type)
+{
+	assert_int_equal(asked->done, 1);
+	assert_int_equal(asked->lookup.state, LOOKUP_DONE);
+	assert_int_equal(asked->lookup.response.status, status);
+	if (type)
+		assert_string_equal(asked->lookup.response.error_type, type);
+	else
+		assert_null(asked->lookup.response.error_type);
+}
+
+static void says(const struct asked *asked, const char *message)
+{
+	assert_string_equal(asked->lookup.response.error_message, message);
+}
+
+static bool is_in_flight(const struct asked *asked)
+{
+	return asked->lookup.state == LOOKUP_IN_FLIGHT;
+}
+
+static double metric(struct fixture *fixture, enum metric metric, const char *one, const char *two)
+{
+	return *metrics_value(fixture->metrics, metric, one, two);
+}
+
+/* --- the promises --- */
+
+static void a_lookup_is_asked_and_answered(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "de.wikipedia.org");
+	assert_int_equal(world.count, 0);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 1);
+	assert_int_equal(tick(fixture), -1);
+	assert_int_equal(dispatch_in_flight(fixture->dispatch), 1);
+	assert_string_equal(world.sent[0]->url, "http://127.0.0.1:6500/w/api.php?secret=1");
+	assert_string_equal(world.sent[0]->host, "de.wikipedia.org");
+	world.now += 250;
+	answer_with(world.sent[0], 200, "x-a", "b", "body");
+	ended(&one, 200, NULL);
+	assert_string_equal(one.lookup.response.body, "body");
+	assert_int_equal(one.lookup.response.body_size, 4);
+	assert_string_equal(one.lookup.response.headers[0].value, "b");
+	assert_int_equal(one.lookup.response.attempts, 1);
+	assert_true(one.lookup.response.elapsed == 0.25);
+	assert_int_equal(one.lookup.part, -2);
+	assert_int_equal(dispatch_in_flight(fixture->dispatch) + dispatch_waiting(fixture->dispatch), 0);
+	response_free(&one.lookup.response);
+}
+
+static void an_empty_answer_is_an_empty_body(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, NULL);
+	tick(fixture);
+	answer_with(world.sent[0], 204, NULL, NULL, "");
+	ended(&one, 204, NULL);
+	assert_string_equal(one.lookup.response.body, "");
+	response_free(&one.lookup.response);
+}
+
+static void the_oldest_record_goes_first(void **state)
+{
+	struct fixture *fixture = *state;
+	static const uint64_t ages[] = {50, 10, 40, 20, 30, 10, 60, 5};
+	static const size_t order[] = {7, 1, 5, 3, 4, 2, 0, 6}; /* equals as they came */
+	struct asked asked[8];
+	fixture->upstreams[0].concurrency = 1;
+	reopen(fixture);
+	for (size_t i = 0; i < 8; i++)
+		submit(fixture, &asked[i], ages[i], NULL);
+	for (size_t i = 0; i < 8; i++) {
+		tick(fixture);
+		assert_true(is_in_flight(&asked[order[i]]));
+		answer_next(200);
+		response_free(&asked[order[i]].lookup.response);
+	}
+}
+
+static void a_retry_of_an_older_record_goes_before_younger_ones(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked old, young[3];
+	fixture->upstreams[0].concurrency = 1;
+	reopen(fixture);
+	submit(fixture, &old, 1, NULL);
+	for (uint64_t i = 0; i < 3; i++)
+		submit(fixture, &young[i], 2 + i, NULL);
+	tick(fixture);
+	answer_next(503);
+	tick(fixture); /* it backs off: others may go */
+	assert_true(is_in_flight(&young[0]));
+	world.now += 1000;
+	answer_next(200);
+	tick(fixture);
+	assert_true(is_in_flight(&old));
+	answer_next(200);
+	for (int i = 1; i < 3; i++) {
+		tick(fixture);
+		answer_next(200);
+	}
+	ended(&old, 200, NULL);
+	assert_int_equal(old.lookup.response.attempts, 2);
+	response_free(&old.lookup.response);
+	for (int i = 0; i < 3; i++)
+		response_free(&young[i].lookup.response);
+}
+
+static void never_more_calls_than_concurrency(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[50];
+	for (uint64_t i = 0; i < 50; i++)
+		submit(fixture, &asked[i], i, NULL);
+	for (int i = 0; i < 50; i++) {
+		tick(fixture);
+		answer_next(200);
+	}
+	assert_int_equal(world.maximum, 4);
+	for (int i = 0; i < 50; i++)
+		response_free(&asked[i].lookup.response);
+}
+
+static void one_upstream_does_not_hold_up_another(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[8], other = {0};
+	for (uint64_t i = 0; i < 8; i++)
+		submit(fixture, &asked[i], i, NULL);
+	other.lookup.age = 99;
+	other.lookup.request = (struct request){.upstream = 1, .method = "GET", .path = "/x"};
+	dispatch_submit(fixture->dispatch, &other.lookup, world.now);
+	tick(fixture);
+	assert_int_equal(world.count, 5);
+	assert_true(is_in_flight(&other));
+	assert_string_equal(world.sent[4]->url, "http://127.0.0.1:7000/x");
+	dispatch_cancel(fixture->dispatch, &other.lookup);
+	for (int i = 0; i < 8; i++)
+		dispatch_cancel(fixture->dispatch, &asked[i].lookup);
+}
+
+static void the_rate_is_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	static struct asked asked[100];
+	fixture->upstreams[0].rate = 10;
+	fixture->upstreams[0].concurrency = 1000;
+	reopen(fixture);
+	for (uint64_t i = 0; i < 100; i++)
+		submit(fixture, &asked[i], i, NULL);
+	int64_t start = world.now, due;
+	while ((due = tick(fixture)) >= 0) {
+		assert_true(due > world.now);
+		assert_true(world.total <= 10 + (size_t)(world.now - start) / 100);
+		while (world.count > 0)
+			answer_next(200);
+		world.now = due;
+	}
+	assert_int_equal(world.total, 100);
+	assert_int_equal(world.now - start, 9000); /* ten at once, ninety at ten a second */
+	while (world.count > 0)
+		answer_next(200);
+	for (int i = 0; i < 100; i++)
+		response_free(&asked[i].lookup.response);
+}
+
+static void a_refused_status_ends_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "xx.wikipedia.org");
+	tick(fixture);
+	answer_next(404);
+	ended(&one, 404, "HttpStatus");
+	says(&one, "GET http://127.0.0.1:6500/w/api.php for host xx.wikipedia.org answered 404 (1 attempt)");
+	assert_null(one.lookup.response.body);
+	assert_int_equal(fixture->answers, 0);
+	response_free(&one.lookup.response);
+}
+
+static void an_accepted_status_is_an_answer(void **state)
+{
+	struct fixture *fixture = *state;
+	static const int statuses[] = {404, 503, 429};
+	for (size_t i = 0; i < 3; i++) {
+		struct asked one = {0};
+		one.lookup.request =
+		        (struct request){.method = "GET", .accept = {429, 404, 503}, .accept_count = 3};
+		dispatch_submit(fixture->dispatch, &one.lookup, world.now);
+		tick(fixture);
+		answer_next(statuses[i]);
+		ended(&one, statuses[i], NULL);
+		response_free(&one.lookup.response);
+	}
+	assert_int_equal(fixture->answers, 3);
+}
+
+static void attempts_are_used_up(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, NULL);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(one.done, 0);
+		tick_at(fixture, world.now + 60000);
+		answer_next(500 + i);
+	}
+	ended(&one, 502, "HttpStatus");
+	says(&one, "GET http://127.0.0.1:6500/w/api.php answered 502 (3 attempts)");
+	assert_int_equal(one.lookup.response.attempts, 3);
+	assert_true(metric(fixture, METRIC_HTTP_RETRIES, "wiki", "5xx") == 2);
+	response_free(&one.lookup.response);
+}
+
+static void the_back_off_is_waited_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, NULL);
+	tick(fixture);
+	answer_next(503);
+	assert_int_equal(one.lookup.state, LOOKUP_BACKING_OFF);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 1);
+	assert_int_equal(tick(fixture), 1250); /* half of the first 500 ms */
+	assert_int_equal(tick_at(fixture, 1249), 1250);
+	assert_int_equal(world.count, 0);
+	tick_at(fixture, 1250);
+	assert_int_equal(world.count, 1);
+	answer_next(503);
+	assert_int_equal(tick(fixture), 1750);
+	dispatch_cancel(fixture->dispatch, &one.lookup);
+}
+
+static void a_503_with_retry_after_waits_that_long_alone(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one, other;
+	submit(fixture, &one, 1, "a");
+	submit(fixture, &other, 2, "a");
+	tick(fixture);
+	answer_with(world.sent[0], 503, "retry-after", "7", "");
+	assert_int_equal(tick(fixture), 8000);
+	answer_next(200);
+	ended(&other, 200, NULL);
+	assert_int_equal(one.lookup.attempts, 1);
+	dispatch_cancel(fixture->dispatch, &one.lookup);
+	response_free(&other.lookup.response);
+}
+
+static void the_deadline_ends_it_before_the_attempts(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, NULL);
+	tick(fixture);
+	world.now = 1000 + 600000;
+	fail_next(HTTP_TIMEOUT);
+	ended(&one, 0, "HttpTimeout");
+	says(&one, "GET http://127.0.0.1:6500/w/api.php failed: as the test wants it (1 attempt); "
+	           "the retry deadline allows no other");
+	response_free(&one.lookup.response);
+}
+
+static void each_failure_has_its_type_and_reason(void **state)
+{
+	static const struct {
+		enum http_failure failure;
+		const char *type, *reason;
+	} cases[] = {{HTTP_CONNECT, "HttpTransport", "connect"}, {HTTP_TIMEOUT, "HttpTimeout", "timeout"},
+	        {HTTP_RESET, "HttpTransport", "reset"}, {HTTP_TRUNCATED, "HttpTransport", "truncated"},
+	        {HTTP_MALFORMED, "HttpTransport", "malformed"}};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct asked one;
+		submit(fixture, &one, 1, NULL);
+		for (int attempt = 0; attempt < 3; attempt++) {
+			tick_at(fixture, world.now + 60000);
+			fail_next(cases[i].failure);
+		}
+		ended(&one, 0, cases[i].type);
+		assert_true(metric(fixture, METRIC_HTTP_RETRIES, "wiki", cases[i].reason) == 2);
+		response_free(&one.lookup.response);
+	}
+}
+
+static void what_cannot_get_better_is_not_asked_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked large, invalid;
+	submit(fixture, &large, 1, NULL);
+	tick(fixture);
+	fail_next(HTTP_TOO_LARGE);
+	ended(&large, 0, "ContentTooLarge");
+	submit(fixture, &invalid, 1, NULL);
+	tick(fixture);
+	fail_next(HTTP_INVALID);
+	ended(&invalid, 0, "HttpInvalid");
+	response_free(&large.lookup.response);
+	response_free(&invalid.lookup.response);
+}
+
+static void a_host_that_may_not_be_named_is_never_sent(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "user@evil.example");
+	assert_int_equal(one.done, 0);
+	tick(fixture);
+	ended(&one, 0, "HttpInvalid");
+	assert_int_equal(world.total, 0);
+	assert_int_equal(dispatch_in_flight(fixture->dispatch), 0);
+	response_free(&one.lookup.response);
+}
+
+static void a_host_that_says_429_pauses_alone(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked slow[6], other;
+	for (uint64_t i = 0; i < 6; i++)
+		submit(fixture, &slow[i], i, "slow");
+	tick(fixture);
+	for (int i = 0; i < 4; i++)
+		answer_with(world.sent[0], 429, "retry-after", "5", "");
+	submit(fixture, &other, 100, "other");
+	assert_int_equal(tick(fixture), 6000);
+	assert_int_equal(world.count, 1);
+	assert_true(is_in_flight(&other));
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 6);
+	tick_at(fixture, 5999);
+	assert_int_equal(world.count, 1);
+	tick_at(fixture, 6000);
+	assert_int_equal(world.count, 4);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_true(is_in_flight(&slow[i])); /* oldest first again */
+	assert_true(metric(fixture, METRIC_HTTP_THROTTLED, "wiki", "429") == 5);
+	for (int i = 0; i < 6; i++)
+		dispatch_cancel(fixture->dispatch, &slow[i].lookup);
+	dispatch_cancel(fixture->dispatch, &other.lookup);
+}
+
+static void a_429_costs_no_attempt_and_no_deadline(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	for (int i = 0; i < 100; i++) {
+		int64_t due = tick(fixture);
+		if (due >= 0)
+			tick_at(fixture, due);
+		answer_with(world.sent[0], 429, "retry-after", "60", "");
+		assert_int_equal(one.lookup.attempts, 0);
+	}
+	tick_at(fixture, tick(fixture)); /* 100 minutes have gone, the deadline is ten */
+	answer_next(503);
+	assert_int_equal(one.done, 0);
+	assert_int_equal(one.lookup.attempts, 1);
+	tick_at(fixture, tick(fixture));
+	answer_next(200);
+	ended(&one, 200, NULL);
+	assert_int_equal(one.lookup.response.attempts, 102);
+	response_free(&one.lookup.response);
+}
+
+static void a_retry_that_backs_off_at_a_paused_host_waits_for_it_too(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_next(503); /* due 250 ms from now */
+	dispatch_pause_host(fixture->dispatch, 0, "A", world.now + 30000, world.now, "maxlag");
+	assert_int_equal(tick(fixture), 1250);
+	assert_int_equal(tick_at(fixture, 1250), 31000);
+	assert_int_equal(one.lookup.state, LOOKUP_WAITING);
+	tick_at(fixture, 31000);
+	assert_int_equal(world.count, 1);
+	answer_next(200);
+	assert_int_equal(one.lookup.paused_ms, 30000);
+	assert_true(metric(fixture, METRIC_HTTP_THROTTLED, "wiki", "retry") == 30);
+	response_free(&one.lookup.response);
+}
+
+static void a_pause_is_one_minute_at_most(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const asked_for[] = {
+	        "3600", "99999999999999999999", "Sun, 06 Nov 2094 08:49:37 GMT"};
+	for (size_t i = 0; i < 3; i++) {
+		struct asked one;
+		submit(fixture, &one, 1, "a");
+		tick(fixture);
+		int64_t before = world.now;
+		answer_with(world.sent[0], 429, "retry-after", asked_for[i], "");
+		assert_int_equal(tick(fixture), before + 60000);
+		dispatch_cancel(fixture->dispatch, &one.lookup);
+		tick_at(fixture, before + 60000);
+	}
+}
+
+static void nobody_can_pause_a_host_for_longer(void **state)
+{
+	struct fixture *fixture = *state;
+	dispatch_pause_host(fixture->dispatch, 0, NULL, INT64_MAX, world.now, "retry");
+	assert_int_equal(tick(fixture), world.now + 60000);
+	dispatch_pause_host(fixture->dispatch, 0, NULL, world.now - 5, world.now, "retry");
+	tick_at(fixture, world.now + 60000);
+}
+
+static void a_pause_before_its_time_does_not_lengthen_a_deadline(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked elder, one;
+	submit(fixture, &elder, 1, "a");
+	dispatch_pause_host(fixture->dispatch, 0, "a", world.now + 50000, world.now, "429");
+	tick(fixture);
+	world.now += 49000;
+	submit(fixture, &one, 2, "a");
+	int64_t submitted = world.now;
+	tick_at(fixture, world.now + 1000);
+	dispatch_cancel(fixture->dispatch, &elder.lookup);
+	world.now = submitted + 601001; /* the deadline, and the second it was paused for */
+	fail_next(HTTP_RESET);
+	ended(&one, 0, "HttpTransport");
+	assert_int_equal(one.lookup.paused_ms, 1000);
+	response_free(&one.lookup.response);
+}
+
+static void throttling_is_no_refusal_even_after_the_deadline(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	world.now += 700000;
+	answer_next(429);
+	assert_int_equal(one.done, 0);
+	tick_at(fixture, tick(fixture));
+	answer_next(200);
+	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
+}
+
+static void a_429_without_a_time_waits_a_random_while(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const none[] = {NULL, "0", "soon", "Sun, 06 Nov 1994 08:49:00 GMT"};
+	srand(3);
+	for (int i = 0; i < 400; i++) {
+		struct asked one;
+		world.random = rand() / (RAND_MAX + 1.0);
+		submit(fixture, &one, 1, "a");
+		tick(fixture);
+		answer_with(world.sent[0], 429, none[i % 4] ? "retry-after" : NULL, none[i % 4], "");
+		int64_t due = tick(fixture);
+		assert_in_range(due - world.now, 1000, 1999);
+		dispatch_cancel(fixture->dispatch, &one.lookup);
+		tick_at(fixture, due);
+	}
+}
+
+static void a_retry_after_may_be_a_date(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_with(world.sent[0], 429, "retry-after", "Sun, 06 Nov 1994 08:49:47 GMT",
+	        ""); /* wall 10 s, now 1 s */
+	assert_int_equal(tick(fixture), 10000);
+	dispatch_cancel(fixture->dispatch, &one.lookup);
+}
+
+static void a_stale_connection_is_replaced_at_once_and_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, NULL);
+	tick(fixture);
+	assert_false(world.sent[0]->fresh);
+	fail_next(HTTP_STALE);
+	assert_int_equal(one.lookup.attempts, 0);
+	tick(fixture);
+	assert_int_equal(world.count, 1);
+	assert_true(world.sent[0]->fresh);
+	fail_next(HTTP_STALE); /* it cannot be, and would not be believed twice */
+	assert_int_equal(one.lookup.attempts, 1);
+	assert_int_equal(one.lookup.state, LOOKUP_BACKING_OFF);
+	tick_at(fixture, world.now + 60000);
+	assert_false(world.sent[0]->fresh);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	assert_int_equal(one.lookup.response.attempts, 3);
+	response_free(&one.lookup.response);
+}
+
+static void an_answer_that_does_not_parse_is_asked_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	fixture->verdict = ANSWER_UNPARSABLE;
+	snprintf(fixture->detail.message, sizeof fixture->detail.message, "expected ',' or '}' at byte 17");
+	submit(fixture, &one, 1, NULL);
+	for (int i = 0; i < 3; i++) {
+		tick_at(fixture, world.now + 60000);
+		answer_next(200);
+	}
+	ended(&one, 200, "HttpUnparsable");
+	says(&one, "GET http://127.0.0.1:6500/w/api.php answered 200 with a body that is not JSON: "
+	           "expected ',' or '}' at byte 17 (3 attempts)");
+	response_free(&one.lookup.response);
+}
+
+static void a_split_that_says_retry_waits_and_counts_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	fixture->verdict = ANSWER_RETRY;
+	fixture->detail = (struct answer_detail){.after = 2, .reason = "replica_lag"};
+	submit(fixture, &one, 1, "a");
+	for (int i = 0; i < 20; i++) {
+		tick(fixture);
+		answer_next(200);
+		assert_int_equal(tick(fixture), world.now + 2000);
+		world.now += 2000;
+	}
+	assert_int_equal(one.lookup.attempts, 0);
+	fixture->verdict = ANSWER_OK;
+	tick(fixture);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
+}
+
+static void a_split_that_says_retry_for_ever_ends_with_the_deadline(void **state)
+{
+	struct fixture *fixture = *state;
+	static const double nonsense[] = {5, -1, 0, 1e300, -1e300};
+	for (size_t i = 0; i <= sizeof nonsense / sizeof *nonsense; i++) {
+		struct asked one;
+		fixture->verdict = ANSWER_RETRY;
+		fixture->detail.after = i == 0 ? (double)NAN : nonsense[i - 1];
+		snprintf(fixture->detail.reason, sizeof fixture->detail.reason, "replica_lag");
+		int64_t start = world.now;
+		submit(fixture, &one, 1, "a");
+		while (!one.done) {
+			int64_t due = tick(fixture);
+			if (due >= 0) {
+				assert_true(due > world.now);
+				tick_at(fixture, due);
+			}
+			answer_next(200);
+		}
+		ended(&one, 200, "RetryDeadline");
+		assert_true(world.now - start <= 600000);
+		response_free(&one.lookup.response);
+	}
+}
+
+static void a_split_that_says_retry_for_the_host_pauses_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one, two;
+	fixture->verdict = ANSWER_RETRY;
+	fixture->detail = (struct answer_detail){.after = 5, .host_scope = true, .reason = "maxlag"};
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_next(200);
+	submit(fixture, &two, 2, "a");
+	assert_int_equal(tick(fixture), 6000);
+	assert_int_equal(world.count, 0);
+	fixture->verdict = ANSWER_OK;
+	tick_at(fixture, 6000);
+	answer_next(200);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	ended(&two, 200, NULL);
+	response_free(&one.lookup.response);
+	response_free(&two.lookup.response);
+}
+
+static void a_split_that_says_fail_ends_it_with_its_words(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	fixture->verdict = ANSWER_FAIL;
+	fixture->detail = (struct answer_detail){.reason = "AccessDenied", .message = "one unreadable page"};
+	submit(fixture, &one, 1, NULL);
+	tick(fixture);
+	answer_next(200);
+	ended(&one, 200, "AccessDenied");
+	says(&one, "one unreadable page");
+	response_free(&one.lookup.response);
+}
+
+static void cancelling_works_in_every_state(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked idle = {0}, waiting_one, parked, backing_off, in_flight, done;
+	dispatch_cancel(fixture->dispatch, &idle.lookup);
+	submit(fixture, &waiting_one, 1, "a");
+	dispatch_cancel(fixture->dispatch, &waiting_one.lookup);
+	dispatch_cancel(fixture->dispatch, &waiting_one.lookup);
+
+	submit(fixture, &backing_off, 1, "a");
+	tick(fixture);
+	answer_next(503);
+	assert_int_equal(backing_off.lookup.state, LOOKUP_BACKING_OFF);
+	dispatch_cancel(fixture->dispatch, &backing_off.lookup);
+
+	submit(fixture, &in_flight, 1, "a");
+	tick(fixture);
+	assert_true(is_in_flight(&in_flight));
+	dispatch_cancel(fixture->dispatch, &in_flight.lookup);
+	assert_int_equal(world.cancelled, 1);
+	assert_int_equal(dispatch_in_flight(fixture->dispatch), 0);
+
+	submit(fixture, &done, 1, "b");
+	tick(fixture);
+	answer_next(200);
+	dispatch_cancel(fixture->dispatch, &done.lookup);
+	ended(&done, 200, NULL);
+	response_free(&done.lookup.response);
+
+	dispatch_pause_host(fixture->dispatch, 0, "a", world.now + 1000, world.now, "429");
+	submit(fixture, &parked, 1, "a");
+	tick(fixture);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 1);
+	dispatch_cancel(fixture->dispatch, &parked.lookup);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 0);
+	tick_at(fixture, world.now + 1000);
+	assert_int_equal(waiting_one.done + backing_off.done + in_flight.done + parked.done, 0);
+}
+
+static void a_cancelled_one_may_be_submitted_anew(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	dispatch_cancel(fixture->dispatch, &one.lookup);
+	assert_int_equal(one.lookup.state, LOOKUP_IDLE);
+	dispatch_submit(fixture->dispatch, &one.lookup, world.now);
+	tick(fixture);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
+}
+
+static void done_may_submit_and_cancel_others(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked first, second, third = {0};
+	submit(fixture, &first, 1,
+	        "bad host"); /* both are refused in one tick; the first's done cancels the second */
+	submit(fixture, &second, 2, "bad host");
+	third.lookup.request.method = "GET";
+	fixture->victim = &second.lookup;
+	fixture->next = &third.lookup;
+	assert_int_equal(tick(fixture), world.now); /* there is something new to look at */
+	ended(&first, 0, "HttpInvalid");
+	assert_int_equal(second.done, 0);
+	assert_int_equal(second.lookup.state, LOOKUP_IDLE);
+	tick(fixture);
+	assert_true(is_in_flight(&third));
+	answer_next(200);
+	ended(&third, 200, NULL);
+	response_free(&first.lookup.response);
+	response_free(&second.lookup.response);
+	response_free(&third.lookup.response);
+}
+
+static void one_call_can_answer_several_lookups(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one, two;
+	submit(fixture, &one, 1, "a");
+	submit(fixture, &two, 2, "a");
+	tick(fixture);
+	/* As merging will do it: the second joins the first's call. */
+	dispatch_cancel(fixture->dispatch, &two.lookup);
+	struct call *call = one.lookup.call;
+	submit(fixture, &two, 2, "a");
+	struct upstream *upstream = &fixture->dispatch->upstreams[0];
+	heap_remove(&upstream->ready, &two.lookup.place);
+	list_append(&call->lookups, &two.lookup.node);
+	two.lookup.call = call;
+	two.lookup.calls = 1;
+	two.lookup.state = LOOKUP_IN_FLIGHT;
+	answer_with(world.sent[0], 200, "a", "b", "both");
+	ended(&one, 200, NULL);
+	ended(&two, 200, NULL);
+	assert_string_equal(one.lookup.response.body, "both");
+	assert_string_equal(two.lookup.response.body, "both");
+	assert_ptr_not_equal(one.lookup.response.body, two.lookup.response.body);
+	assert_string_equal(one.lookup.response.headers[0].value, "b");
+	response_free(&one.lookup.response);
+	response_free(&two.lookup.response);
+}
+
+static void without_metrics_it_works_the_same(void **state)
+{
+	struct fixture *fixture = *state;
+	struct metrics *metrics = fixture->metrics;
+	struct asked one;
+	fixture->metrics = NULL;
+	reopen(fixture);
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_next(503);
+	tick_at(fixture, world.now + 60000);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
+	fixture->metrics = metrics;
+}
+
+static void calls_are_counted_by_code_and_attempt(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_next(503);
+	tick_at(fixture, world.now + 60000);
+	fail_next(HTTP_TIMEOUT);
+	tick_at(fixture, world.now + 60000);
+	answer_next(200);
+	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_REQUESTS, "wiki", "503", "first") == 1);
+	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_REQUESTS, "wiki", "error", "retry") == 1);
+	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_REQUESTS, "wiki", "200", "retry") == 1);
+	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_BYTES, "wiki") == 4);
+	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_LIMIT, "wiki") == 4);
+	response_free(&one.lookup.response);
+}
+
+/* --- everything at once --- */
+
+static void end_some_call(struct fixture *fixture)
+{
+	static const int statuses[] = {200, 200, 200, 204, 404, 429, 500, 503, 301};
+	struct http_transfer *transfer = world.sent[(size_t)rand() % world.count];
+	world.random = rand() / (RAND_MAX + 1.0);
+	fixture->verdict = rand() % 10 ? ANSWER_OK : (enum answer)(rand() % 4);
+	fixture->detail.after = rand() % 3;
+	fixture->detail.host_scope = rand() % 2;
+	if (rand() % 3) {
+		answer_with(transfer, statuses[rand() % 9], rand() % 2 ? "retry-after" : NULL, "2", "{}");
+		return;
+	}
+	take_off(transfer);
+	transfer->failure = (enum http_failure)(HTTP_CONNECT + rand() % (HTTP_FAILURES - HTTP_CONNECT));
+	transfer->done(transfer);
+}
+
+static void ten_thousand_lookups_end_exactly_once_each(void **state)
+{
+	struct fixture *fixture = *state;
+	static struct asked asked[MANY];
+	static char *hosts[] = {"a", "b", "c", "d", "e", "bad host", NULL};
+	size_t submitted = 0, cancelled = 0, turns = 0;
+	srand(20261122);
+	fixture->upstreams[0].concurrency = 64;
+	fixture->upstreams[1].concurrency = 5;
+	fixture->upstreams[1].rate = 500;
+	reopen(fixture);
+	memset(asked, 0, sizeof asked);
+	while (submitted < MANY ||
+	        dispatch_in_flight(fixture->dispatch) + dispatch_waiting(fixture->dispatch) > 0) {
+		assert_true(++turns < 10000000);
+		for (int i = rand() % 20; i > 0 && submitted < MANY; i--) {
+			struct asked *one = &asked[submitted];
+			one->lookup.age = submitted / 2;
+			one->lookup.request = (struct request){
+			        .upstream = (size_t)rand() % 2, .method = "GET", .host = hosts[rand() % 7]};
+			dispatch_submit(fixture->dispatch, &one->lookup, world.now);
+			submitted++;
+		}
+		int64_t due = tick(fixture);
+		assert_true(fixture->dispatch->upstreams[0].limiter.in_flight <= 64);
+		assert_true(fixture->dispatch->upstreams[1].limiter.in_flight <= 5);
+		assert_int_equal(world.count, dispatch_in_flight(fixture->dispatch));
+		assert_true(due == -1 || due >= world.now);
+		for (int i = rand() % 20; i > 0 && world.count > 0; i--)
+			end_some_call(fixture);
+		if (rand() % 50 == 0 && submitted > 0) {
+			struct lookup *victim = &asked[(size_t)rand() % submitted].lookup;
+			cancelled += victim->state != LOOKUP_DONE && victim->state != LOOKUP_IDLE;
+			dispatch_cancel(fixture->dispatch, victim);
+		}
+		world.now += submitted < MANY                      ? rand() % 5
+		             : world.count == 0 && due > world.now ? due - world.now
+		                                                   : 1;
+	}
+	size_t done = 0;
+	for (size_t i = 0; i < MANY; i++) {
+		struct lookup *lookup = &asked[i].lookup;
+		assert_true(asked[i].done == (lookup->state == LOOKUP_DONE));
+		assert_true(asked[i].done || lookup->state == LOOKUP_IDLE);
+		assert_null(lookup->host);
+		done += (size_t)asked[i].done;
+		response_free(&lookup->response);
+	}
+	assert_int_equal(done + cancelled, MANY);
+	assert_true(cancelled > 0);
+}
+
+#define promise(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        promise(a_lookup_is_asked_and_answered),
+	        promise(an_empty_answer_is_an_empty_body),
+	        promise(the_oldest_record_goes_first),
+	        promise(a_retry_of_an_older_record_goes_before_younger_ones),
+	        promise(never_more_calls_than_concurrency),
+	        promise(one_upstream_does_not_hold_up_another),
+	        promise(the_rate_is_kept),
+	        promise(a_refused_status_ends_at_once),
+	        promise(an_accepted_status_is_an_answer),
+	        promise(attempts_are_used_up),
+	        promise(the_back_off_is_waited_for),
+	        promise(a_503_with_retry_after_waits_that_long_alone),
+	        promise(the_deadline_ends_it_before_the_attempts),
+	        promise(each_failure_has_its_type_and_reason),
+	        promise(what_cannot_get_better_is_not_asked_again),
+	        promise(a_host_that_may_not_be_named_is_never_sent),
+	        promise(a_host_that_says_429_pauses_alone),
+	        promise(a_429_costs_no_attempt_and_no_deadline),
+	        promise(a_retry_that_backs_off_at_a_paused_host_waits_for_it_too),
+	        promise(a_pause_is_one_minute_at_most),
+	        promise(a_429_without_a_time_waits_a_random_while),
+	        promise(a_retry_after_may_be_a_date),
+	        promise(a_stale_connection_is_replaced_at_once_and_once),
+	        promise(an_answer_that_does_not_parse_is_asked_again),
+	        promise(a_split_that_says_retry_waits_and_counts_nothing),
+	        promise(a_split_that_says_retry_for_ever_ends_with_the_deadline),
+	        promise(a_split_that_says_retry_for_the_host_pauses_it),
+	        promise(a_split_that_says_fail_ends_it_with_its_words),
+	        promise(cancelling_works_in_every_state),
+	        promise(a_cancelled_one_may_be_submitted_anew),
+	        promise(done_may_submit_and_cancel_others),
+	        promise(one_call_can_answer_several_lookups),
+	        promise(without_metrics_it_works_the_same),
+	        promise(calls_are_counted_by_code_and_attempt),
+	        promise(ten_thousand_lookups_end_exactly_once_each),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
