@@ -66,3 +66,4 @@ clean:
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 
 include tests/tests.mk
+include docker/image.mk

@@ -1,5 +1,6 @@
-# `make image` builds the container image, `make compose-check` looks over what belongs to docker/compose.yaml.
-# Included by the Makefile; needs VERSION, REVISION and BUILD from it.
+# `make image` builds the container image; `make compose-check` looks over what belongs to docker/compose.yaml;
+# `make image-test` builds and tries the image without a container engine. Included by the Makefile; needs VERSION,
+# REVISION and BUILD from it.
 
 IMAGE ?= millrace:$(VERSION)
 BASE  ?= debian:trixie-slim
@@ -8,9 +9,12 @@ BASE  ?= debian:trixie-slim
 image:
 	@docker/build-image "$(IMAGE)" "$(BASE)" "$(VERSION)" "$(REVISION)" $(ENGINE)
 
+image-test:
+	@tests/image/build $(SUITE)
+
 compose-check:
 	@tests/setup build
 	@$(MAKE) --no-print-directory all
-	@MILLRACE=$(BUILD)/millrace docker/compose-check
+	@MILLRACE=$(BUILD)/millrace tests/image/compose
 
-.PHONY: image compose-check
+.PHONY: image image-test compose-check
