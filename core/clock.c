@@ -37,9 +37,10 @@ void clock_format(int64_t wall, char text[CLOCK_TEXT])
 		snprintf(text, CLOCK_TEXT, "0000-00-00T00:00:00.000Z");
 		return;
 	}
-	snprintf(text, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000,
-		(unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-		(unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100, (unsigned)ms % 1000);
+	snprintf(text, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+	        (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+	        (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+	        (unsigned)tm.tm_sec % 100, (unsigned)ms % 1000);
 }
 
 static bool digits(const char **at, const char *end, int count, int *value)
@@ -78,12 +79,13 @@ _Bool clock_parse(const char *text, size_t size, int64_t *wall)
 	struct tm tm = {0};
 	int year, month, ms = 0, offset = 0;
 	if (!digits(&at, end, 4, &year) || !expect(&at, end, "-") || !digits(&at, end, 2, &month) ||
-		!expect(&at, end, "-") || !digits(&at, end, 2, &tm.tm_mday) || !expect(&at, end, "Tt ") ||
-		!digits(&at, end, 2, &tm.tm_hour) || !expect(&at, end, ":") || !digits(&at, end, 2, &tm.tm_min) ||
-		!expect(&at, end, ":") || !digits(&at, end, 2, &tm.tm_sec))
+	        !expect(&at, end, "-") || !digits(&at, end, 2, &tm.tm_mday) || !expect(&at, end, "Tt ") ||
+	        !digits(&at, end, 2, &tm.tm_hour) || !expect(&at, end, ":") ||
+	        !digits(&at, end, 2, &tm.tm_min) || !expect(&at, end, ":") ||
+	        !digits(&at, end, 2, &tm.tm_sec))
 		return false;
-	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > days_in(year, month) || tm.tm_hour > 23 ||
-		tm.tm_min > 59 || tm.tm_sec > 60)
+	if (month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > days_in(year, month) ||
+	        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return false;
 	if (expect(&at, end, ".")) {
 		int scale = 100, digit, count = 0;
@@ -99,7 +101,7 @@ _Bool clock_parse(const char *text, size_t size, int64_t *wall)
 	if (!expect(&at, end, "Zz")) {
 		int sign = at < end && *at == '-' ? -1 : 1, hours, minutes;
 		if (!expect(&at, end, "+-") || !digits(&at, end, 2, &hours) || !expect(&at, end, ":") ||
-			!digits(&at, end, 2, &minutes) || hours > 23 || minutes > 59)
+		        !digits(&at, end, 2, &minutes) || hours > 23 || minutes > 59)
 			return false;
 		offset = sign * (hours * 60 + minutes) * 60;
 	}

@@ -22,25 +22,25 @@
 #include <unistd.h>
 
 static const char help[] =
-	"usage: millrace demo [OPTION...]\n"
-	"\n"
-	"Runs the whole pipeline in this one process: page changes out of an embedded Kafka\n"
-	"broker, through the shipped script and an embedded Action API, into page content\n"
-	"changes. Nothing is installed, nothing leaves this machine, nothing is kept.\n"
-	"\n"
-	"examples:\n"
-	"  millrace demo\n"
-	"  millrace demo --events 5000\n"
-	"  millrace demo --hold        then look at http://127.0.0.1:9464/metrics\n"
-	"\n"
-	"options:\n"
-	"      --events N          how many page changes [300]\n"
-	"      --hold              stay until Ctrl-C, with /metrics, /livez and /readyz\n"
-	"      --listen ADDRESS    where [127.0.0.1:9464 with --hold, else any free port]\n"
-	"      --log-level LEVEL   debug, info, warn or error [error]\n"
-	"  -h, --help              this text\n"
-	"\n"
-	"exit codes: 0 all events ended and the counters add up, 1 not.\n";
+        "usage: millrace demo [OPTION...]\n"
+        "\n"
+        "Runs the whole pipeline in this one process: page changes out of an embedded Kafka\n"
+        "broker, through the shipped script and an embedded Action API, into page content\n"
+        "changes. Nothing is installed, nothing leaves this machine, nothing is kept.\n"
+        "\n"
+        "examples:\n"
+        "  millrace demo\n"
+        "  millrace demo --events 5000\n"
+        "  millrace demo --hold        then look at http://127.0.0.1:9464/metrics\n"
+        "\n"
+        "options:\n"
+        "      --events N          how many page changes [300]\n"
+        "      --hold              stay until Ctrl-C, with /metrics, /livez and /readyz\n"
+        "      --listen ADDRESS    where [127.0.0.1:9464 with --hold, else any free port]\n"
+        "      --log-level LEVEL   debug, info, warn or error [error]\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "exit codes: 0 all events ended and the counters add up, 1 not.\n";
 
 #define SOURCE_TOPIC "eqiad.mediawiki.page_change.v1"
 #define SINK_TOPIC "eqiad.mediawiki.page_content_change.v1"
@@ -110,14 +110,15 @@ static bool unpack_scripts(struct demo *demo)
 	const char *tmp = getenv("TMPDIR");
 	snprintf(demo->folder, sizeof demo->folder, "%.40s/millrace-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (mkdtemp(demo->folder) == NULL) {
-		fprintf(stderr, "millrace demo: no folder could be made at %s: %s\n", demo->folder, strerror(errno));
+		fprintf(stderr, "millrace demo: no folder could be made at %s: %s\n", demo->folder,
+		        strerror(errno));
 		demo->folder[0] = '\0';
 		return false;
 	}
 	for (size_t i = 0; i < embedded_count; i++)
 		if (!write_file(demo->folder, &embedded_files[i])) {
 			fprintf(stderr, "millrace demo: %s/%s cannot be written: %s\n", demo->folder,
-				embedded_files[i].name, strerror(errno));
+			        embedded_files[i].name, strerror(errno));
 			return false;
 		}
 	return true;
@@ -134,7 +135,8 @@ static void remove_scripts(struct demo *demo)
 	}
 	for (size_t i = 0; i < embedded_count; i++) {
 		snprintf(path, sizeof path, "%s/%s", demo->folder, embedded_files[i].name);
-		for (char *slash; strlen(path) > strlen(demo->folder) && (slash = strrchr(path, '/')) != NULL;) {
+		for (char *slash;
+		        strlen(path) > strlen(demo->folder) && (slash = strrchr(path, '/')) != NULL;) {
 			*slash = '\0';
 			rmdir(path);
 		}
@@ -189,24 +191,26 @@ static bool set_up(struct demo *demo)
 static struct config *configure(const struct demo *demo)
 {
 	struct config_report report = {0};
-	char *yaml = mem_printf("name: mw-page-content-change-enrich\n"
-				"topic_prefix: eqiad.\n"
-				"source:\n"
-				"  topics: [" SOURCE_TOPIC "]\n"
-				"  start: earliest\n"
-				"  kafka: {bootstrap.servers: \"%s\"}\n"
-				"script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB}\n"
-				"http:\n"
-				"  user_agent: \"millrace/" MILLRACE_VERSION " (demo)\"\n"
-				"  upstreams:\n"
-				"    mediawiki: {url: \"http://127.0.0.1:%d/w/api.php\", timeout: 10s, concurrency: 64, max_body: 8MiB}\n"
-				"key: {wiki_id: wiki_id, page_id: page.page_id}\n"
-				"sink: {stream: mediawiki.page_content_change.v1, kafka: {bootstrap.servers: \"%s\"}}\n"
-				"errors: {stream: mw_page_content_change_enrich.error}\n"
-				"limits: {memory: 192MiB}\n"
-				"admin: {listen: \"%s\"}\n",
-		mockbroker_servers(demo->broker), demo->folder, demoapi_port(demo->api),
-		mockbroker_servers(demo->broker), demo->listen);
+	char *yaml = mem_printf(
+	        "name: mw-page-content-change-enrich\n"
+	        "topic_prefix: eqiad.\n"
+	        "source:\n"
+	        "  topics: [" SOURCE_TOPIC "]\n"
+	        "  start: earliest\n"
+	        "  kafka: {bootstrap.servers: \"%s\"}\n"
+	        "script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB}\n"
+	        "http:\n"
+	        "  user_agent: \"millrace/" MILLRACE_VERSION " (demo)\"\n"
+	        "  upstreams:\n"
+	        "    mediawiki: {url: \"http://127.0.0.1:%d/w/api.php\", timeout: 10s, concurrency: 64, "
+	        "max_body: 8MiB}\n"
+	        "key: {wiki_id: wiki_id, page_id: page.page_id}\n"
+	        "sink: {stream: mediawiki.page_content_change.v1, kafka: {bootstrap.servers: \"%s\"}}\n"
+	        "errors: {stream: mw_page_content_change_enrich.error}\n"
+	        "limits: {memory: 192MiB}\n"
+	        "admin: {listen: \"%s\"}\n",
+	        mockbroker_servers(demo->broker), demo->folder, demoapi_port(demo->api),
+	        mockbroker_servers(demo->broker), demo->listen);
 	struct config *config = config_parse("(the demo's configuration)", yaml, strlen(yaml), &report);
 	if (report.errors)
 		fputs(report.text.data, stderr);
@@ -237,8 +241,8 @@ static void show_output(struct demo *demo, const char *value, size_t size)
 	peek(value, size, "page_title", title, sizeof title);
 	peek(value, size, "rev_id", rev, sizeof rev);
 	clear_bar(demo);
-	printf("  %-12s %-17s %-25s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title, rev, body,
-		content);
+	printf("  %-12s %-17s %-25s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title,
+	        rev, body, content);
 }
 
 static void show_error(struct demo *demo, const char *value, size_t size)
@@ -280,8 +284,8 @@ static void show_bar(const struct demo *demo, uint64_t done)
 	int width = (int)(sizeof full - 1), filled = (int)(done * (uint64_t)width / demo->events);
 	if (!demo->bar)
 		return;
-	printf("\r\033[K  [%.*s%.*s] %llu of %zu events", filled, full, width - filled, rest, (unsigned long long)done,
-		demo->events);
+	printf("\r\033[K  [%.*s%.*s] %llu of %zu events", filled, full, width - filled, rest,
+	        (unsigned long long)done, demo->events);
 	fflush(stdout);
 }
 
@@ -301,7 +305,7 @@ static void watch(struct demo *demo)
 		last = now;
 		show_bar(demo, ended(&counts));
 		if (ended(&counts) >= demo->events && demo->errors >= counts.outcomes[OUTCOME_FAILED] &&
-			demo->outputs >= counts.outcomes[OUTCOME_ENRICHED] + counts.outcomes[OUTCOME_PASSED])
+		        demo->outputs >= counts.outcomes[OUTCOME_ENRICHED] + counts.outcomes[OUTCOME_PASSED])
 			break;
 	}
 	clear_bar(demo);
@@ -311,15 +315,17 @@ static bool summary(const struct demo *demo, const struct pipeline_counts *c, do
 {
 	char bytes[32];
 	unsigned long long enriched = c->outcomes[OUTCOME_ENRICHED], passed = c->outcomes[OUTCOME_PASSED],
-			   dropped = c->outcomes[OUTCOME_DROPPED], failed = c->outcomes[OUTCOME_FAILED];
+	                   dropped = c->outcomes[OUTCOME_DROPPED], failed = c->outcomes[OUTCOME_FAILED];
 	bool adds_up = c->taken == enriched + passed + dropped + failed + c->given_back + c->open;
 	bool all = c->taken == demo->events && demo->outputs == enriched + passed && demo->errors == failed;
 	text_human_bytes(demo->output_bytes, bytes);
-	printf("\n  taken %llu = enriched %llu + passed %llu + dropped %llu + failed %llu + given back %llu + open %llu%s\n",
-		(unsigned long long)c->taken, enriched, passed, dropped, failed, (unsigned long long)c->given_back,
-		(unsigned long long)c->open, adds_up ? "" : "   <- does not add up");
-	printf("  %zu outputs (%s) in %s\n  %zu error events in %s\n", demo->outputs, bytes, SINK_TOPIC, demo->errors,
-		ERROR_TOPIC);
+	printf("\n  taken %llu = enriched %llu + passed %llu + dropped %llu + failed %llu + given back %llu "
+	       "+ open %llu%s\n",
+	        (unsigned long long)c->taken, enriched, passed, dropped, failed,
+	        (unsigned long long)c->given_back, (unsigned long long)c->open,
+	        adds_up ? "" : "   <- does not add up");
+	printf("  %zu outputs (%s) in %s\n  %zu error events in %s\n", demo->outputs, bytes, SINK_TOPIC,
+	        demo->errors, ERROR_TOPIC);
 	printf("  %llu API calls, %.1f s\n", (unsigned long long)demoapi_calls(demo->api), seconds);
 	if (!all)
 		printf("  not all %zu events came through: this is a bug\n", demo->events);
@@ -338,19 +344,20 @@ static int play(struct demo *demo, const struct config *config)
 	       "  API      http://127.0.0.1:%d/w/api.php, answers after 20 to 120 ms, some with 503 or 429\n"
 	       "  script   scripts/page_content_change.lua, as shipped\n"
 	       "  events   %zu in %s\n\n",
-		mockbroker_servers(demo->broker), PARTITIONS, demoapi_port(demo->api), demo->events, SOURCE_TOPIC);
+	        mockbroker_servers(demo->broker), PARTITIONS, demoapi_port(demo->api), demo->events,
+	        SOURCE_TOPIC);
 	fflush(stdout);
 	demo->worker = worker_start(&worker_config);
 	if (demo->worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(demo->worker);
+	signals_install(demo->worker, false);
 	watch(demo);
 	double seconds = (double)(clock_now() - began) / 1000;
 	if (demo->hold && !worker_ended(demo->worker)) {
 		worker_counts(demo->worker, &counts);
 		summary(demo, &counts, seconds);
 		printf("\n  http://127.0.0.1:%d/metrics (also /livez, /readyz); Ctrl-C ends\n",
-			worker_admin_port(demo->worker));
+		        worker_admin_port(demo->worker));
 		fflush(stdout);
 	} else {
 		worker_stop(demo->worker);
@@ -382,12 +389,12 @@ int command_demo(int argc, char **argv)
 {
 	enum { EVENTS = 256, HOLD, LISTEN, LEVEL };
 	static const struct option long_options[] = {
-		{"events", required_argument, NULL, EVENTS},
-		{"hold", no_argument, NULL, HOLD},
-		{"listen", required_argument, NULL, LISTEN},
-		{"log-level", required_argument, NULL, LEVEL},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	        {"events", required_argument, NULL, EVENTS},
+	        {"hold", no_argument, NULL, HOLD},
+	        {"listen", required_argument, NULL, LISTEN},
+	        {"log-level", required_argument, NULL, LEVEL},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
 	struct demo demo = {.events = 300};
 	int option;
@@ -396,8 +403,8 @@ int command_demo(int argc, char **argv)
 		case EVENTS:
 			demo.events = strtoul(optarg, NULL, 10);
 			if (demo.events < 1 || demo.events > 100000 || optarg[strspn(optarg, "0123456789")])
-				return command_usage("demo", "--events: expected a number from 1 to 100000, found '%s'",
-					optarg);
+				return command_usage("demo",
+				        "--events: expected a number from 1 to 100000, found '%s'", optarg);
 			break;
 		case HOLD: demo.hold = true; break;
 		case LISTEN: demo.listen = optarg; break;

@@ -16,30 +16,30 @@
 #include <unistd.h>
 
 static const char help[] =
-	"usage: millrace enrich SCRIPT [FILE] [OPTION...]\n"
-	"\n"
-	"Runs a script over events: JSON lines in (FILE, or standard input), enriched JSON\n"
-	"lines out, in the order of the input. What fails is told on standard error.\n"
-	"\n"
-	"examples:\n"
-	"  millrace enrich scripts/page_content_change.lua events.jsonl \\\n"
-	"      --endpoint http://localhost:6500/w/api.php > enriched.jsonl\n"
-	"  kcat -C -b localhost -t events -e | millrace enrich shape.lua --errors failed.jsonl\n"
-	"\n"
-	"options:\n"
-	"      --endpoint URL      where the script's requests go; https://{host}/... asks the\n"
-	"                          host that each request names\n"
-	"      --params K=V        one of millrace.params; may be given several times\n"
-	"      --errors FILE       error events (/error/2.1.0), one a line\n"
-	"      --concurrency N     calls in flight [64]\n"
-	"      --timeout TIME      of one call, such as 10s [60s]\n"
-	"      --attempts N        calls for one lookup at most [8]\n"
-	"  -q, --quiet             no summary\n"
-	"      --log-level LEVEL   debug, info, warn or error [warn]\n"
-	"  -h, --help              this text\n"
-	"\n"
-	"exit codes: 0 none failed, 1 some failed, 2 usage, 78 the script does not load.\n"
-	"See also: millrace check --help\n";
+        "usage: millrace enrich SCRIPT [FILE] [OPTION...]\n"
+        "\n"
+        "Runs a script over events: JSON lines in (FILE, or standard input), enriched JSON\n"
+        "lines out, in the order of the input. What fails is told on standard error.\n"
+        "\n"
+        "examples:\n"
+        "  millrace enrich scripts/page_content_change.lua events.jsonl \\\n"
+        "      --endpoint http://localhost:6500/w/api.php > enriched.jsonl\n"
+        "  kcat -C -b localhost -t events -e | millrace enrich shape.lua --errors failed.jsonl\n"
+        "\n"
+        "options:\n"
+        "      --endpoint URL      where the script's requests go; https://{host}/... asks the\n"
+        "                          host that each request names\n"
+        "      --params K=V        one of millrace.params; may be given several times\n"
+        "      --errors FILE       error events (/error/2.1.0), one a line\n"
+        "      --concurrency N     calls in flight [64]\n"
+        "      --timeout TIME      of one call, such as 10s [60s]\n"
+        "      --attempts N        calls for one lookup at most [8]\n"
+        "  -q, --quiet             no summary\n"
+        "      --log-level LEVEL   debug, info, warn or error [warn]\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "exit codes: 0 none failed, 1 some failed, 2 usage, 78 the script does not load.\n"
+        "See also: millrace check --help\n";
 
 enum { SHOWN_FAILURES = 10, PARAMS_MAX = 64 };
 
@@ -100,20 +100,21 @@ static struct config *configure(const struct enrich *enrich)
 	const char *endpoint = enrich->endpoint ? enrich->endpoint : "http://no-endpoint-given.invalid/";
 	buf_init(&yaml, 0);
 	buf_append_text(&yaml, "name: enrich\nsource: {topics: [input], kafka: {bootstrap.servers: none}}\n"
-			       "script:\n  path: ");
+	                       "script:\n  path: ");
 	quote(&yaml, enrich->script);
 	buf_append_byte(&yaml, '\n');
 	append_params(&yaml, enrich);
-	buf_append_text(&yaml, "http:\n  user_agent: \"millrace/" MILLRACE_VERSION " (enrich)\"\n  upstreams:\n"
-			       "    endpoint: {url: ");
+	buf_append_text(&yaml,
+	        "http:\n  user_agent: \"millrace/" MILLRACE_VERSION " (enrich)\"\n  upstreams:\n"
+	        "    endpoint: {url: ");
 	quote(&yaml, endpoint);
 	if (strstr(endpoint, "{host}"))
 		buf_append_text(&yaml, ", hosts: [\"*\"]");
-	buf_printf(&yaml, ", concurrency: %s, timeout: %s, retry: {attempts: %s}}\n", enrich->concurrency, enrich->timeout,
-		enrich->attempts);
+	buf_printf(&yaml, ", concurrency: %s, timeout: %s, retry: {attempts: %s}}\n", enrich->concurrency,
+	        enrich->timeout, enrich->attempts);
 	buf_append_text(&yaml, "sink: {topic: stdout, max_bytes: 100MiB, kafka: {bootstrap.servers: none}}\n"
-			       "errors: {topic: errors, max_bytes: 100MiB}\n"
-			       "order: partition\nlimits: {memory: 1GiB}\nadmin: {listen: \"off\"}\n");
+	                       "errors: {topic: errors, max_bytes: 100MiB}\n"
+	                       "order: partition\nlimits: {memory: 1GiB}\nadmin: {listen: \"off\"}\n");
 	struct config *config = config_parse("(options of millrace enrich)", yaml.data, yaml.size, &report);
 	if (report.errors)
 		fputs(report.text.data, stderr);
@@ -131,34 +132,38 @@ static void tell_failure(void *context, const struct record *record, const char 
 		return;
 	if (++enrich->failures <= SHOWN_FAILURES)
 		fprintf(stderr, "%s:%lld: %s: %s\n", enrich->file ? enrich->file : "(stdin)",
-			(long long)record->input.offset + 1, record->reason, message);
+		        (long long)record->input.offset + 1, record->reason, message);
 	else if (enrich->failures == SHOWN_FAILURES + 1)
 		fprintf(stderr, "(more failures are not shown%s)\n",
-			enrich->errors ? "; all are in the file given with --errors" : "; --errors FILE keeps them all");
+		        enrich->errors ? "; all are in the file given with --errors"
+		                       : "; --errors FILE keeps them all");
 }
 
 static int run(struct enrich *enrich, const struct config *config, int in, int errors)
 {
 	struct worker_files files = {
-		.in = in, .out = STDOUT_FILENO, .errors = errors, .in_name = "input", .max_line = 64u << 20};
+	        .in = in, .out = STDOUT_FILENO, .errors = errors, .in_name = "input", .max_line = 64u << 20};
 	struct worker_config worker_config = {
-		.config = config, .files = &files, .ended = tell_failure, .context = enrich};
+	        .config = config, .files = &files, .ended = tell_failure, .context = enrich};
 	struct pipeline_counts counts = {0};
 	struct worker *worker = worker_start(&worker_config);
 	if (worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(worker);
+	signals_install(worker, false);
 	int code = worker_join(worker, &counts);
 	signals_forget();
 	worker_free(worker);
 	if (!enrich->quiet && code != EXIT_CONFIG)
 		fprintf(stderr, "%llu events: %llu enriched, %llu passed, %llu dropped, %llu failed%s\n",
-			(unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
-			(unsigned long long)counts.outcomes[OUTCOME_PASSED],
-			(unsigned long long)counts.outcomes[OUTCOME_DROPPED],
-			(unsigned long long)counts.outcomes[OUTCOME_FAILED],
-			counts.given_back ? "; stopped before the end" : "");
-	return code ? code : counts.outcomes[OUTCOME_FAILED] || counts.given_back ? EXIT_FAILURE : EXIT_SUCCESS;
+		        (unsigned long long)counts.taken,
+		        (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
+		        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
+		        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
+		        (unsigned long long)counts.outcomes[OUTCOME_FAILED],
+		        counts.given_back ? "; stopped before the end" : "");
+	return code                                                   ? code
+	       : counts.outcomes[OUTCOME_FAILED] || counts.given_back ? EXIT_FAILURE
+	                                                              : EXIT_SUCCESS;
 }
 
 static int open_and_run(struct enrich *enrich)
@@ -192,11 +197,12 @@ static const char *bad_value(const struct enrich *enrich)
 {
 	int64_t ms;
 	if (enrich->endpoint && strncmp(enrich->endpoint, "http://", 7) != 0 &&
-		strncmp(enrich->endpoint, "https://", 8) != 0)
+	        strncmp(enrich->endpoint, "https://", 8) != 0)
 		return "--endpoint: expected a URL that begins with http:// or https://";
 	if (!text_duration(enrich->timeout, &ms) || ms == 0)
 		return "--timeout: expected a duration such as 500ms, 10s or 2m";
-	if (strspn(enrich->concurrency, "0123456789") != strlen(enrich->concurrency) || atoi(enrich->concurrency) < 1)
+	if (strspn(enrich->concurrency, "0123456789") != strlen(enrich->concurrency) ||
+	        atoi(enrich->concurrency) < 1)
 		return "--concurrency: expected a number from 1";
 	if (strspn(enrich->attempts, "0123456789") != strlen(enrich->attempts) || atoi(enrich->attempts) < 1)
 		return "--attempts: expected a number from 1";
@@ -211,16 +217,16 @@ static int read_options(int argc, char **argv, struct enrich *enrich)
 {
 	enum { ENDPOINT = 256, PARAMS, ERRORS, CONCURRENCY, TIMEOUT, ATTEMPTS, LEVEL };
 	static const struct option long_options[] = {
-		{"endpoint", required_argument, NULL, ENDPOINT},
-		{"params", required_argument, NULL, PARAMS},
-		{"errors", required_argument, NULL, ERRORS},
-		{"concurrency", required_argument, NULL, CONCURRENCY},
-		{"timeout", required_argument, NULL, TIMEOUT},
-		{"attempts", required_argument, NULL, ATTEMPTS},
-		{"log-level", required_argument, NULL, LEVEL},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	        {"endpoint", required_argument, NULL, ENDPOINT},
+	        {"params", required_argument, NULL, PARAMS},
+	        {"errors", required_argument, NULL, ERRORS},
+	        {"concurrency", required_argument, NULL, CONCURRENCY},
+	        {"timeout", required_argument, NULL, TIMEOUT},
+	        {"attempts", required_argument, NULL, ATTEMPTS},
+	        {"log-level", required_argument, NULL, LEVEL},
+	        {"quiet", no_argument, NULL, 'q'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
 	int option;
 	while ((option = getopt_long(argc, argv, ":qh", long_options, NULL)) != -1)

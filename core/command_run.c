@@ -10,26 +10,26 @@
 #include <stdlib.h>
 
 static const char help[] =
-	"usage: millrace run -c FILE [OPTION...]\n"
-	"\n"
-	"Runs the pipeline of a configuration file until it is told to stop.\n"
-	"\n"
-	"examples:\n"
-	"  millrace run -c millrace.yaml\n"
-	"  millrace check millrace.yaml && millrace run -c millrace.yaml --log-format json\n"
-	"\n"
-	"options:\n"
-	"  -c, --config FILE       the configuration [$MILLRACE_CONFIG]\n"
-	"      --strict-drain      exit 75 when the drain's time was up before all was done\n"
-	"      --log-level LEVEL   debug, info, warn or error, instead of log.level\n"
-	"      --log-format FORMAT auto, text, json or logfmt, instead of log.format\n"
-	"  -h, --help              this text\n"
-	"\n"
-	"signals: TERM or INT drains (waiting lookups go back at once, calls in the air have\n"
-	"`drain`), a second one quits at once.\n"
-	"exit codes: 0 stopped as asked, 1 failed, 2 usage, 75 drain timed out, 78 bad\n"
-	"configuration or script.\n"
-	"See also: millrace check --help, millrace config --help\n";
+        "usage: millrace run -c FILE [OPTION...]\n"
+        "\n"
+        "Runs the pipeline of a configuration file until it is told to stop.\n"
+        "\n"
+        "examples:\n"
+        "  millrace run -c millrace.yaml\n"
+        "  millrace check millrace.yaml && millrace run -c millrace.yaml --log-format json\n"
+        "\n"
+        "options:\n"
+        "  -c, --config FILE       the configuration [$MILLRACE_CONFIG]\n"
+        "      --strict-drain      exit 75 when the drain's time was up before all was done\n"
+        "      --log-level LEVEL   debug, info, warn or error, instead of log.level\n"
+        "      --log-format FORMAT auto, text, json or logfmt, instead of log.format\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "signals: TERM or INT drains (waiting lookups go back at once, calls in the air have\n"
+        "`drain`), a second one quits at once. HUP loads the script again.\n"
+        "exit codes: 0 stopped as asked, 1 failed, 2 usage, 75 drain timed out, 78 bad\n"
+        "configuration or script.\n"
+        "See also: millrace check --help, millrace config --help\n";
 
 struct run_options {
 	const char *config, *log_level, *log_format;
@@ -46,12 +46,12 @@ static int run(const struct run_options *options)
 	if (config == NULL)
 		return EXIT_CONFIG;
 	log_init(command_log_format(options->log_format, config->log_format),
-		command_log_level(options->log_level, config->log_level), config->name);
+	        command_log_level(options->log_level, config->log_level), config->name);
 	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
 	struct worker *worker = worker_start(&worker_config);
 	int code = EXIT_FAILURE;
 	if (worker) {
-		signals_install(worker);
+		signals_install(worker, true);
 		code = worker_join(worker, NULL);
 		signals_forget();
 		worker_free(worker);
@@ -64,12 +64,12 @@ int command_run(int argc, char **argv)
 {
 	enum { STRICT_DRAIN = 256, LOG_LEVEL_OPTION, LOG_FORMAT_OPTION };
 	static const struct option long_options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"strict-drain", no_argument, NULL, STRICT_DRAIN},
-		{"log-level", required_argument, NULL, LOG_LEVEL_OPTION},
-		{"log-format", required_argument, NULL, LOG_FORMAT_OPTION},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	        {"config", required_argument, NULL, 'c'},
+	        {"strict-drain", no_argument, NULL, STRICT_DRAIN},
+	        {"log-level", required_argument, NULL, LOG_LEVEL_OPTION},
+	        {"log-format", required_argument, NULL, LOG_FORMAT_OPTION},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
 	struct run_options options = {.config = getenv("MILLRACE_CONFIG")};
 	int option;
@@ -83,7 +83,8 @@ int command_run(int argc, char **argv)
 		default: return command_bad_option(argv, option, long_options);
 		}
 	if (optind < argc)
-		return command_usage("run", "unexpected argument '%s'; the configuration is given with -c FILE", argv[optind]);
+		return command_usage("run",
+		        "unexpected argument '%s'; the configuration is given with -c FILE", argv[optind]);
 	if (options.config == NULL)
 		return command_usage("run", "no configuration: give one with -c FILE");
 	if (!command_log_options_ok("run", options.log_level, options.log_format))

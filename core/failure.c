@@ -21,8 +21,8 @@ static void member(struct buf *out, const char *name, const char *text, size_t m
 	text_json_string(out, text, size);
 }
 
-static void append_meta(struct buf *out, const struct failure_config *config, const struct script_input *input,
-	const struct script_event *event, const char *dt)
+static void append_meta(struct buf *out, const struct failure_config *config,
+        const struct script_input *input, const struct script_event *event, const char *dt)
 {
 	char id[IDENTITY_TEXT];
 	identity_make(event->id, input, config->stream, 0, id);
@@ -38,7 +38,9 @@ static void append_meta(struct buf *out, const struct failure_config *config, co
 /* Where a text may be cut at or before `at` without splitting a character. */
 static size_t cut_at(struct bytes value, size_t at)
 {
-	for (int back = 0; back < 3 && at > 0 && at < value.size && ((unsigned char)value.data[at] & 0xC0) == 0x80; back++)
+	for (int back = 0;
+	        back < 3 && at > 0 && at < value.size && ((unsigned char)value.data[at] & 0xC0) == 0x80;
+	        back++)
 		at--;
 	return at;
 }
@@ -66,8 +68,8 @@ static bool append_raw(struct buf *out, struct bytes value, size_t room)
 }
 
 void failure_make(const struct failure_config *config, const struct script_input *input,
-	const struct script_event *event, const char *type, const char *message, const char *stack, int64_t wall,
-	struct output *output)
+        const struct script_event *event, const char *type, const char *message, const char *stack,
+        int64_t wall, struct output *output)
 {
 	char dt[CLOCK_TEXT];
 	struct buf out;

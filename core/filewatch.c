@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-	EVENTS = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF,
+	EVENTS = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF |
+	         IN_MOVE_SELF,
 	DEPTH = 3, /* scripts/, scripts/lib/, and what stands in that */
 };
 
@@ -85,7 +86,7 @@ static void on_poll(evutil_socket_t fd, short what, void *context)
 }
 
 struct filewatch *filewatch_open(struct event_base *base, int64_t settle_ms, int64_t poll_ms,
-	filewatch_changed *changed, void *context)
+        filewatch_changed *changed, void *context)
 {
 	struct filewatch *watch = mem_zalloc(1, sizeof *watch);
 	watch->settle = timeval_of(settle_ms);
@@ -99,7 +100,8 @@ struct filewatch *filewatch_open(struct event_base *base, int64_t settle_ms, int
 		watch->readable = event_new(base, watch->fd, EV_READ | EV_PERSIST, on_readable, watch);
 		event_add(watch->readable, NULL);
 	} else {
-		log_warn("filewatch", "inotify is not to be had; changes are seen every %lld ms", (long long)poll_ms);
+		log_warn("filewatch", "inotify is not to be had; changes are seen every %lld ms",
+		        (long long)poll_ms);
 	}
 	event_add(watch->poll, &watch->every);
 	return watch;

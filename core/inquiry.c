@@ -114,31 +114,68 @@ static bool ask_commits(struct asking *asking)
 	       complain(asking, "the group's commits", asking->topics[0].name, code);
 }
 
-/* The offset at a time, or at one of the logical times: RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END.
- * librdkafka's own query of the watermarks is not used: 2.0.2 answers with the end for the beginning when one
- * of its two requests fails while the other succeeds. */
-static bool ask_offset(
-        struct asking *asking, const struct inquiry_partition *partition, int64_t when, int64_t *offset)
+static rd_kafka_topic_partition_list_t *list_of(
+        const struct inquiry_partition *partitions, size_t count, int64_t when)
 {
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_t *entry =
-	        rd_kafka_topic_partition_list_add(list, partition->topic, partition->id);
-	entry->offset = when;
-	rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(asking->inquiry->client, list, left_ms(asking));
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		code = entry->err;
-	*offset = entry->offset;
-	rd_kafka_topic_partition_list_destroy(list);
-	return code == RD_KAFKA_RESP_ERR_NO_ERROR || complain(asking, "offsets", partition->topic, code);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+	for (size_t i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].id)->offset = when;
+	return list;
 }
 
-static bool ask_watermarks(struct asking *asking, struct inquiry_partition *partition)
+/* The offsets at a time, or at a logical one: RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END; NULL when one
+ * is not to be had. librdkafka's own query of the watermarks is not used: 2.0.2 answers with the end for the
+ * beginning when one of its two requests fails while the other succeeds. */
+static rd_kafka_topic_partition_list_t *ask_offsets(
+        struct asking *asking, const struct inquiry_partition *partitions, size_t count, int64_t when)
 {
-	if (!ask_offset(asking, partition, RD_KAFKA_OFFSET_BEGINNING, &partition->low) ||
-	        !ask_offset(asking, partition, RD_KAFKA_OFFSET_END, &partition->high))
+	rd_kafka_topic_partition_list_t *list = list_of(partitions, count, when);
+	rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(asking->inquiry->client, list, left_ms(asking));
+	const char *topic = partitions[0].topic;
+	for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+		code = list->elems[i].err;
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR && when < 0 && list->elems[i].offset < 0)
+			code = RD_KAFKA_RESP_ERR__BAD_MSG;
+		topic = list->elems[i].topic;
+	}
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return list;
+	complain(asking, "offsets", topic, code);
+	rd_kafka_topic_partition_list_destroy(list);
+	return NULL;
+}
+
+static bool ask_watermarks(struct asking *asking)
+{
+	struct inquiry *inquiry = asking->inquiry;
+	rd_kafka_topic_partition_list_t *low =
+	        ask_offsets(asking, inquiry->partitions, inquiry->count, RD_KAFKA_OFFSET_BEGINNING);
+	rd_kafka_topic_partition_list_t *high =
+	        low ? ask_offsets(asking, inquiry->partitions, inquiry->count, RD_KAFKA_OFFSET_END) : NULL;
+	for (size_t i = 0; high && i < inquiry->count; i++) {
+		struct inquiry_partition *partition = &inquiry->partitions[i];
+		partition->low =
+		        rd_kafka_topic_partition_list_find(low, partition->topic, partition->id)->offset;
+		partition->high =
+		        rd_kafka_topic_partition_list_find(high, partition->topic, partition->id)->offset;
+	}
+	bool good = high != NULL;
+	if (low)
+		rd_kafka_topic_partition_list_destroy(low);
+	if (high)
+		rd_kafka_topic_partition_list_destroy(high);
+	return good;
+}
+
+static bool ask_time(
+        struct asking *asking, const struct inquiry_partition *partition, int64_t wall, int64_t *offset)
+{
+	rd_kafka_topic_partition_list_t *list = ask_offsets(asking, partition, 1, wall);
+	if (list == NULL)
 		return false;
-	if (partition->low < 0 || partition->high < 0)
-		return complain(asking, "the watermarks", partition->topic, RD_KAFKA_RESP_ERR__BAD_MSG);
+	*offset = list->elems[0].offset >= 0 ? list->elems[0].offset
+	                                     : partition->high; /* nothing that late yet */
+	rd_kafka_topic_partition_list_destroy(list);
 	return true;
 }
 
@@ -150,12 +187,8 @@ static bool ask_place(
 	*offset = partition->high;
 	if (place == NULL || strcmp(place, "earliest") == 0)
 		*offset = partition->low;
-	else if (clock_parse(place, strlen(place), &wall)) {
-		if (!ask_offset(asking, partition, wall, offset))
-			return false;
-		if (*offset < 0) /* there is nothing that late yet */
-			*offset = partition->high;
-	}
+	else if (clock_parse(place, strlen(place), &wall))
+		return ask_time(asking, partition, wall, offset);
 	return true;
 }
 
@@ -225,8 +258,6 @@ static bool resolve(struct asking *asking, struct inquiry_partition *partition, 
 
 static bool ask_partition(struct asking *asking, struct inquiry_partition *partition)
 {
-	if (!ask_watermarks(asking, partition))
-		return false;
 	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
 	bool resolved = resolve(asking, partition, ranges);
 	mem_free(ranges);
@@ -237,7 +268,7 @@ void inquiry_run(struct inquiry *inquiry)
 {
 	struct asking asking = {.inquiry = inquiry, .deadline = clock_now() + inquiry->budget_ms};
 	ask_cluster(&asking);
-	bool good = ask_topics(&asking) && ask_commits(&asking);
+	bool good = ask_topics(&asking) && ask_commits(&asking) && ask_watermarks(&asking);
 	for (size_t i = 0; i < inquiry->count && good; i++)
 		good = ask_partition(&asking, &inquiry->partitions[i]);
 	if (asking.committed)

@@ -99,7 +99,7 @@ static const char *check_number(lua_State *L, int index, size_t *size)
 	const char *text = json_number_text(L, index, size);
 	if (text == NULL)
 		luaL_error(L, "attempt to compare a millrace.number with a %s: only two of them compare",
-			luaL_typename(L, index));
+		        luaL_typename(L, index));
 	return text;
 }
 
@@ -171,13 +171,14 @@ static int library_decode(lua_State *L)
 	const char *text = lua_tolstring(L, 1, &size);
 	push_limits(L, &limits);
 	if (size > limits.max_text)
-		return luaL_error(L, "json.decode: the text is larger than %f bytes", (lua_Number)limits.max_text);
+		return luaL_error(
+		        L, "json.decode: the text is larger than %f bytes", (lua_Number)limits.max_text);
 	if (!json_decode(L, text, size, &limits.document, &error))
 		return luaL_error(L, "json.decode: %s at offset %f", error.message, (lua_Number)error.offset);
 	return 1;
 }
 
-/* Answers the text, or nil and what is wrong. Under lua_pcall, so that the buffer is freed whatever happens. */
+/* Answers the text, or nil and what is wrong. Runs under lua_pcall, so that the buffer is always freed. */
 static int encode_protected(lua_State *L)
 {
 	struct buf *out = lua_touserdata(L, 1);
@@ -262,7 +263,8 @@ static int library_number(lua_State *L)
 void json_library(lua_State *L)
 {
 	static const luaL_Reg functions[] = {{"decode", library_decode}, {"encode", library_encode},
-		{"array", library_array}, {"is_array", library_is_array}, {"number", library_number}, {NULL, NULL}};
+	        {"array", library_array}, {"is_array", library_is_array}, {"number", library_number},
+	        {NULL, NULL}};
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
 	lua_pushlightuserdata(L, NULL);
@@ -293,7 +295,7 @@ void json_open(lua_State *L)
 {
 	static const luaL_Reg array[] = {{NULL, NULL}};
 	static const luaL_Reg number[] = {{"__eq", number_eq}, {"__lt", number_lt}, {"__le", number_le},
-		{"__tostring", number_tostring}, {"__concat", number_concat}, {NULL, NULL}};
+	        {"__tostring", number_tostring}, {"__concat", number_concat}, {NULL, NULL}};
 	lua_pushlightuserdata(L, &anchors_key);
 	lua_createtable(L, JSON_ANCHORS, 0);
 	lua_rawset(L, LUA_REGISTRYINDEX);

@@ -1,15 +1,15 @@
 /* JSON text to Lua values, in one pass.
  *
- * The members of an array or object wait on the Lua stack until it ends, so that its table is made once and in
- * the right size; a long one, or one with a number whose text is noted, gets its table at once and grows. */
+ * The members of an array or object wait on the Lua stack until it ends, so that its table is made once and
+ * in the right size; a long one, or one with a number whose text is noted, gets its table early and grows. */
 #include "json_private.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WAITING 32             /* most members of one container that wait on the stack */
-#define WAITING_SLOTS 2048     /* most slots of all containers together: the stack has 8000 */
+#define WAITING 32              /* most members of one container that wait on the stack */
+#define WAITING_SLOTS 2048      /* most slots of all containers together: the stack has 8000 */
 #define FRAME (2 * WAITING + 8) /* slots that one container may need */
 #define SCRATCH_KEPT (1024 * 1024)
 #define SLACK 16 /* bytes of scratch that may be written beyond what is needed */
@@ -21,22 +21,22 @@ struct decoder {
 	char *scratch;
 	char *scratch_end;
 	unsigned depth, max_depth;
-	size_t values; /* that may still come */
-	size_t waiting; /* slots */
+	size_t values;    /* that may still come */
+	size_t waiting;   /* slots */
 	const char *note; /* text of the number just decoded, when its container must keep it; else NULL */
 	size_t note_size;
 	struct json_error *error;
 };
 
 struct container {
-	int first;  /* stack index of its table, or of the first member that waits */
-	int count;  /* members */
+	int first; /* stack index of its table, or of the first member that waits */
+	int count; /* members */
 	bool array, made;
 	const char *keys[WAITING]; /* of the members that wait: interned, so a pointer is an identity */
 };
 
 __attribute__((format(printf, 3, 4))) static bool fail(
-	struct decoder *d, const unsigned char *at, const char *format, ...)
+        struct decoder *d, const unsigned char *at, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -49,13 +49,13 @@ __attribute__((format(printf, 3, 4))) static bool fail(
 static inline void skip_space(struct decoder *d)
 {
 	while (d->at < d->end && *d->at <= ' ' &&
-		(*d->at == ' ' || *d->at == '\n' || *d->at == '\r' || *d->at == '\t'))
+	        (*d->at == ' ' || *d->at == '\n' || *d->at == '\r' || *d->at == '\t'))
 		d->at++;
 }
 
 /* ---- strings ---- */
 
-/* Where the string that begins at `at` ends, or the text: at its quote, the first without a backslash of its own. */
+/* Where the string that begins at `at` ends, or the text: the first quote without a backslash of its own. */
 static const unsigned char *string_end(const unsigned char *at, const unsigned char *end)
 {
 	const unsigned char *quote = at;
@@ -70,7 +70,7 @@ static const unsigned char *string_end(const unsigned char *at, const unsigned c
 	return end;
 }
 
-/* Makes the scratch as large as the string that begins at `at`: escapes are never shorter than what they mean. */
+/* Makes the scratch as large as the string at `at`: no escape is shorter than what it means. */
 static void scratch_reserve(struct decoder *d, const unsigned char *at)
 {
 	size_t need = (size_t)(string_end(at, d->end) - at) + SLACK;
@@ -81,13 +81,18 @@ static void scratch_reserve(struct decoder *d, const unsigned char *at)
 	lua_replace(d->L, d->anchors + JSON_ANCHOR_SCRATCH);
 }
 
+/* clang-format off */
 /* What each byte means as a hexadecimal digit, +1; 0 when it is none. */
-static const unsigned char HEX[256] = {['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7,
-	['7'] = 8, ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
+static const unsigned char HEX[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
-static const char SIMPLE[256] = {['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
-	['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
+static const char SIMPLE[256] = {
+	['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
+};
+/* clang-format on */
 
 #define NO_HEX 0x10000U
 
@@ -197,7 +202,8 @@ static bool refuse_byte(struct decoder *d, const unsigned char *at)
 }
 
 /* Short runs between escapes are the rule in page text: copy 16 bytes blindly where both sides have them. */
-static inline char *copy_run(char *to, const unsigned char *from, const unsigned char *stop, const unsigned char *end)
+static inline char *copy_run(
+        char *to, const unsigned char *from, const unsigned char *stop, const unsigned char *end)
 {
 	if (stop - from <= SLACK && end - from >= SLACK)
 		memcpy(to, from, SLACK);
@@ -515,6 +521,8 @@ static bool decode_value(struct decoder *d)
 		return fail(d, d->at, "expected a value, but the text ends");
 	if (d->values-- == 0)
 		return fail(d, d->at, "too many values in one document");
+	if ((unsigned)*d->at - '0' < 10)
+		return decode_integer(d);
 	switch (*d->at) {
 	case '"': return decode_string(d);
 	case '{': return decode_object(d);
@@ -523,8 +531,6 @@ static bool decode_value(struct decoder *d)
 	case 'f': return decode_word(d, "false", 5);
 	case 'n': return decode_word(d, "null", 4);
 	case '-': return decode_number(d);
-	case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-		return decode_integer(d);
 	default: return fail(d, d->at, "expected a value");
 	}
 }
@@ -542,7 +548,7 @@ static bool decode_document(struct decoder *d)
 }
 
 bool json_decode(lua_State *L, const char *data, size_t size, const struct json_limits *limits,
-	struct json_error *error)
+        struct json_error *error)
 {
 	const unsigned char *start = (const unsigned char *)(data ? data : "");
 	unsigned depth = limits && limits->depth ? limits->depth : 128;
@@ -554,15 +560,15 @@ bool json_decode(lua_State *L, const char *data, size_t size, const struct json_
 	int top = lua_gettop(L);
 	int anchors = json_push_anchors(L, JSON_ANCHOR_SCRATCH + 1);
 	struct decoder d = {
-		.L = L,
-		.start = start,
-		.at = start,
-		.end = start + size,
-		.anchors = anchors,
-		.scratch = lua_touserdata(L, anchors + JSON_ANCHOR_SCRATCH),
-		.max_depth = depth < JSON_MAX_DEPTH ? depth : JSON_MAX_DEPTH,
-		.values = limits && limits->values ? limits->values : SIZE_MAX,
-		.error = error ? error : &unread,
+	        .L = L,
+	        .start = start,
+	        .at = start,
+	        .end = start + size,
+	        .anchors = anchors,
+	        .scratch = lua_touserdata(L, anchors + JSON_ANCHOR_SCRATCH),
+	        .max_depth = depth < JSON_MAX_DEPTH ? depth : JSON_MAX_DEPTH,
+	        .values = limits && limits->values ? limits->values : SIZE_MAX,
+	        .error = error ? error : &unread,
 	};
 	char *scratch = d.scratch;
 	d.scratch_end = scratch + lua_objlen(L, anchors + JSON_ANCHOR_SCRATCH);

@@ -67,7 +67,7 @@ static bool is_name(const char *key, size_t size)
 static int shown_key(const char *key, size_t size, char shown[40])
 {
 	size_t length = json_text_run((const unsigned char *)key, (const unsigned char *)key + size) -
-		(const unsigned char *)key;
+	                (const unsigned char *)key;
 	if (length > 39)
 		for (length = 39; length && ((unsigned char)key[length] & 0xC0) == 0x80;)
 			length--;
@@ -126,24 +126,27 @@ static bool put_bytes(struct encoder *e, const char *data, size_t size)
 static bool put_run_and_escape(struct encoder *e, const unsigned char *from, const unsigned char *stop)
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char simple[256] = {['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
-		['\r'] = 'r', ['\t'] = 't'};
+	/* clang-format off */
+	static const char simple[256] = {
+		['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+	};
+	/* clang-format on */
 	size_t run = (size_t)(stop - from);
-	char *to = room(e, run + 6);
+	size_t escape = simple[*stop] ? 2 : 6;
+	char *to = room(e, run + escape);
 	if (to == NULL)
 		return fail_full(e);
 	memcpy(to, from, run);
 	to += run;
-	*to++ = '\\';
-	if (simple[*stop]) {
-		*to++ = simple[*stop];
+	to[0] = '\\';
+	if (escape == 2) {
+		to[1] = simple[*stop];
 	} else {
-		memcpy(to, "u00", 3);
-		to[3] = hex[*stop >> 4];
-		to[4] = hex[*stop & 15];
-		to += 5;
+		memcpy(to + 1, "u00", 3);
+		to[4] = hex[*stop >> 4];
+		to[5] = hex[*stop & 15];
 	}
-	e->out->size = (size_t)(to - e->out->data);
+	e->out->size += run + escape;
 	return true;
 }
 
@@ -195,7 +198,7 @@ static bool put_string(struct encoder *e, const char *data, size_t size)
 	while ((stop = json_text_run(at, end)) < end) {
 		if (*stop >= 0x80)
 			return fail(e, "not UTF-8: byte 0x%02x at offset %zu", *stop,
-				(size_t)(stop - (const unsigned char *)data));
+			        (size_t)(stop - (const unsigned char *)data));
 		if (!put_run_and_escape(e, at, stop))
 			return false;
 		at = stop + 1;
@@ -232,8 +235,9 @@ static const char *noted_text(struct encoder *e, int table, size_t *size)
 static bool is_value_of(const char *text, size_t size, double value)
 {
 	struct json_number number;
-	return json_number_scan((const unsigned char *)text, (const unsigned char *)text + size, &number) == NULL &&
-		memcmp(&number.value, &value, sizeof value) == 0;
+	const unsigned char *at = (const unsigned char *)text;
+	const char *problem = json_number_scan(at, at + size, &number);
+	return problem == NULL && memcmp(&number.value, &value, sizeof value) == 0;
 }
 
 static bool put_number(struct encoder *e, int table)
@@ -243,15 +247,11 @@ static bool put_number(struct encoder *e, int table)
 	const char *noted = table && e->notes ? noted_text(e, table, &size) : NULL;
 	if (noted && is_value_of(noted, size, value))
 		return put_bytes(e, noted, size);
-	char *to = room(e, JSON_NUMBER_TEXT);
 	char text[JSON_NUMBER_TEXT];
-	size = json_print_number(value, to ? to : text);
+	size = json_print_number(value, text);
 	if (size == 0)
 		return fail(e, value != value ? "NaN has no JSON form" : "infinity has no JSON form");
-	if (to == NULL)
-		return put_bytes(e, text, size);
-	e->out->size += size;
-	return true;
+	return put_bytes(e, text, size);
 }
 
 /* ---- arrays and objects ---- */
@@ -275,26 +275,36 @@ static bool has_metatable(struct encoder *e, int index, const void *metatable)
 	return same;
 }
 
-/* Are the keys 1..n, and n? Else says which one is in the way. */
+/* The key below the value on top must be 1, 2, 3, ... */
+static bool check_list_key(struct encoder *e)
+{
+	lua_State *L = e->L;
+	int type = lua_type(L, -2);
+	if (type == LUA_TSTRING) {
+		char shown[40];
+		size_t size;
+		const char *name = lua_tolstring(L, -2, &size);
+		int length = shown_key(name, size, shown);
+		return fail(e, "a list with the member \"%.*s\" has no JSON form", length, shown);
+	}
+	if (type != LUA_TNUMBER)
+		return fail(e, "a list with a %s as a key has no JSON form", lua_typename(L, type));
+	double key = lua_tonumber(L, -2);
+	if (key < 1 || key > 0x1p53 || key != (double)(int64_t)key)
+		return fail(e, "a list with the key %.17g has no JSON form: keys are 1, 2, 3, ...", key);
+	return true;
+}
+
+/* Are the keys 1..n, and n? */
 static bool check_list(struct encoder *e, int table, size_t *count)
 {
 	lua_State *L = e->L;
-	*count = 0;
 	double most = 0;
+	*count = 0;
 	for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-		double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
-		if (lua_type(L, -2) == LUA_TSTRING) {
-			char shown[40];
-			size_t size;
-			const char *name = lua_tolstring(L, -2, &size);
-			int length = shown_key(name, size, shown);
-			return fail(e, "a list with the named member \"%.*s\" has no JSON form", length, shown);
-		}
-		if (lua_type(L, -2) != LUA_TNUMBER)
-			return fail(e, "a %s as a key has no JSON form", luaL_typename(L, -2));
-		if (key < 1 || key != (double)(int64_t)key)
-			return fail(e, "a list with the key %.17g has no JSON form: keys are 1, 2, 3, ...", key);
-		most = key > most ? key : most;
+		if (!check_list_key(e))
+			return false;
+		most = lua_tonumber(L, -2) > most ? lua_tonumber(L, -2) : most;
 		++*count;
 	}
 	if (most == (double)*count)
@@ -375,7 +385,8 @@ static bool put_members(struct encoder *e, int table, const char *const *skip, b
 	while (lua_next(L, table)) {
 		int type = lua_type(L, -2);
 		if (type != LUA_TSTRING)
-			return fail(e, "an object with a %s as a key has no JSON form", lua_typename(L, type));
+			return fail(
+			        e, "an object with a %s as a key has no JSON form", lua_typename(L, type));
 		size_t size;
 		const char *key = lua_tolstring(L, -2, &size);
 		if (!is_skipped(skip, key, size)) {
@@ -390,7 +401,7 @@ static bool put_members(struct encoder *e, int table, const char *const *skip, b
 	return true;
 }
 
-/* Does a table without the array metatable hold a list? Its first key tells: others are refused on the way. */
+/* A list by its metatable, or by its first key: other keys that do not fit are refused on the way. */
 static bool is_list(struct encoder *e, int table)
 {
 	if (has_metatable(e, table, e->array_metatable))
@@ -408,9 +419,9 @@ static bool put_table(struct encoder *e)
 	int table = lua_gettop(e->L);
 	if (!enter(e))
 		return false;
-	bool good = is_list(e, table) ?
-			put_list(e, table) :
-			put_byte(e, '{') && put_members(e, table, NULL, false) && put_byte(e, '}');
+	bool good = is_list(e, table)
+	                    ? put_list(e, table)
+	                    : put_byte(e, '{') && put_members(e, table, NULL, false) && put_byte(e, '}');
 	e->depth--;
 	return good;
 }
@@ -480,7 +491,8 @@ static bool finish(struct encoder *e, int top, bool good, struct json_error *err
 		length--;
 	}
 	error->offset = 0;
-	snprintf(error->message, sizeof error->message, "%.*s%s%s", length, path, length ? ": " : "", e->reason);
+	snprintf(error->message, sizeof error->message, "%.*s%s%s", length, path, length ? ": " : "",
+	        e->reason);
 	return false;
 }
 
@@ -497,7 +509,7 @@ bool json_encode(lua_State *L, int index, struct buf *out, struct json_error *er
 static bool put_stamp(struct encoder *e, const char *before, const char *value, const char *key)
 {
 	return put_bytes(e, before, strlen(before)) &&
-		(put_string(e, value, strlen(value)) || path_key(e, key, strlen(key)));
+	       (put_string(e, value, strlen(value)) || path_key(e, key, strlen(key)));
 }
 
 /* The meta object of the event at `event`, with the stamp's members in place of its own. */
@@ -511,8 +523,8 @@ static bool put_meta(struct encoder *e, int event, const struct json_stamp *stam
 	bool present = !lua_isnil(L, meta);
 	if (present && (!lua_istable(L, meta) || is_list(e, meta)))
 		return fail(e, "expected an object");
-	if (!put_stamp(e, "{\"stream\":", stamp->stream, "stream") || !put_stamp(e, ",\"dt\":", stamp->dt, "dt") ||
-		!put_bytes(e, ",\"id\":", 6))
+	if (!put_stamp(e, "{\"stream\":", stamp->stream, "stream") ||
+	        !put_stamp(e, ",\"dt\":", stamp->dt, "dt") || !put_bytes(e, ",\"id\":", 6))
 		return false;
 	*id_at = e->out->size + 1;
 	if (!put_stamp(e, "", stamp->id, "id"))
@@ -539,8 +551,8 @@ static bool put_event(struct encoder *e, const struct json_stamp *stamp, size_t 
 	return put_members(e, event, stamped, true) && put_byte(e, '}');
 }
 
-bool json_encode_stamped(lua_State *L, int index, const struct json_stamp *stamp, struct buf *out, size_t *id_at,
-	struct json_error *error)
+bool json_encode_stamped(lua_State *L, int index, const struct json_stamp *stamp, struct buf *out,
+        size_t *id_at, struct json_error *error)
 {
 	struct encoder e;
 	int top = lua_gettop(L);

@@ -12,8 +12,8 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0, "the short ways below need plain double arithmetic");
 
-static const double POWER[EXACT_POWERS + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
-	1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+static const double POWER[EXACT_POWERS + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 struct scan {
 	const unsigned char *at, *end;
@@ -37,9 +37,10 @@ static double read_double(const char *text)
 
 size_t json_print_integer(uint64_t value, char *to)
 {
-	static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
-				    "4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
-				    "828384858687888990919293949596979899";
+	static const char pairs[] =
+	        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
+	        "4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
+	        "828384858687888990919293949596979899";
 	char digits[20];
 	size_t at = sizeof digits;
 	for (; value >= 100; value /= 100)
@@ -256,7 +257,7 @@ static void weigh_decimal(const struct scan *s, const unsigned char *text, struc
 	if (isinf(number->value))
 		number->kind = JSON_NUMBER_EXACT;
 	else if (!s->exponential && s->digits <= EXACT_DIGITS && text[number->size - 1] != '0' &&
-		s->fraction < s->digits + 6)
+	         s->fraction < s->digits + 6)
 		number->kind = JSON_NUMBER_PLAIN;
 	else
 		number->kind = JSON_NUMBER_NOTED;

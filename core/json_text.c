@@ -1,8 +1,9 @@
 /* UTF-8 in JSON strings, sixteen bytes at a time.
  *
- * A block is compared as a whole; each question becomes a mask with one bit per byte. A sequence is well-formed
- * (RFC 3629 §4) when the continuation bytes are exactly where the lead bytes before them say, and the second
- * byte lies in its lead's range. Bits shifted out of a block's mask are what the next one must begin with. */
+ * A block is compared as a whole; each question becomes a mask with one bit per byte. A sequence is
+ * well-formed (RFC 3629 §4) when the continuation bytes are exactly where the lead bytes before them say, and
+ * the second byte lies in its lead's range. Bits shifted out of a block's mask are what the next one must
+ * begin with. */
 #include "json_private.h"
 
 /* Length of the well-formed sequence of two to four bytes at `at`, 0 when there is none. */
@@ -46,7 +47,7 @@ static inline unsigned stops(__m128i x)
 	return mask_of(_mm_or_si128(control, _mm_or_si128(equal(x, '"'), equal(x, '\\'))));
 }
 
-/* Lead bytes that never occur, or whose second byte (in `next`, if it continues at all) is out of their range. */
+/* Lead bytes that never occur, or whose second byte (in `next`) is out of their range. */
 static inline unsigned misled(__m128i x, __m128i next, unsigned lead3, unsigned lead4)
 {
 	__m128i bad = equal(_mm_and_si128(x, _mm_set1_epi8((char)0xFE)), 0xC0);
@@ -73,7 +74,7 @@ static const unsigned char *step_back(const unsigned char *at, const unsigned ch
 	return at;
 }
 
-/* Skips whole blocks; the answer is a stop, or the beginning of a sequence that is to be looked at by itself. */
+/* Skips whole blocks; the answer is a stop, or the beginning of a sequence that wants a closer look. */
 static const unsigned char *skip_blocks(const unsigned char *start, const unsigned char *end)
 {
 	const unsigned char *at = start;

@@ -14,7 +14,7 @@
 enum { THROTTLE_MS = 10000, LINE_LIMIT = 16384 };
 
 static const char *const level_names[] = {
-	[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
 
 /* The one process-wide sink. */
 static struct {
@@ -70,21 +70,24 @@ static void cut(struct buf *message)
 }
 
 static void format_text(struct buf *line, enum log_level level, const char *time, const char *module,
-	const struct buf *message)
+        const struct buf *message)
 {
 	static const char *const colours[] = {
-		[LOG_DEBUG] = "\033[2m", [LOG_INFO] = "", [LOG_WARN] = "\033[33m", [LOG_ERROR] = "\033[31m"};
+	        [LOG_DEBUG] = "\033[2m", [LOG_INFO] = "", [LOG_WARN] = "\033[33m", [LOG_ERROR] = "\033[31m"};
 	const char *on = sink.colour ? colours[level] : "";
-	buf_printf(line, "%.8s %s%-5s%s %s: ", time + 11, on, level_names[level], *on ? "\033[0m" : "", module);
-	for (size_t i = 0; i < message->size; i++) /* a control character must not move the reader's terminal */
+	buf_printf(
+	        line, "%.8s %s%-5s%s %s: ", time + 11, on, level_names[level], *on ? "\033[0m" : "", module);
+	for (size_t i = 0; i < message->size;
+	        i++) /* a control character must not move the reader's terminal */
 		buf_append_byte(line, moves_terminal(message->data[i]) ? '?' : message->data[i]);
 }
 
 static void format_json(struct buf *line, enum log_level level, const char *time, const char *module,
-	const struct buf *message)
+        const struct buf *message)
 {
-	buf_printf(line, "{\"@timestamp\":\"%s\",\"log.level\":\"%s\",\"log.logger\":\"%s\",\"message\":", time,
-		level_names[level], module);
+	buf_printf(line,
+	        "{\"@timestamp\":\"%s\",\"log.level\":\"%s\",\"log.logger\":\"%s\",\"message\":", time,
+	        level_names[level], module);
 	text_json_string(line, message->data ? message->data : "", message->size);
 	buf_append_text(line, ",\"service.name\":");
 	text_json_string(line, sink.service, strlen(sink.service));
@@ -92,7 +95,7 @@ static void format_json(struct buf *line, enum log_level level, const char *time
 }
 
 static void format_logfmt(struct buf *line, enum log_level level, const char *time, const char *module,
-	const struct buf *message)
+        const struct buf *message)
 {
 	buf_printf(line, "ts=%s level=%s logger=%s msg=", time, level_names[level], module);
 	text_json_string(line, message->data ? message->data : "", message->size);

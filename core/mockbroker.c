@@ -77,23 +77,24 @@ const char *mockbroker_servers(const struct mockbroker *broker)
 	return rd_kafka_mock_cluster_bootstraps(broker->cluster);
 }
 
-bool mockbroker_put(struct mockbroker *broker, const char *topic, const char *key, const void *value, size_t size,
-	struct err *err)
+bool mockbroker_put(struct mockbroker *broker, const char *topic, const char *key, const void *value,
+        size_t size, struct err *err)
 {
 	rd_kafka_resp_err_t code;
 	while ((code = rd_kafka_producev(broker->producer, RD_KAFKA_V_TOPIC(topic),
-			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, key ? strlen(key) : 0),
-			RD_KAFKA_V_VALUE((void *)value, size), RD_KAFKA_V_END)) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+	                RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, key ? strlen(key) : 0),
+	                RD_KAFKA_V_VALUE((void *)value, size), RD_KAFKA_V_END)) ==
+	        RD_KAFKA_RESP_ERR__QUEUE_FULL)
 		rd_kafka_poll(broker->producer, 100);
 	rd_kafka_poll(broker->producer, 0);
 	return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
-		err_set(err, "an event could not be put into %s: %s", topic, rd_kafka_err2str(code));
+	       err_set(err, "an event could not be put into %s: %s", topic, rd_kafka_err2str(code));
 }
 
 bool mockbroker_flush(struct mockbroker *broker, struct err *err)
 {
 	return rd_kafka_flush(broker->producer, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR ||
-		err_set(err, "the embedded broker did not take the events in %d s", FLUSH_MS / 1000);
+	       err_set(err, "the embedded broker did not take the events in %d s", FLUSH_MS / 1000);
 }
 
 static void begin_watch(struct mockbroker *broker, const char *const *topics)
@@ -102,14 +103,14 @@ static void begin_watch(struct mockbroker *broker, const char *const *topics)
 	for (; *topics; topics++)
 		for (int partition = 0; partition < broker->partitions; partition++)
 			rd_kafka_topic_partition_list_add(list, *topics, partition)->offset =
-				RD_KAFKA_OFFSET_BEGINNING;
+			        RD_KAFKA_OFFSET_BEGINNING;
 	rd_kafka_assign(broker->consumer, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	broker->watching = true;
 }
 
-void mockbroker_watch(struct mockbroker *broker, const char *const *topics, int wait_ms, mockbroker_seen *seen,
-	void *context)
+void mockbroker_watch(struct mockbroker *broker, const char *const *topics, int wait_ms,
+        mockbroker_seen *seen, void *context)
 {
 	if (!broker->watching)
 		begin_watch(broker, topics);

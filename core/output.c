@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Record v2 framing: attributes, varints of length, timestamp and offset deltas, key, value and header counts,
- * and the batch header of a batch of one (https://kafka.apache.org/documentation/#messageformat). */
+/* Record v2 framing: attributes, varints of length, timestamp and offset deltas, key, value and header
+ * counts, and the batch header of a batch of one (https://kafka.apache.org/documentation/#messageformat). */
 enum { FRAMING = 61 + 36, HEADER_FRAMING = 10 };
 
 void output_headers_free(struct output_header *headers, size_t count)
@@ -45,7 +45,7 @@ void output_set_header(struct output *output, const char *name, const char *valu
 			header = &output->headers[i];
 	if (header == NULL) {
 		output->headers =
-			mem_realloc(output->headers, (output->header_count + 1) * sizeof *output->headers);
+		        mem_realloc(output->headers, (output->header_count + 1) * sizeof *output->headers);
 		header = &output->headers[output->header_count++];
 		*header = (struct output_header){.name = mem_strdup(name)};
 	}

@@ -37,15 +37,17 @@ struct pipeline {
 	struct records records;
 	struct lanes *lanes;
 	struct dispatch *dispatch;
-	struct script *script;
+	struct script *scripts[PIPELINE_SCRIPTS]; /* the first is the one that new records begin on */
+	size_t script_count;
+	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct sink **sinks;
 	struct ledger *ledger;
 	int64_t now, wall; /* read once per turn */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
-	bool full;         /* a sink had no room: nothing is sent until it has */
-	bool undelivered;  /* a delivery failed: nothing is sent until the failed records can be sent again */
+	bool full;        /* a sink had no room: nothing is sent until it has */
+	bool undelivered; /* a delivery failed: nothing is sent until the failed records can be sent again */
 	int64_t resend_at, resend_wait;
 	struct pipeline_counts counts;
 	struct metrics *metrics;
@@ -88,11 +90,12 @@ static void name_source(const struct record *r, struct output *output, size_t n)
 {
 	char text[300];
 	int size = snprintf(text, sizeof text, "%s/%d/%lld/%zu", r->input.topic, (int)r->input.partition,
-		(long long)r->input.offset, n);
+	        (long long)r->input.offset, n);
 	output_set_header(output, "millrace-source", text, (size_t)size);
 }
 
-static void reject(struct pipeline *p, struct record *r, const char *type, const char *message, const char *stack)
+static void reject(
+        struct pipeline *p, struct record *r, const char *type, const char *message, const char *stack)
 {
 	char *reason = mem_strdup(type), *words = mem_strdup(message ? message : type);
 	record_forget_outputs(&p->records, r);
@@ -120,13 +123,14 @@ static void choose_key(struct record *r, struct output *output)
 		return;
 	mem_free(output->key);
 	bool of_lane = r->event.lane_key != NULL;
-	output->key = of_lane ? mem_dup(r->event.lane_key, r->event.lane_key_size) : mem_dup(r->key, r->input.key.size);
+	output->key = of_lane ? mem_dup(r->event.lane_key, r->event.lane_key_size)
+	                      : mem_dup(r->key, r->input.key.size);
 	output->key_size = of_lane ? r->event.lane_key_size : r->input.key.size;
 }
 
 /* Takes the outputs. All of them are checked before the first is sent: all of them, or one error event. */
-static void publish(struct pipeline *p, struct record *r, struct output *outputs, size_t count,
-	enum outcome outcome)
+static void publish(
+        struct pipeline *p, struct record *r, struct output *outputs, size_t count, enum outcome outcome)
 {
 	r->outputs = outputs;
 	r->output_count = count;
@@ -140,9 +144,10 @@ static void publish(struct pipeline *p, struct record *r, struct output *outputs
 		if (output_bytes(output) > sink->max_bytes) {
 			char message[400];
 			snprintf(message, sizeof message,
-				"output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) takes %zu "
-				"at most (max_bytes)", i + 1, output_bytes(output), sink->name, sink->topic,
-				sink->max_bytes);
+			        "output %zu has %zu bytes with key and headers, sink %.64s (topic %.128s) "
+			        "takes %zu "
+			        "at most (max_bytes)",
+			        i + 1, output_bytes(output), sink->name, sink->topic, sink->max_bytes);
 			reject(p, r, "OutputTooLarge", message, NULL);
 			return;
 		}
@@ -214,11 +219,11 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
 	struct request asked = first->request; /* a view: frees nothing */
 	struct response response = {
-		.status = call->transfer.status,
-		.headers = call->transfer.answer_headers,
-		.header_count = call->transfer.answer_header_count,
-		.body = call->transfer.answer.data,
-		.body_size = call->transfer.answer.size,
+	        .status = call->transfer.status,
+	        .headers = call->transfer.answer_headers,
+	        .header_count = call->transfer.answer_header_count,
+	        .body = call->transfer.answer.data,
+	        .body_size = call->transfer.answer.size,
 	};
 	bool success = response.status >= 200 && response.status < 300;
 	if (asked.expect != EXPECT_JSON)
@@ -229,12 +234,13 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	int *parts = mem_zalloc(call->lookup_count, sizeof *parts);
 	struct script_result result = {0};
 	size_t n = 0;
-	list_each(&call->lookups, node, after)
+	list_each (&call->lookups, node, after)
 		values[n++] = container_of(node, struct lookup, node)->request.merge_value;
-	enum script_answer answer = script_answer(first->script, &asked, &response, values, n, parts, &result);
+	enum script_answer answer =
+	        script_answer(first->script, &asked, &response, values, n, parts, &result);
 	n = 0;
 	if (answer == SCRIPT_ANSWER_OK)
-		list_each(&call->lookups, node, after)
+		list_each (&call->lookups, node, after)
 			container_of(node, struct lookup, node)->part = parts[n++];
 	if (answer == SCRIPT_ANSWER_UNPARSABLE && !success)
 		answer = SCRIPT_ANSWER_OK; /* an accepted refusal need not speak JSON */
@@ -246,10 +252,10 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	mem_free(values);
 	mem_free(parts);
 	static const enum answer answers[] = {
-		[SCRIPT_ANSWER_OK] = ANSWER_OK,
-		[SCRIPT_ANSWER_UNPARSABLE] = ANSWER_UNPARSABLE,
-		[SCRIPT_ANSWER_RETRY] = ANSWER_RETRY,
-		[SCRIPT_ANSWER_FAIL] = ANSWER_FAIL,
+	        [SCRIPT_ANSWER_OK] = ANSWER_OK,
+	        [SCRIPT_ANSWER_UNPARSABLE] = ANSWER_UNPARSABLE,
+	        [SCRIPT_ANSWER_RETRY] = ANSWER_RETRY,
+	        [SCRIPT_ANSWER_FAIL] = ANSWER_FAIL,
 	};
 	return answers[answer];
 }
@@ -259,7 +265,8 @@ static void dispatch_done(void *context, struct lookup *lookup)
 	struct pipeline *p = context;
 	struct record *r = lookup->record;
 	r->lookups_open--;
-	record_charge(&p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + response_bytes(&lookup->response));
+	record_charge(
+	        &p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + response_bytes(&lookup->response));
 	if (lookup->response.error_type && !lookup->request.optional) {
 		char *type = lookup->response.error_type, *message = lookup->response.error_message;
 		lookup->response.error_type = lookup->response.error_message = NULL;
@@ -276,18 +283,20 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 {
 	const struct request *asked = r->lookup_count ? &r->lookups[0].request : NULL;
 	const struct upstream_config *upstream =
-		p->config.upstream_count ? &p->config.upstreams[asked ? asked->upstream : 0] : NULL;
+	        p->config.upstream_count ? &p->config.upstreams[asked ? asked->upstream : 0] : NULL;
 	int64_t deadline = upstream ? upstream->retry.deadline_ms : 0;
 	int64_t wait = (int64_t)(result->after * 1000);
 	if (wait < REST_MIN_MS)
 		wait = REST_MIN_MS;
 	if (asked && result->host_scope)
-		dispatch_pause_host(p->dispatch, asked->upstream, asked->host, p->now + wait, p->now, result->type);
+		dispatch_pause_host(
+		        p->dispatch, asked->upstream, asked->host, p->now + wait, p->now, result->type);
 	if (deadline > 0 && p->now + wait - r->taken > deadline) {
 		char message[200];
 		snprintf(message, sizeof message,
-			"the script still asked to retry (%.64s) after %lld s and %u attempts (retry.deadline)",
-			result->type, (long long)((p->now - r->taken) / 1000), r->attempt);
+		        "the script still asked to retry (%.64s) after %lld s and %u attempts "
+		        "(retry.deadline)",
+		        result->type, (long long)((p->now - r->taken) / 1000), r->attempt);
 		reject(p, r, "RetryDeadline", message, NULL);
 		return;
 	}
@@ -329,7 +338,7 @@ static void decode(struct pipeline *p, struct record *r)
 		pass(p, r);
 		return;
 	}
-	bool decoded = script_decode(&r->event, p->script, &r->input, &failure);
+	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
 	enter_lane(p, r);
 	if (decoded) {
 		record_move(&p->records, r, RECORD_DECODED);
@@ -396,8 +405,9 @@ static void replace_refused(struct pipeline *p, struct record *r)
 	for (size_t i = 0; i < r->output_count; i++)
 		if (r->outputs[i].state == OUTPUT_REFUSED && why == NULL)
 			why = mem_printf("sink %s (topic %s) refused output %zu: %s",
-				p->config.sinks[r->outputs[i].sink].name, p->config.sinks[r->outputs[i].sink].topic,
-				i + 1, r->outputs[i].error ? r->outputs[i].error : "no reason given");
+			        p->config.sinks[r->outputs[i].sink].name,
+			        p->config.sinks[r->outputs[i].sink].topic, i + 1,
+			        r->outputs[i].error ? r->outputs[i].error : "no reason given");
 	reject(p, r, "OutputRefused", why, NULL);
 	mem_free(why);
 }
@@ -423,8 +433,9 @@ static void undeliverable(struct pipeline *p, struct record *r, const struct out
 		p->resend_wait = RESEND_MAX_MS;
 	p->resend_at = p->now + p->resend_wait;
 	log_throttled(LOG_WARN, "sink",
-		"delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms", sink->name,
-		sink->topic, output->error ? output->error : "no reason given", (long long)p->resend_wait);
+	        "delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms",
+	        sink->name, sink->topic, output->error ? output->error : "no reason given",
+	        (long long)p->resend_wait);
 }
 
 /* Hands the outputs over in their order; false when a sink has no room, and then continues there. */
@@ -515,7 +526,8 @@ static void walk(struct pipeline *p, struct record *r)
 
 static size_t held_bytes(const struct pipeline *p)
 {
-	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] + p->ledger->used[LEDGER_OUTPUT];
+	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
+	       p->ledger->used[LEDGER_OUTPUT];
 }
 
 static bool door_has_room(void *context)
@@ -535,7 +547,7 @@ static void pipeline_take(void *context, const struct source_message *message)
 	p->counts.taken++;
 	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
 	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=
-		(double)(message->key.size + message->value.size);
+	        (double)(message->key.size + message->value.size);
 	walk(p, r);
 }
 
@@ -609,14 +621,15 @@ static int by_age(const void *a, const void *b)
 	return (x->age > y->age) - (x->age < y->age);
 }
 
-/* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array. */
+/* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array.
+ */
 static struct record **collect(struct pipeline *p, bool (*match)(const struct record *, const void *),
-	const void *with, size_t *count)
+        const void *with, size_t *count)
 {
 	struct record **found = mem_zalloc(records_open(&p->records), sizeof(struct record *));
 	*count = 0;
 	for (int state = 0; state < RECORD_SETTLED; state++)
-		list_each(&p->records.states[state], node, after) {
+		list_each (&p->records.states[state], node, after) {
 			struct record *r = container_of(node, struct record, node);
 			if (match(r, with))
 				found[(*count)++] = r;
@@ -640,7 +653,8 @@ static bool sinks_hold_nothing(const struct pipeline *p)
 }
 
 /* Once librdkafka holds nothing more, the failed records and every later unsettled one of their lanes go back
- * to MADE and leave again in the order of their tickets: idempotence alone keeps no order across a refused message. */
+ * to MADE and leave again in the order of their tickets: idempotence alone keeps no order across a refused
+ * message. */
 static void send_again(struct pipeline *p)
 {
 	size_t count;
@@ -708,7 +722,7 @@ static bool only_waits(const struct record *r, const void *with)
 }
 
 static void give_back_matching(struct pipeline *p, bool (*match)(const struct record *, const void *),
-	const void *with, const char *reason)
+        const void *with, const char *reason)
 {
 	size_t count;
 	struct record **found = collect(p, match, with, &count);
@@ -741,7 +755,7 @@ static void wake_resting(struct pipeline *p)
 	if (p->now < p->wake)
 		return;
 	p->wake = INT64_MAX;
-	list_each(&p->records.states[RECORD_RESTING], node, after) {
+	list_each (&p->records.states[RECORD_RESTING], node, after) {
 		struct record *r = container_of(node, struct record, node);
 		if (r->due <= p->now) {
 			record_move(&p->records, r, RECORD_TAKEN);
@@ -755,7 +769,8 @@ static void wake_resting(struct pipeline *p)
 static void send_released(struct pipeline *p)
 {
 	struct list_node *first;
-	while (!p->undelivered && !p->full && (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
+	while (!p->undelivered && !p->full &&
+	        (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
 		walk(p, container_of(first, struct record, node));
 }
 
@@ -764,6 +779,25 @@ static void settle_all(struct pipeline *p)
 	struct list_node *first;
 	while ((first = list_first(&p->records.states[RECORD_SETTLED])) != NULL)
 		walk(p, container_of(first, struct record, node));
+}
+
+static void forget_script(struct pipeline *p, size_t i)
+{
+	struct script_usage usage = script_usage(p->scripts[i]);
+	p->gone.errors += usage.errors;
+	p->gone.timeouts += usage.timeouts;
+	p->gone.memory_failures += usage.memory_failures;
+	script_release(p->scripts[i]);
+	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
+}
+
+/* A step of garbage collection for the present state; older ones end with their last record. */
+static void collect_scripts(struct pipeline *p)
+{
+	script_collect(p->scripts[0]);
+	for (size_t i = p->script_count; i-- > 1;)
+		if (script_usage(p->scripts[i]).events == 0)
+			forget_script(p, i);
 }
 
 static void serve_sinks(struct pipeline *p)
@@ -788,7 +822,7 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
-	script_collect(p->script);
+	collect_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	if (p->undelivered && (next < 0 || p->resend_at < next))
@@ -806,7 +840,7 @@ void pipeline_drain(struct pipeline *p, int64_t now)
 bool pipeline_drained(const struct pipeline *p)
 {
 	return records_open(&p->records) == 0 && p->records.states[RECORD_SETTLED].count == 0 &&
-		sinks_hold_nothing(p);
+	       sinks_hold_nothing(p);
 }
 
 const char *pipeline_paused(const struct pipeline *p)
@@ -827,18 +861,20 @@ static double chance(void)
 	return arc4random() / 4294967296.0;
 }
 
-struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
-	struct ledger *ledger)
+struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http,
+        struct metrics *metrics, struct ledger *ledger)
 {
 	struct pipeline *p = mem_zalloc(1, sizeof *p);
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
 	struct dispatch_hooks hooks = {.context = p, .answer = answer_of_call, .done = dispatch_done};
 	struct dispatch_config dispatch = {
-		.upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
+	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
 	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
-		.emitter_id = config->emitter_id, .max_bytes = errors->max_bytes, .sink = config->sink_count - 1};
+	        .emitter_id = config->emitter_id,
+	        .max_bytes = errors->max_bytes,
+	        .sink = config->sink_count - 1};
 	p->ledger = ledger;
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
@@ -849,7 +885,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
 		p->ended[i] = metrics_value(metrics, METRIC_EVENTS, outcome_name((enum outcome)i));
-		p->processing[i] = metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
+		p->processing[i] =
+		        metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
 	}
 	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
 	p->paused_sink = metrics_value(metrics, METRIC_PAUSED, "sink");
@@ -873,12 +910,20 @@ void pipeline_sink_handlers(struct pipeline *p, struct sink_handlers *handlers)
 	*handlers = (struct sink_handlers){.context = p, .settled = sink_settled, .room = sink_room};
 }
 
-void pipeline_use_script(struct pipeline *p, struct script *script)
+bool pipeline_use_script(struct pipeline *p, struct script *script)
 {
+	if (p->script_count == PIPELINE_SCRIPTS)
+		return false;
 	script_hold(script);
-	if (p->script)
-		script_release(p->script);
-	p->script = script;
+	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
+	p->scripts[0] = script;
+	p->script_count++;
+	return true;
+}
+
+size_t pipeline_scripts(const struct pipeline *p)
+{
+	return p->script_count;
 }
 
 void pipeline_attach(struct pipeline *p, struct source *source, struct sink **sinks)
@@ -896,16 +941,16 @@ void pipeline_counts(const struct pipeline *p, struct pipeline_counts *counts)
 /* Event time of the oldest open record of each partition. */
 static void refresh_freshness(struct pipeline *p, int64_t wall)
 {
-	list_each(&p->source->partitions, node, after)
+	list_each (&p->source->partitions, node, after)
 		container_of(node, struct partition, node)->oldest_dt = 0;
 	for (int state = 0; state < RECORD_SETTLED; state++)
-		list_each(&p->records.states[state], node, after) {
+		list_each (&p->records.states[state], node, after) {
 			struct record *r = container_of(node, struct record, node);
 			int64_t dt = r->event.dt ? r->event.dt : r->input.timestamp;
 			if (dt && (r->partition->oldest_dt == 0 || dt < r->partition->oldest_dt))
 				r->partition->oldest_dt = dt;
 		}
-	list_each(&p->source->partitions, node, after) {
+	list_each (&p->source->partitions, node, after) {
 		struct partition *partition = container_of(node, struct partition, node);
 		char id[12];
 		snprintf(id, sizeof id, "%d", (int)partition->id);
@@ -914,34 +959,42 @@ static void refresh_freshness(struct pipeline *p, int64_t wall)
 		int64_t done = partition->offsets ? offsets_safe(partition->offsets) : -1;
 		if (partition->high >= 0 && done >= 0)
 			*metrics_value(p->metrics, METRIC_LAG, partition->topic, id) =
-				partition->high > done ? (double)(partition->high - done) : 0;
+			        partition->high > done ? (double)(partition->high - done) : 0;
 	}
 }
 
 void pipeline_refresh(struct pipeline *p, int64_t wall)
 {
-	struct script_usage usage = script_usage(p->script);
+	struct script_usage usage = p->gone;
+	for (size_t i = 0; i < p->script_count; i++) {
+		struct script_usage one = script_usage(p->scripts[i]);
+		usage.memory += one.memory;
+		usage.errors += one.errors;
+		usage.timeouts += one.timeouts;
+		usage.memory_failures += one.memory_failures;
+	}
 	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
+	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "timeout") = (double)usage.timeouts;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
 	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
-		(double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
+	        (double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
 	*metrics_value_at(p->metrics, METRIC_BLOCKED_RECORDS, NULL) = (double)lanes_blocked(p->lanes);
 	for (int state = 0; state < RECORD_SETTLED; state++)
-		*metrics_value(p->metrics, METRIC_RECORDS_BY_STATE, record_state_name((enum record_state)state)) =
-			(double)p->records.states[state].count;
+		*metrics_value(p->metrics, METRIC_RECORDS_BY_STATE,
+		        record_state_name((enum record_state)state)) = (double)p->records.states[state].count;
 	for (int kind = 0; kind < LEDGER_KINDS; kind++)
 		*metrics_value(p->metrics, METRIC_MEMORY, ledger_kind_name((enum ledger_kind)kind)) =
-			(double)p->ledger->used[kind];
+		        (double)p->ledger->used[kind];
 	refresh_freshness(p, wall);
 }
 
 void pipeline_close(struct pipeline *p)
 {
 	for (int state = 0; state < RECORD_STATES; state++)
-		list_each(&p->records.states[state], node, after) {
+		list_each (&p->records.states[state], node, after) {
 			struct record *r = container_of(node, struct record, node);
 			if (r->state != RECORD_GIVEN_BACK)
 				continue;
@@ -949,7 +1002,7 @@ void pipeline_close(struct pipeline *p)
 		}
 	dispatch_close(p->dispatch);
 	lanes_close(p->lanes);
-	if (p->script)
-		script_release(p->script);
+	while (p->script_count > 0)
+		forget_script(p, 0);
 	mem_free(p);
 }

@@ -13,25 +13,25 @@ static const struct {
 	const char *name;
 	unsigned successors;
 } machine[RECORD_STATES] = {
-	[RECORD_TAKEN] = {"taken", TO(RECORD_DECODED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_DECODED] = {"decoded",
-		TO(RECORD_ASKING) | TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_ASKING] = {"asking", TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_ANSWERED] = {"answered",
-		TO(RECORD_MADE) | TO(RECORD_ASKING) | TO(RECORD_RESTING) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_RESTING] = {"resting", TO(RECORD_TAKEN) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_MADE] = {"made", TO(RECORD_RELEASED) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_RELEASED] = {"released", TO(RECORD_SENDING) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_SENDING] = {"sending", TO(RECORD_SETTLED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-	[RECORD_SETTLED] = {"settled", 0},
-	[RECORD_GIVEN_BACK] = {"given_back", 0},
+        [RECORD_TAKEN] = {"taken", TO(RECORD_DECODED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_DECODED] = {"decoded",
+                TO(RECORD_ASKING) | TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_ASKING] = {"asking", TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_ANSWERED] = {"answered",
+                TO(RECORD_MADE) | TO(RECORD_ASKING) | TO(RECORD_RESTING) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_RESTING] = {"resting", TO(RECORD_TAKEN) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_MADE] = {"made", TO(RECORD_RELEASED) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_RELEASED] = {"released", TO(RECORD_SENDING) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_SENDING] = {"sending", TO(RECORD_SETTLED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_SETTLED] = {"settled", 0},
+        [RECORD_GIVEN_BACK] = {"given_back", 0},
 };
 
 static const char *const outcomes[OUTCOMES] = {
-	[OUTCOME_ENRICHED] = "enriched",
-	[OUTCOME_PASSED] = "passed",
-	[OUTCOME_DROPPED] = "dropped",
-	[OUTCOME_FAILED] = "failed",
+        [OUTCOME_ENRICHED] = "enriched",
+        [OUTCOME_PASSED] = "passed",
+        [OUTCOME_DROPPED] = "dropped",
+        [OUTCOME_FAILED] = "failed",
 };
 
 const char *record_state_name(enum record_state state)
@@ -70,16 +70,17 @@ struct record *record_new(struct records *records, const struct source_message *
 	record->value = mem_dup(message->value.data, message->value.size);
 	record->headers = output_headers_copy(message->headers, message->header_count);
 	for (size_t i = 0; i < message->header_count; i++)
-		bytes += sizeof *record->headers + strlen(message->headers[i].name) + message->headers[i].size;
+		bytes +=
+		        sizeof *record->headers + strlen(message->headers[i].name) + message->headers[i].size;
 	record->input = (struct script_input){
-		.topic = message->partition->topic,
-		.partition = message->partition->id,
-		.offset = message->offset,
-		.timestamp = message->timestamp,
-		.key = {record->key, message->key.size},
-		.value = {record->value, message->value.size},
-		.headers = record->headers,
-		.header_count = message->header_count,
+	        .topic = message->partition->topic,
+	        .partition = message->partition->id,
+	        .offset = message->offset,
+	        .timestamp = message->timestamp,
+	        .key = {record->key, message->key.size},
+	        .value = {record->value, message->value.size},
+	        .headers = record->headers,
+	        .header_count = message->header_count,
 	};
 	record->taken = now;
 	list_append(&records->states[RECORD_TAKEN], &record->node);
@@ -92,7 +93,7 @@ void record_move(struct records *records, struct record *record, enum record_sta
 {
 	if (!(machine[record->state].successors & TO(state))) {
 		log_error("record", "a record went from %s to %s, which no rule allows: this is a bug",
-			machine[record->state].name, machine[state].name);
+		        machine[record->state].name, machine[state].name);
 		abort();
 	}
 	list_remove(&records->states[record->state], &record->node);

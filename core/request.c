@@ -53,15 +53,15 @@ static size_t header_bytes(const struct header *headers, size_t count)
 size_t request_bytes(const struct request *request)
 {
 	return text_bytes(request->method) + text_bytes(request->host) + text_bytes(request->path) +
-		text_bytes(request->query) + header_bytes(request->headers, request->header_count) +
-		request->body_size + text_bytes(request->merge_param) + text_bytes(request->merge_value) +
-		text_bytes(request->split);
+	       text_bytes(request->query) + header_bytes(request->headers, request->header_count) +
+	       request->body_size + text_bytes(request->merge_param) + text_bytes(request->merge_value) +
+	       text_bytes(request->split);
 }
 
 size_t response_bytes(const struct response *response)
 {
 	return header_bytes(response->headers, response->header_count) + response->body_size +
-		text_bytes(response->error_type) + text_bytes(response->error_message);
+	       text_bytes(response->error_type) + text_bytes(response->error_message);
 }
 
 const char *headers_get(const struct header *headers, size_t count, const char *name)

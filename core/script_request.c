@@ -82,10 +82,7 @@ static void check_members(const struct reader *reader)
 			refuse(reader, "a request has named members, this one has a key of type %s",
 			        luaL_typename(L, -2));
 		const char *name = lua_tostring(L, -2);
-		size_t i = 0;
-		while (i < MEMBERS && strcmp(name, members[i]) != 0)
-			i++;
-		if (i < MEMBERS)
+		if (verdict_known(name, members, MEMBERS))
 			continue;
 		const char *meant = text_did_you_mean(name, members, MEMBERS);
 		if (meant)
@@ -311,7 +308,7 @@ static void add_merged(const struct reader *reader, const char *name)
 		refuse(reader, "query.%.60s is merge.param and must be one value, not an array", name);
 	buf_clear(out);
 	add_parameter(reader, name, out, false);
-	if (memchr(out->data ? out->data : "|", '|', out->size ? out->size : 1))
+	if (out->size == 0 || memchr(out->data, '|', out->size))
 		refuse(reader, "query.%.60s is merge.param: it must not be empty or hold a '|'", name);
 	if (memchr(out->data, '\0', out->size))
 		refuse(reader, "query.%.60s is merge.param: it must not hold a NUL", name);
@@ -401,8 +398,7 @@ static void read_merge(const struct reader *reader)
 	for (lua_pushnil(L); lua_next(L, inner.at); lua_pop(L, 1)) {
 		const char *name =
 		        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-		const char *meant = text_did_you_mean(name, options, 4);
-		if (meant == NULL || strcmp(meant, name) != 0)
+		if (!verdict_known(name, options, 4))
 			refuse(reader, "unknown member `merge.%.60s`; there are param, max, bytes and split",
 			        name);
 	}

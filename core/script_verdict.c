@@ -195,6 +195,14 @@ static int to_text(lua_State *L)
 	return 1;
 }
 
+bool verdict_known(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static void describe_table(lua_State *L, int index, struct buf *out)
 {
 	int shown = 0;

@@ -48,7 +48,9 @@ struct kafka_sink {
 	size_t suspects; /* outputs refused in company: what is sent is sent alone until they have come again
 	                  */
 	struct delivery *alone; /* the only one that is with the client, and was all the time */
-	bool starved;           /* somebody was told that there is no room */
+	double *events, *bytes, *queue_messages, *queue_bytes; /* its metrics */
+	struct histogram *delay;
+	bool starved; /* somebody was told that there is no room */
 	bool delivered;
 };
 
@@ -72,9 +74,8 @@ static struct kafka_sink *self_of(const struct sink *sink)
 
 static void show_queue(struct kafka_sink *self)
 {
-	const char *topic = self->sink.config->topic;
-	*metrics_value(self->metrics, METRIC_PRODUCER_MESSAGES, topic) = (double)self->outstanding;
-	*metrics_value(self->metrics, METRIC_PRODUCER_BYTES, topic) = (double)self->held_bytes;
+	*self->queue_messages = (double)self->outstanding;
+	*self->queue_bytes = (double)self->held_bytes;
 }
 
 /* Gives the output back to its owner. */
@@ -117,11 +118,9 @@ static void count_failure(struct kafka_sink *self, rd_kafka_resp_err_t code)
 static void acknowledged(struct delivery *delivery)
 {
 	struct kafka_sink *self = delivery->sink;
-	const char *topic = self->sink.config->topic;
-	*metrics_value(self->metrics, METRIC_SINK_EVENTS, topic) += 1;
-	*metrics_value(self->metrics, METRIC_SINK_BYTES, topic) += (double)delivery->bytes;
-	metrics_observe(metrics_histogram(self->metrics, METRIC_SINK_DELIVERY, NULL),
-	        (double)(clock_now_ns() - delivery->sent) / 1e9);
+	*self->events += 1;
+	*self->bytes += (double)delivery->bytes;
+	metrics_observe(self->delay, (double)(clock_now_ns() - delivery->sent) / 1e9);
 	self->delivered = true;
 	self->producer->backoff = 0;
 	settle(delivery, OUTPUT_ACKED, NULL);
@@ -504,6 +503,11 @@ struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *
 	self->sink = (struct sink){.verbs = &verbs, .config = config, .handlers = *handlers};
 	self->producer = producer;
 	self->metrics = metrics;
+	self->events = metrics_value(metrics, METRIC_SINK_EVENTS, config->topic);
+	self->bytes = metrics_value(metrics, METRIC_SINK_BYTES, config->topic);
+	self->queue_messages = metrics_value(metrics, METRIC_PRODUCER_MESSAGES, config->topic);
+	self->queue_bytes = metrics_value(metrics, METRIC_PRODUCER_BYTES, config->topic);
+	self->delay = metrics_histogram(metrics, METRIC_SINK_DELIVERY, NULL);
 	list_init(&self->failed, "failed deliveries");
 	list_append(&producer->sinks, &self->node);
 	return &self->sink;

@@ -60,7 +60,7 @@ static void count_commit(struct kafka_source *self, bool good)
 static bool send_list(struct kafka_source *self, const rd_kafka_topic_partition_list_t *list)
 {
 	self->commit.number = (uintptr_t)++self->numbers;
-	self->commit.since = clock_now();
+	self->commit.since = self->commit_sent = clock_now();
 	rd_kafka_queue_t *answers = self->leaving ? self->leaving : self->events;
 	rd_kafka_resp_err_t code =
 	        rd_kafka_commit_queue(self->client, list, answers, NULL, (void *)self->commit.number);

@@ -60,8 +60,7 @@ static void forget_lag(struct kafka_source *self, const struct partition *partit
 	char id[16];
 	snprintf(id, sizeof id, "%d", partition->id);
 	const char *labels[] = {partition->topic, id, NULL};
-	if (self->metrics)
-		metrics_remove(self->metrics, METRIC_LAG, labels);
+	metrics_remove(self->metrics, METRIC_LAG, labels);
 }
 
 /* Ends the period; the records that are still open move no offset any more. */
@@ -120,12 +119,13 @@ static bool cooperative(const struct kafka_source *self)
 	return protocol && strcmp(protocol, "COOPERATIVE") == 0;
 }
 
-void source_complain(const char *what, rd_kafka_error_t *error)
+bool source_complain(const char *what, rd_kafka_error_t *error)
 {
 	if (error == NULL)
-		return;
+		return false;
 	log_warn("source", "%s: %s", what, rd_kafka_error_string(error));
 	rd_kafka_error_destroy(error);
+	return true;
 }
 
 static void complain_code(const char *what, rd_kafka_resp_err_t code)
@@ -486,7 +486,8 @@ void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event)
 	self->rebalance = (struct rebalance){.list = rd_kafka_topic_partition_list_copy(list),
 	        .assign = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS,
 	        .number = ++self->numbers};
-	log_info("source", "%d partitions %s", list->cnt, self->rebalance.assign ? "assigned" : "revoked");
+	log_write(list->cnt ? LOG_INFO : LOG_DEBUG, NULL, "source", "%d partitions %s", list->cnt,
+	        self->rebalance.assign ? "assigned" : "revoked");
 	if (self->rebalance.assign)
 		begin_assign(self);
 	else

@@ -15,6 +15,7 @@ enum {
 	BUSY_TICK_MS = 20, /* while a rebalance or the end waits for something */
 	MESSAGES_A_PUMP = 256,
 	COMMIT_LOST_MS = 60000, /* a commit without an answer is forgotten */
+	COMMIT_AGAIN_MS = 100,  /* at the end, one that failed is tried again so often */
 	LEAVE_MS = 5000,
 	DESTROY_MS = 10000,
 	FATAL_APART_MS = 600000, /* a second fatal error within this time ends the source */
@@ -235,6 +236,15 @@ static void tick_partition(struct kafka_source *self, struct owned *owned, int64
 		        partition->high > done ? (double)(partition->high - done) : 0;
 }
 
+/* A new lineage must be committed before anything is read; its commit may have failed. */
+static bool awaits_first_commit(const struct kafka_source *self)
+{
+	list_each (&self->source.partitions, node, after)
+		if (source_owned(node)->committing_first)
+			return true;
+	return false;
+}
+
 static void tick(struct kafka_source *self, int64_t now)
 {
 	int64_t passed = now - self->ticked;
@@ -245,6 +255,8 @@ static void tick(struct kafka_source *self, int64_t now)
 		tick_partition(self, source_owned(node), now);
 	if (!self->health.connected || (self->rebalance.assign && self->rebalance.backoff))
 		*metrics_value(self->metrics, METRIC_PAUSED, "source") += (double)passed / 1000;
+	if (self->commit.count == 0 && self->rebalance.list == NULL && awaits_first_commit(self))
+		source_send_commit(self, false);
 	if (self->missing[0] && now - self->missing_said >= MISSING_REMINDER_MS)
 		say_missing(self, now);
 }
@@ -435,7 +447,8 @@ static void begin_leaving(struct kafka_source *self, int64_t now)
 	kafka_wake_add(&self->wake, self->leaving);
 	drop_queue(&self->events);
 	drop_queue(&self->messages);
-	source_complain("leaving the group", rd_kafka_consumer_close_queue(self->client, self->leaving));
+	if (source_complain("leaving the group", rd_kafka_consumer_close_queue(self->client, self->leaving)))
+		self->stage_deadline = now; /* nothing will come */
 }
 
 static void serve_last_commit(struct kafka_source *self, int64_t now)
@@ -443,9 +456,10 @@ static void serve_last_commit(struct kafka_source *self, int64_t now)
 	bool overdue = now >= self->stage_deadline;
 	if ((self->commit.count || self->rebalance.list) && !overdue)
 		return;
-	if (!overdue && source_send_commit(self, false)) {
+	if (!overdue && now - self->commit_sent < COMMIT_AGAIN_MS)
 		return;
-	}
+	if (!overdue && source_send_commit(self, false))
+		return;
 	begin_leaving(self, now);
 }
 

@@ -11,14 +11,17 @@ static size_t utf8_sequence(const unsigned char *at, size_t left)
 	unsigned char c = at[0];
 	if (c < 0x80)
 		return 1;
-	size_t size = c >= 0xC2 && c <= 0xDF ? 2 : c >= 0xE0 && c <= 0xEF ? 3 : c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+	size_t size = c >= 0xC2 && c <= 0xDF   ? 2
+	              : c >= 0xE0 && c <= 0xEF ? 3
+	              : c >= 0xF0 && c <= 0xF4 ? 4
+	                                       : 0;
 	if (size == 0 || left < size)
 		return 0;
 	for (size_t i = 1; i < size; i++)
 		if ((at[i] & 0xC0) != 0x80)
 			return 0;
 	if ((c == 0xE0 && at[1] < 0xA0) || (c == 0xED && at[1] > 0x9F) || (c == 0xF0 && at[1] < 0x90) ||
-		(c == 0xF4 && at[1] > 0x8F))
+	        (c == 0xF4 && at[1] > 0x8F))
 		return 0;
 	return size;
 }
@@ -37,7 +40,8 @@ size_t text_utf8_valid(const char *data, size_t size)
 
 bool text_json_string(struct buf *out, const char *data, size_t size)
 {
-	static const char short_form[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+	static const char short_form[32] = {
+	        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 	buf_append_byte(out, '"');
 	size_t at = 0, plain = 0; /* bytes from `plain` to `at` are copied as they are */
 	while (at < size) {
@@ -93,7 +97,7 @@ static bool number_with_unit(const char *text, const struct unit *units, double 
 bool text_duration(const char *text, int64_t *ms)
 {
 	static const struct unit units[] = {
-		{"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}, {NULL, 0}};
+	        {"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}, {NULL, 0}};
 	double value;
 	if (!number_with_unit(text, units, &value))
 		return false;
@@ -104,7 +108,7 @@ bool text_duration(const char *text, int64_t *ms)
 bool text_size(const char *text, uint64_t *bytes)
 {
 	static const struct unit units[] = {{"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
-		{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {NULL, 0}};
+	        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {NULL, 0}};
 	double value;
 	if (!number_with_unit(text, units, &value))
 		return false;

@@ -15,7 +15,8 @@ void versions_read(struct versions *versions)
 	snprintf(versions->revision, sizeof versions->revision, "%s", MILLRACE_REVISION);
 	snprintf(versions->luajit, sizeof versions->luajit, "%s", LUAJIT_VERSION);
 	snprintf(versions->librdkafka, sizeof versions->librdkafka, "%s", rd_kafka_version_str());
-	snprintf(versions->libcurl, sizeof versions->libcurl, "%s", curl_version_info(CURLVERSION_NOW)->version);
+	snprintf(versions->libcurl, sizeof versions->libcurl, "%s",
+	        curl_version_info(CURLVERSION_NOW)->version);
 	snprintf(versions->libevent, sizeof versions->libevent, "%s", event_get_version());
 	snprintf(versions->libyaml, sizeof versions->libyaml, "%s", yaml_get_version_string());
 }

@@ -17,7 +17,7 @@
 enum json_anchor {
 	JSON_ANCHOR_ARRAY,   /* metatable of arrays */
 	JSON_ANCHOR_NUMBER,  /* metatable of millrace.number */
-	JSON_ANCHOR_NOTES,   /* {[table] = {[key] = text of the number there}}, weak keys; false until the first note */
+	JSON_ANCHOR_NOTES,   /* {[table] = {[key] = text of its number}}, weak keys; false before the first */
 	JSON_ANCHOR_SCRATCH, /* userdata: room for strings with escapes */
 	JSON_ANCHOR_LIBRARY, /* userdata: limits of the library */
 	JSON_ANCHORS,
@@ -49,8 +49,7 @@ const char *json_number_scan(const unsigned char *at, const unsigned char *end, 
 int json_number_compare(const char *a, size_t a_size, const char *b, size_t b_size);
 size_t json_print_integer(uint64_t value, char *to); /* at most 20 characters, no NUL */
 
-/* One bit of every byte's top that is a quote, a backslash, a control character or not ASCII; exact as a whole,
- * not for single bytes above the first hit. */
+/* Not 0 when any of eight bytes is a quote, a backslash, a control character or not ASCII. */
 static inline uint64_t json_odd_bytes(uint64_t x)
 {
 	const uint64_t ones = UINT64_MAX / 255;
@@ -72,7 +71,7 @@ static inline const unsigned char *json_plain_run(const unsigned char *at, const
 		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
 		/* As signed bytes, control characters and all that is not ASCII are less than a space. */
 		__m128i odd = _mm_or_si128(_mm_cmplt_epi8(x, space),
-			_mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
+		        _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
 		unsigned mask = (unsigned)_mm_movemask_epi8(odd);
 		if (mask)
 			return at + __builtin_ctz(mask);
@@ -92,7 +91,8 @@ static inline const unsigned char *json_plain_run(const unsigned char *at, const
 /* As json_text_run, from a byte that is not ASCII. */
 const unsigned char *json_utf8_run(const unsigned char *at, const unsigned char *end);
 
-/* The first byte that cannot stand for itself in a JSON string: quote, backslash, control, not UTF-8; or end. */
+/* The first byte that cannot stand for itself in a JSON string (quote, backslash, control, not UTF-8), or
+ * end. */
 static inline const unsigned char *json_text_run(const unsigned char *at, const unsigned char *end)
 {
 	at = json_plain_run(at, end);

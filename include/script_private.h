@@ -59,10 +59,8 @@ struct run {
 	struct script_input input; /* what it points to is the record's */
 	int ref;                   /* table {event, meta, coroutine} */
 	bool asked_array;          /* request (or fetch) asked by an array: so the answers come */
-	bool started;              /* request ran: attempt is known */
 	unsigned attempt, fetches;
 	lua_State *coroutine; /* of transform; kept alive by ref */
-	bool fetching;        /* transform waits in millrace.fetch */
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
 	size_t output_count, output_room, output_bytes;
 };
@@ -171,6 +169,8 @@ void verdict_copy(const struct verdict_data *verdict, struct script_result *resu
 bool verdict_identifier(const char *text, size_t size);
 /* "nil", "a string", "an empty table", "a table with the members 'a', 'b'": into the script's scratch. */
 const char *verdict_describe(lua_State *L, int index);
+/* Is `name` one of these? */
+bool verdict_known(const char *name, const char *const *names, size_t count);
 
 /* script_request.c */
 /* Reads one request or an array of them at `index` into script->result (with *array). What is wrong is raised

@@ -56,7 +56,8 @@ struct sink {
 	struct sink_handlers handlers;
 };
 
-/* Sinks whose cluster properties are equal share one producer. `base` wakes the loop on delivery reports. */
+/* Sinks of equal Kafka properties, max_bytes, queue_bytes and client_id share one producer, and so one queue of
+ * queue_bytes. `base` wakes the loop on delivery reports, which are served there and then. */
 struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *config, const char *client_id,
 	const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err);
 /* Lines on a file descriptor, which stays the caller's: value and '\n'; settles on the next serve. A tombstone

@@ -80,6 +80,7 @@ struct source_message {
 struct source_handlers {
 	void *context;
 	bool (*room)(void *context); /* the door: may one more record be taken now? */
+	/* A record: it must take a ticket (offsets_begin with the partition's offsets) before it returns. */
 	void (*message)(void *context, const struct source_message *message);
 	/* Partitions began to be read. */
 	void (*taken)(void *context, struct partition *partition);

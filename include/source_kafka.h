@@ -81,6 +81,7 @@ struct kafka_source {
 	uint64_t numbers;      /* given to assignments, rebalances and commits so far */
 	int64_t resting_until; /* no periodic commit before: between revoke and assign */
 	int64_t ticked, stage_deadline;
+	int64_t commit_sent;   /* when the last commit was sent, whatever became of it */
 	int64_t fatal_at;      /* when the last fatal error came; 0 = never */
 	size_t metadata_limit; /* bytes of a commit's metadata that the broker takes */
 	char missing[512];     /* what librdkafka said of a topic that is not there; "" = nothing */
@@ -111,8 +112,8 @@ void source_free_gone(struct kafka_source *self, bool all); /* those without rec
 void source_begin_reading(struct kafka_source *self, struct owned *owned);
 void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event);
 void source_serve_rebalance(struct kafka_source *self, int64_t now);
-/* Logs and destroys the error; NULL is fine. */
-void source_complain(const char *what, rd_kafka_error_t *error);
+/* Logs and destroys the error; false when there was none. */
+bool source_complain(const char *what, rd_kafka_error_t *error);
 void source_drop_rebalance(struct kafka_source *self); /* it will not be answered any more; none is fine */
 /* The broker refused the partition's position: asks where to go on. */
 void source_ask_again(struct kafka_source *self, struct owned *owned);

@@ -1,4 +1,9 @@
-/* The codec beside lua-cjson: nanoseconds per document, decoding and encoding. Build: see the end of the file. */
+/* The codec beside lua-cjson: CPU time per document, decoding and encoding. `bench_json WORD`: only documents
+ * whose name holds the word.
+ *
+ *   cc -O2 -std=c11 -D_GNU_SOURCE -Iinclude $(pkg-config --cflags luajit) -o build/bench_json \
+ *       tests/bench/bench_json.c core/json*.c core/buf.c core/mem.c $(pkg-config --libs luajit) \
+ *       -llua5.1-cjson -lm */
 #include "buf.h"
 #include "json.h"
 
@@ -26,30 +31,41 @@ static double now(void)
 /* ---- documents ---- */
 
 static const char EVENT[] =
-	"{\"$schema\":\"/mediawiki/page/change/1.2.0\",\"changelog_kind\":\"update\",\"comment\":\"/* History */ typo\","
-	"\"dt\":\"2024-03-01T12:00:00Z\",\"meta\":{\"domain\":\"en.example.org\",\"dt\":\"2024-03-01T12:00:00.123Z\","
-	"\"id\":\"0d0d6a3c-3a5e-4bb1-9b5a-111111111111\",\"request_id\":\"7d1a6a3c-3a5e-4bb1-9b5a-222222222222\","
-	"\"stream\":\"mediawiki.page_change.v1\",\"uri\":\"https://en.example.org/wiki/Alpha_Centauri\"},"
-	"\"page\":{\"is_redirect\":false,\"namespace_id\":0,\"page_id\":4321987,\"page_title\":\"Alpha_Centauri\"},"
-	"\"page_change_kind\":\"edit\",\"performer\":{\"edit_count\":12345,\"groups\":[\"extendedconfirmed\",\"*\","
-	"\"user\",\"autoconfirmed\"],\"is_bot\":false,\"is_registered\":true,\"is_system\":false,\"is_temp\":false,"
-	"\"registration_dt\":\"2010-01-01T00:00:00Z\",\"user_id\":987654,\"user_text\":\"Jos\xC3\xA9 Example\"},"
-	"\"revision\":{\"comment\":\"typo\",\"content_slots\":{\"main\":{\"content_format\":\"text/x-wiki\","
-	"\"content_model\":\"wikitext\",\"content_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\",\"content_size\":10234,"
-	"\"origin_rev_id\":1187654321,\"slot_role\":\"main\"}},\"is_comment_visible\":true,\"is_content_visible\":true,"
-	"\"is_editor_visible\":true,\"is_minor_edit\":false,\"rev_dt\":\"2024-03-01T12:00:00Z\","
-	"\"rev_id\":1187654321,\"rev_parent_id\":1187650000,\"rev_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\","
-	"\"rev_size\":10234},\"wiki_id\":\"enwiki\"%s}";
+        "{\"$schema\":\"/mediawiki/page/change/1.2.0\",\"changelog_kind\":\"update\",\"comment\":\"/* "
+        "History */ typo\","
+        "\"dt\":\"2024-03-01T12:00:00Z\",\"meta\":{\"domain\":\"en.example.org\",\"dt\":\"2024-03-01T12:00:"
+        "00.123Z\","
+        "\"id\":\"0d0d6a3c-3a5e-4bb1-9b5a-111111111111\",\"request_id\":\"7d1a6a3c-3a5e-4bb1-9b5a-"
+        "222222222222\","
+        "\"stream\":\"mediawiki.page_change.v1\",\"uri\":\"https://en.example.org/wiki/Alpha_Centauri\"},"
+        "\"page\":{\"is_redirect\":false,\"namespace_id\":0,\"page_id\":4321987,\"page_title\":\"Alpha_"
+        "Centauri\"},"
+        "\"page_change_kind\":\"edit\",\"performer\":{\"edit_count\":12345,\"groups\":[\"extendedconfirmed\","
+        "\"*\","
+        "\"user\",\"autoconfirmed\"],\"is_bot\":false,\"is_registered\":true,\"is_system\":false,\"is_temp\":"
+        "false,"
+        "\"registration_dt\":\"2010-01-01T00:00:00Z\",\"user_id\":987654,\"user_text\":\"Jos\xC3\xA9 "
+        "Example\"},"
+        "\"revision\":{\"comment\":\"typo\",\"content_slots\":{\"main\":{\"content_format\":\"text/x-wiki\","
+        "\"content_model\":\"wikitext\",\"content_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\",\"content_"
+        "size\":10234,"
+        "\"origin_rev_id\":1187654321,\"slot_role\":\"main\"}},\"is_comment_visible\":true,\"is_content_"
+        "visible\":true,"
+        "\"is_editor_visible\":true,\"is_minor_edit\":false,\"rev_dt\":\"2024-03-01T12:00:00Z\","
+        "\"rev_id\":1187654321,\"rev_parent_id\":1187650000,\"rev_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\","
+        "\"rev_size\":10234},\"wiki_id\":\"enwiki\"%s}";
 
-static const char LATIN[] = "The '''system''' is [[binary star|a pair]] of \\\"close\\\" stars,<ref name=\\\"a\\\"/> seen "
-			    "from the south.{{cite|title=On stars|year=1987}}\\n";
-static const char CYRILLIC[] =
-	"\xD0\x9C\xD0\xBE\xD1\x81\xD0\xBA\xD0\xB2\xD0\xB0 \xE2\x80\x94 "
-	"\xD1\x81\xD1\x82\xD0\xBE\xD0\xBB\xD0\xB8\xD1\x86\xD0\xB0 \xD0\xB8 "
-	"\xD0\xB3\xD0\xBE\xD1\x80\xD0\xBE\xD0\xB4 [[\xD0\xA0\xD0\xA4]].\\n";
-static const char CJK[] = "\xE6\x9D\xB1\xE4\xBA\xAC\xE9\x83\xBD\xE3\x81\xAF\xE3\x80\x81\xE6\x97\xA5\xE6\x9C\xAC\xE3\x81\xAE"
-			  "\xE9\xA6\x96\xE9\x83\xBD\xE3\x81\xA7\xE3\x81\x82\xE3\x82\x8B\xE3\x80\x82[[\xE9\x83\xBD]]\\n";
-static const char ESCAPED[] = "\\u041c\\u043e\\u0441\\u043a\\u0432\\u0430 \\u2014 \\u0441\\u0442\\u043e<br \\/>\\n";
+static const char LATIN[] =
+        "The '''system''' is [[binary star|a pair]] of \\\"close\\\" stars,<ref name=\\\"a\\\"/> seen "
+        "from the south.{{cite|title=On stars|year=1987}}\\n";
+static const char CYRILLIC[] = "\xD0\x9C\xD0\xBE\xD1\x81\xD0\xBA\xD0\xB2\xD0\xB0 \xE2\x80\x94 "
+                               "\xD1\x81\xD1\x82\xD0\xBE\xD0\xBB\xD0\xB8\xD1\x86\xD0\xB0 \xD0\xB8 "
+                               "\xD0\xB3\xD0\xBE\xD1\x80\xD0\xBE\xD0\xB4 [[\xD0\xA0\xD0\xA4]].\\n";
+static const char CJK[] =
+        "\xE6\x9D\xB1\xE4\xBA\xAC\xE9\x83\xBD\xE3\x81\xAF\xE3\x80\x81\xE6\x97\xA5\xE6\x9C\xAC\xE3\x81\xAE"
+        "\xE9\xA6\x96\xE9\x83\xBD\xE3\x81\xA7\xE3\x81\x82\xE3\x82\x8B\xE3\x80\x82[[\xE9\x83\xBD]]\\n";
+static const char ESCAPED[] =
+        "\\u041c\\u043e\\u0441\\u043a\\u0432\\u0430 \\u2014 \\u0441\\u0442\\u043e<br \\/>\\n";
 
 static void add_page(struct buf *out, const char *line, size_t size)
 {
@@ -133,7 +149,7 @@ static double measure(runner *run, lua_State *L, const struct buf *text, enum ve
 	return best;
 }
 
-static const char *only = ""; /* documents whose name holds this word */
+static const char *only = "";
 
 static void compare(lua_State *L, const char *name, struct buf *text)
 {
@@ -152,7 +168,7 @@ static void compare(lua_State *L, const char *name, struct buf *text)
 		double ours = measure(run_ours, L, text, verb, value);
 		double theirs = measure(run_cjson, L, text, verb, value);
 		printf("%-30s %7zu  %-6s %10.0f %10.0f %7.1fx\n", name, text->size, verbs[verb], ours, theirs,
-			theirs / ours);
+		        theirs / ours);
 	}
 	lua_settop(L, value - 1);
 	buf_clear(text);

@@ -1,8 +1,8 @@
 /* libFuzzer: whatever the codec accepts comes out again, and then stays the same for good.
  *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -Iinclude $(pkg-config --cflags luajit) \
- *       -o build/fuzz_json tests/fuzz/fuzz_json.c core/json*.c core/buf.c core/mem.c $(pkg-config --libs luajit) -lm
- *   build/fuzz_json -max_len=4096 -max_total_time=60 */
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -Iinclude $(pkg-config --cflags
+ * luajit) \ -o build/fuzz_json tests/fuzz/fuzz_json.c core/json*.c core/buf.c core/mem.c $(pkg-config --libs
+ * luajit) -lm build/fuzz_json -max_len=4096 -max_total_time=60 */
 #include "buf.h"
 #include "json.h"
 
@@ -25,9 +25,20 @@ static void check(bool good, const char *what, const struct json_error *error)
 	abort();
 }
 
+/* Every object in a block of its own, so that the sanitizer sees reads and writes beyond it. */
+static void *allocate_block(void *context, void *old, size_t old_size, size_t size)
+{
+	(void)context;
+	(void)old_size;
+	if (size)
+		return realloc(old, size);
+	free(old);
+	return NULL;
+}
+
 static void open_state(void)
 {
-	L = luaL_newstate();
+	L = lua_newstate(allocate_block, NULL);
 	luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 	json_open(L);
 }
@@ -79,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(same(1, 2), "another value", &error);
 	/* The order of members is the tables' own, so only the same table must give the same text. */
 	check(json_encode(L, 1, &second, &error), "encoding again", &error);
-	check(first.size == second.size && memcmp(first.data, second.data, first.size) == 0, "another text", &error);
+	check(first.size == second.size && memcmp(first.data, second.data, first.size) == 0, "another text",
+	        &error);
 	buf_clear(&second);
 	check(json_encode(L, 2, &second, &error), "encoding what was decoded again", &error);
 	check(first.size == second.size, "a longer text", &error);

@@ -27,7 +27,8 @@ int main(void)
 		if (sscanf(line, "%255s %d", topic, &partitions) != 2) {
 			printf("expected: TOPIC PARTITIONS\n");
 		} else {
-			rd_kafka_resp_err_t failure = rd_kafka_mock_topic_create(cluster, topic, partitions, 1);
+			rd_kafka_resp_err_t failure =
+			        rd_kafka_mock_topic_create(cluster, topic, partitions, 1);
 			printf("%s\n", failure ? rd_kafka_err2str(failure) : "ok");
 		}
 		fflush(stdout);

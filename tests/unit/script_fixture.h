@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,6 +49,14 @@ static const struct script_world world = {.upstreams = upstreams,
         .key_count = 2,
         .engine = "millrace/test"};
 
+/* The same with the stamped sink first. */
+static const struct script_world stamping_world = {.upstreams = upstreams,
+        .upstream_count = 3,
+        .sinks = sinks + 1,
+        .sink_count = 1,
+        .engine = "millrace/test"};
+static const struct script_world *fixture_world = &world;
+
 static const char edit[] =
         "{\"$schema\":\"/mediawiki/page/change/1.2.0\",\"wiki_id\":\"enwiki\","
         "\"page\":{\"page_id\":123,\"tags\":[]},\"dt\":\"2026-11-22T13:26:28Z\","
@@ -72,7 +81,7 @@ static inline struct script *fixture_open_file(const char *path, const char *par
 	        .memory = MEMORY,
 	        .budget_ms = fixture_budget_ms * SLOW,
 	        .max_event = 1 << 20};
-	return script_open(&config, &world, err);
+	return script_open(&config, fixture_world, err);
 }
 
 /* A script of this text, or NULL and err. */
@@ -180,8 +189,9 @@ static inline void expect_output(struct script_result *result, const char *words
 		fail_msg("failed with %s: %s\n%s", result->type, result->message,
 		        result->stack ? result->stack : "");
 	assert_int_equal(VERDICT_OUTPUT, result->verdict);
-	if (strstr(result->outputs[0].value, words) == NULL)
-		fail_msg("'%s' is not in the output %s", words, result->outputs[0].value);
+	const char *value = result->outputs[0].value ? result->outputs[0].value : "null";
+	if (strstr(value, words) == NULL)
+		fail_msg("'%s' is not in the output %s", words, value);
 	script_result_free(result);
 }
 

@@ -7,12 +7,13 @@
 #include "text.h"
 
 static struct failure_config config = {
-	.stream = "job.error", .emitter_id = "job", .max_bytes = 100000, .sink = 1};
+        .stream = "job.error", .emitter_id = "job", .max_bytes = 100000, .sink = 1};
 
 static struct output make(const char *value, size_t size, const struct script_event *event)
 {
 	struct output output;
-	struct script_input input = {.topic = "in", .partition = 2, .offset = 7, .key = {"k", 1}, .value = {value, size}};
+	struct script_input input = {
+	        .topic = "in", .partition = 2, .offset = 7, .key = {"k", 1}, .value = {value, size}};
 	failure_make(&config, &input, event, "PoisonEvent", "not JSON", NULL, 0, &output);
 	return output;
 }
@@ -40,13 +41,15 @@ static void it_carries_the_original_verbatim(void **state)
 static void it_says_what_the_schema_asks_for(void **state)
 {
 	(void)state;
-	static char domain[] = "en.wikipedia.org", stream[] = "in.v1", schema[] = "/in/1.0.0", id[] = "some-id";
+	static char domain[] = "en.wikipedia.org", stream[] = "in.v1", schema[] = "/in/1.0.0",
+	            id[] = "some-id";
 	struct script_event event = {.domain = domain, .stream = stream, .schema = schema, .id = id};
 	struct output output = make("{}", 2, &event);
 	assert_true(strncmp(output.value,
-			    "{\"$schema\":\"/error/2.1.0\",\"dt\":\"1970-01-01T00:00:00.000Z\",\"emitter_id\":\"job\","
-			    "\"error_type\":\"PoisonEvent\",\"message\":\"not JSON\"",
-			    100) == 0);
+	                    "{\"$schema\":\"/error/"
+	                    "2.1.0\",\"dt\":\"1970-01-01T00:00:00.000Z\",\"emitter_id\":\"job\","
+	                    "\"error_type\":\"PoisonEvent\",\"message\":\"not JSON\"",
+	                    100) == 0);
 	assert_non_null(strstr(output.value, "\"errored_schema_uri\":\"/in/1.0.0\""));
 	assert_non_null(strstr(output.value, "\"errored_stream_name\":\"in.v1\""));
 	assert_non_null(strstr(output.value, "\"meta\":{\"stream\":\"job.error\",\"id\":\""));
@@ -102,11 +105,11 @@ static void a_repeat_carries_the_id_of_the_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(it_carries_the_original_verbatim),
-		cmocka_unit_test(it_says_what_the_schema_asks_for),
-		cmocka_unit_test(bytes_that_are_not_text_become_readable_and_are_marked),
-		cmocka_unit_test(it_is_never_larger_than_its_sink_takes),
-		cmocka_unit_test(a_repeat_carries_the_id_of_the_first),
+	        cmocka_unit_test(it_carries_the_original_verbatim),
+	        cmocka_unit_test(it_says_what_the_schema_asks_for),
+	        cmocka_unit_test(bytes_that_are_not_text_become_readable_and_are_marked),
+	        cmocka_unit_test(it_is_never_larger_than_its_sink_takes),
+	        cmocka_unit_test(a_repeat_carries_the_id_of_the_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1010,6 +1010,37 @@ static void an_invalid_one_sent_for_ever_does_not_keep_the_loop(void **state)
 	http_cancel(fixture->http, &endless.transfer);
 }
 
+static void any_mixture_ends_once_or_is_cancelled(void **state)
+{
+	static const char *const paths[] = {"/hello", "/later5", "/silent", "/drip", "/truncated", "/reset",
+	        "/nothing", "/gzip", "/large-chunked", "/not-http", "/a b", "/missing", "/no-length"};
+	struct fixture *fixture = *state;
+	struct ask *asks = mem_zalloc(MANY, sizeof *asks);
+	bool cancelled[MANY] = {false};
+	srand(11);
+	fixture->upstream.timeout_ms = 300;
+	for (int i = 0; i < MANY; i++) {
+		prepare(fixture, &asks[i], paths[(size_t)rand() % (sizeof paths / sizeof *paths)]);
+		send_it(&asks[i]);
+		if (rand() % 3 == 0)
+			event_base_loop(fixture->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		int victim = rand() % (i + 1);
+		if (rand() % 2 && !asks[victim].done && !cancelled[victim]) {
+			http_cancel(fixture->http, &asks[victim].transfer);
+			cancelled[victim] = true;
+			outstanding--;
+		}
+	}
+	run(fixture);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(asks[i].done, cancelled[i] ? 0 : 1);
+		http_transfer_free(&asks[i].transfer);
+	}
+	assert_int_equal(http_in_flight(fixture->http), 0);
+	mem_free(asks);
+	answers(fixture, "/hello", 200, "hello");
+}
+
 static void closing_lets_go_of_what_is_in_flight(void **state)
 {
 	struct fixture *fixture = *state;
@@ -1073,6 +1104,7 @@ int main(void)
 	        promise(one_may_cancel_another_in_its_done),
 	        promise(one_may_send_another_in_its_done),
 	        promise(an_invalid_one_sent_for_ever_does_not_keep_the_loop),
+	        promise(any_mixture_ends_once_or_is_cancelled),
 	        promise(closing_lets_go_of_what_is_in_flight),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "metrics.h"
 #include "sink.h"
 #include "source.h"
+#include "source_kafka.h"
 
 #include <event2/event.h>
 #include <librdkafka/rdkafka.h>
@@ -30,7 +31,7 @@ static struct {
 	struct helper *helper;
 	struct metrics *metrics;
 	struct kafka_property
-	        properties[3]; /* of a consumer; the first, the servers, is enough for a producer */
+	        properties[5]; /* of a consumer; the first, the servers, is enough for a producer */
 } world;
 
 static int open_world(void **state)
@@ -50,6 +51,8 @@ static int open_world(void **state)
 	/* The mock waits for a rebalance as long as a session lasts. */
 	world.properties[1] = (struct kafka_property){"session.timeout.ms", "3000", NULL};
 	world.properties[2] = (struct kafka_property){"heartbeat.interval.ms", "300", NULL};
+	world.properties[3] = (struct kafka_property){"partition.assignment.strategy", "range", NULL};
+	world.properties[4] = (struct kafka_property){"max.poll.interval.ms", "3000", NULL};
 	return 0;
 }
 
@@ -166,7 +169,7 @@ static struct reader *reader_open(const char *topic, const char *group)
 	        .group = (char *)group,
 	        .start = "earliest",
 	        .kafka = world.properties,
-	        .kafka_count = 3,
+	        .kafka_count = 5,
 	        .queue_bytes = 1 << 20,
 	        .revoke_ms = 1500};
 	reader->source = source_kafka_open(
@@ -417,19 +420,18 @@ static void what_is_finished_is_not_read_again(void **state)
 	reader_close(reader);
 }
 
-static void two_members_share_and_hand_over(void **state)
+static void share_and_hand_over(const char *topic, const char *group)
 {
-	(void)state;
-	rd_kafka_mock_topic_create(world.mock, "shared", 4, 1);
-	struct reader *first = reader_open("shared", "sharers");
+	rd_kafka_mock_topic_create(world.mock, topic, 4, 1);
+	struct reader *first = reader_open(topic, group);
 	struct reader *second = NULL;
 	first->end_at_once = true;
 	UNTIL(first, first->source->verbs->ready(first->source));
 	assert_int_equal(first->periods, 4);
-	fill_topic("shared", 200);
+	fill_topic(topic, 200);
 	UNTIL(first, first->count == 200);
 	reader_commit(first); /* the mock refuses commits during a rebalance, which brokers take */
-	second = reader_open("shared", "sharers");
+	second = reader_open(topic, group);
 	second->end_at_once = true;
 	UNTIL(first,
 	        (turn(second),
@@ -439,7 +441,7 @@ static void two_members_share_and_hand_over(void **state)
 	assert_int_equal(first->losses, 0);
 	turn_for(second, 300);
 	assert_int_equal(second->count, 0); /* the first one's final commit covered everything */
-	fill_topic("shared", 200);
+	fill_topic(topic, 200);
 	UNTIL(first, (turn(second), first->count + second->count == 400));
 	UNTIL(first, (turn(second), true));
 	assert_int_equal(first->count + second->count, 400);
@@ -447,6 +449,20 @@ static void two_members_share_and_hand_over(void **state)
 	reader_close(first);
 	UNTIL(second, second->source->partitions.count == 4 && second->source->verbs->ready(second->source));
 	reader_close(second);
+}
+
+static void two_members_share_and_hand_over(void **state)
+{
+	(void)state;
+	share_and_hand_over("shared", "sharers");
+}
+
+static void two_members_share_and_hand_over_cooperatively(void **state)
+{
+	(void)state;
+	world.properties[3].value = "cooperative-sticky";
+	share_and_hand_over("shared-cooperatively", "cooperators");
+	world.properties[3].value = "range";
 }
 
 static void set_commit(const char *group, const char *topic, int64_t offset)
@@ -476,19 +492,57 @@ static void a_commit_set_by_a_person_wins(void **state)
 	reader_close(reader);
 }
 
-static void a_position_beyond_the_log_begins_anew(void **state)
+static void begin_anew(const char *topic, const char *group)
 {
-	(void)state;
-	rd_kafka_mock_topic_create(world.mock, "anew", 1, 1);
-	fill_topic("anew", 10);
-	set_commit("renewers", "anew", 5000);
-	struct reader *reader = reader_open("anew", "renewers");
+	rd_kafka_mock_topic_create(world.mock, topic, 1, 1);
+	fill_topic(topic, 10);
+	set_commit(group, topic, 5000);
+	struct reader *reader = reader_open(topic, group);
 	reader->end_at_once = true;
 	UNTIL(reader, reader->count == 10);
 	assert_int_equal(reader->taken[0].offset, 0);
 	assert_int_equal(reader->losses, 1); /* the period that was to start at 5000 */
 	reader_commit(reader);
 	assert_int_equal(partition_of(reader, 0)->committed, 10);
+	reader_close(reader);
+}
+
+static void a_position_beyond_the_log_begins_anew(void **state)
+{
+	(void)state;
+	begin_anew("anew", "renewers");
+	world.properties[3].value = "cooperative-sticky";
+	begin_anew("anew-cooperatively", "cooperative renewers");
+	world.properties[3].value = "range";
+}
+
+static void what_was_lost_is_taken_again_uncommitted(void **state)
+{
+	(void)state;
+	rd_kafka_mock_topic_create(world.mock, "lost", 1, 1);
+	fill_topic("lost", 6);
+	struct reader *reader = reader_open("lost", "losers");
+	UNTIL(reader, reader->count == 6);
+	end(&reader->taken[0]);
+	reader_commit(reader);
+	end(&reader->taken[1]);
+	usleep(4000000); /* longer than max.poll.interval.ms: the group goes on without this member */
+	UNTIL(reader, reader->losses == 1);
+	assert_null(reader->taken[2].partition); /* given back */
+	UNTIL(reader, reader->count == 11);
+	assert_int_equal(
+	        reader->taken[6].offset, 1); /* ended, but the commit of it was no longer ours to make */
+	assert_int_not_equal(reader->taken[6].assignment, reader->taken[0].assignment);
+
+	rd_kafka_t *client = container_of(reader->source, struct kafka_source, source)->client;
+	rd_kafka_test_fatal_error(client, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "as a test");
+	UNTIL(reader, reader->losses == 2);
+	UNTIL(reader, reader->count == 16); /* a new client goes on */
+	assert_string_equal(reader->failed, "");
+	client = container_of(reader->source, struct kafka_source, source)->client;
+	rd_kafka_test_fatal_error(client, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "as a test");
+	UNTIL(reader, reader->failed[0]);
+	assert_non_null(strstr(reader->failed, "FENCED_INSTANCE_ID"));
 	reader_close(reader);
 }
 
@@ -513,6 +567,25 @@ static void trouble_with_the_first_questions_only_delays(void **state)
 	reader_commit(reader);
 	assert_int_equal(partition_of(reader, 0)->committed, 3);
 	reader_close(reader);
+}
+
+static void a_source_that_never_learnt_where_to_start_still_leaves(void **state)
+{
+	(void)state;
+	rd_kafka_resp_err_t errors[40];
+	for (size_t i = 0; i < 40; i++)
+		errors[i] = RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+	rd_kafka_mock_topic_create(world.mock, "unknown", 2, 1);
+	rd_kafka_mock_push_request_errors_array(world.mock, LIST_OFFSETS, 40, errors);
+	struct reader *reader = reader_open("unknown", "unknowing");
+	double paused = *metrics_value(world.metrics, METRIC_PAUSED, "source");
+	UNTIL(reader, reader->source->partitions.count == 2);
+	turn_for(reader, 2500);
+	assert_false(reader->source->verbs->ready(reader->source));
+	assert_int_equal(reader->periods, 0);
+	assert_true(*metrics_value(world.metrics, METRIC_PAUSED, "source") > paused);
+	reader_close(reader);
+	rd_kafka_mock_clear_request_errors(world.mock, LIST_OFFSETS);
 }
 
 static void a_bounded_run_ends_where_the_log_ended(void **state)
@@ -677,9 +750,12 @@ int main(void)
 	        cmocka_unit_test(a_fatal_error_gives_everything_back_and_a_new_producer_takes_over),
 	        cmocka_unit_test(what_is_finished_is_not_read_again),
 	        cmocka_unit_test(two_members_share_and_hand_over),
+	        cmocka_unit_test(two_members_share_and_hand_over_cooperatively),
 	        cmocka_unit_test(a_commit_set_by_a_person_wins),
 	        cmocka_unit_test(a_position_beyond_the_log_begins_anew),
+	        cmocka_unit_test(what_was_lost_is_taken_again_uncommitted),
 	        cmocka_unit_test(trouble_with_the_first_questions_only_delays),
+	        cmocka_unit_test(a_source_that_never_learnt_where_to_start_still_leaves),
 	        cmocka_unit_test(a_bounded_run_ends_where_the_log_ended),
 	        cmocka_unit_test(a_broker_that_is_away_delays_and_loses_nothing),
 	        cmocka_unit_test(closing_gives_back_what_was_not_delivered),

@@ -1,4 +1,5 @@
-/* The walk of records with an invented script, invented calls and invented sinks: order, accounts, giving back. */
+/* The walk of records with an invented script, invented calls and invented sinks: order, accounts, giving
+ * back. */
 #include "unit.h"
 
 /* Names the walk calls are invented here; everything else is real. */
@@ -40,14 +41,15 @@ static bool kind_is(const struct script_event *event, const char *kind)
 }
 
 bool script_decode(struct script_event *event, struct script *script, const struct script_input *input,
-	struct script_result *result)
+        struct script_result *result)
 {
 	*event = (struct script_event){.script = script, .id = mem_dup(input->value.data, input->value.size)};
 	if (kind_is(event, "poison")) {
 		mem_free(event->id);
 		*event = (struct script_event){0};
-		*result = (struct script_result){.verdict = VERDICT_FAIL, .type = mem_strdup("PoisonEvent"),
-			.message = mem_strdup("not JSON")};
+		*result = (struct script_result){.verdict = VERDICT_FAIL,
+		        .type = mem_strdup("PoisonEvent"),
+		        .message = mem_strdup("not JSON")};
 		return false;
 	}
 	const char *key = strchr(event->id, ' ') + 1;
@@ -64,8 +66,8 @@ bool script_has_request(const struct script *script)
 
 static void answer_requests(struct script_result *result, enum verdict verdict)
 {
-	*result = (struct script_result){.verdict = verdict, .request_count = 1,
-		.requests = mem_zalloc(1, sizeof *result->requests)};
+	*result = (struct script_result){
+	        .verdict = verdict, .request_count = 1, .requests = mem_zalloc(1, sizeof *result->requests)};
 }
 
 void script_request(struct script_event *event, unsigned attempt, struct script_result *result)
@@ -82,20 +84,21 @@ void script_request(struct script_event *event, unsigned attempt, struct script_
 static void output_of(struct script_event *event, struct script_result *result)
 {
 	bool large = kind_is(event, "large");
-	*result = (struct script_result){.verdict = VERDICT_OUTPUT, .output_count = 1,
-		.outputs = mem_zalloc(1, sizeof *result->outputs)};
+	*result = (struct script_result){.verdict = VERDICT_OUTPUT,
+	        .output_count = 1,
+	        .outputs = mem_zalloc(1, sizeof *result->outputs)};
 	result->outputs[0].value = large ? mem_zalloc(1, 5000) : mem_strdup(event->id);
 	result->outputs[0].value_size = large ? 5000 : strlen(event->id);
 }
 
 void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
-	struct script_result *result)
+        struct script_result *result)
 {
 	(void)answers;
 	(void)count;
 	if (kind_is(event, "again"))
 		*result = (struct script_result){
-			.verdict = VERDICT_RETRY, .type = mem_strdup("lag"), .after = 1, .host_scope = true};
+		        .verdict = VERDICT_RETRY, .type = mem_strdup("lag"), .after = 1, .host_scope = true};
 	else if (kind_is(event, "fetch"))
 		answer_requests(result, VERDICT_WAIT);
 	else
@@ -103,7 +106,7 @@ void script_transform(struct script_event *event, const struct script_answer_par
 }
 
 void script_resume(struct script_event *event, const struct script_answer_part *answers, size_t count,
-	struct script_result *result)
+        struct script_result *result)
 {
 	(void)answers;
 	(void)count;
@@ -119,7 +122,7 @@ bool script_pass(struct script_event *event, struct output *output, struct scrip
 }
 
 void script_finish_output(
-	struct script_event *event, struct output *output, size_t n, const struct script_input *input)
+        struct script_event *event, struct output *output, size_t n, const struct script_input *input)
 {
 	(void)event;
 	(void)output;
@@ -127,8 +130,9 @@ void script_finish_output(
 	(void)input;
 }
 
-enum script_answer script_answer(struct script *script, const struct request *request, const struct response *response,
-	const char *const *values, size_t count, int *parts, struct script_result *detail)
+enum script_answer script_answer(struct script *script, const struct request *request,
+        const struct response *response, const char *const *values, size_t count, int *parts,
+        struct script_result *detail)
 {
 	(void)script;
 	(void)request;
@@ -187,7 +191,7 @@ void script_release(struct script *script)
 }
 
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
-	const struct dispatch_hooks *given, struct metrics *metrics)
+        const struct dispatch_hooks *given, struct metrics *metrics)
 {
 	(void)http;
 	(void)config;
@@ -228,8 +232,8 @@ int64_t dispatch_tick(struct dispatch *dispatch, int64_t now)
 	return -1;
 }
 
-void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until, int64_t now,
-	const char *reason)
+void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until,
+        int64_t now, const char *reason)
 {
 	(void)dispatch;
 	(void)upstream;
@@ -270,7 +274,8 @@ static size_t fake_outstanding(const struct sink *sink)
 	return ((const struct fake_sink *)sink)->held_count;
 }
 
-static const struct sink_verbs fake_verbs = {.send = fake_send, .serve = fake_serve, .outstanding = fake_outstanding};
+static const struct sink_verbs fake_verbs = {
+        .send = fake_send, .serve = fake_serve, .outstanding = fake_outstanding};
 
 /* The oldest output comes back: stored and acknowledged, or not stored. */
 static void settle_first(struct fake_sink *fake, enum output_state state)
@@ -309,9 +314,15 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	s->configs[0] = (struct sink_config){.name = sink_name, .topic = sink_name, .max_bytes = 2000};
 	s->configs[1] = (struct sink_config){.name = errors_name, .topic = errors_name, .max_bytes = 2000};
 	ledger_init(&s->ledger, 1 << 30);
-	struct pipeline_config config = {.order = order, .key_from_event = true, .limit_records = limit,
-		.limit_bytes = 1 << 28, .upstreams = &s->upstream, .upstream_count = 1, .sinks = s->configs,
-		.sink_count = SINKS, .emitter_id = "test"};
+	struct pipeline_config config = {.order = order,
+	        .key_from_event = true,
+	        .limit_records = limit,
+	        .limit_bytes = 1 << 28,
+	        .upstreams = &s->upstream,
+	        .upstream_count = 1,
+	        .sinks = s->configs,
+	        .sink_count = SINKS,
+	        .emitter_id = "test"};
 	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
 	pipeline_sink_handlers(s->pipeline, &handlers);
 	for (int i = 0; i < SINKS; i++) {
@@ -322,8 +333,11 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	}
 	list_init(&s->source.partitions, "partitions");
 	for (int i = 0; i < PARTITIONS; i++) {
-		s->partitions[i] = (struct partition){.topic = topic, .id = i, .state = PARTITION_READING,
-			.offsets = offsets_open(0, NULL, 0), .high = -1};
+		s->partitions[i] = (struct partition){.topic = topic,
+		        .id = i,
+		        .state = PARTITION_READING,
+		        .offsets = offsets_open(0, NULL, 0),
+		        .high = -1};
 		list_append(&s->source.partitions, &s->partitions[i].node);
 	}
 	pipeline_source_handlers(s->pipeline, &s->door);
@@ -364,8 +378,10 @@ static bool take(struct stage *s, int partition, const char *value)
 	struct partition *p = &s->partitions[partition];
 	if (!s->door.room(s->door.context))
 		return false;
-	struct source_message message = {.partition = p, .offset = offsets_next(p->offsets),
-		.value = {value, value ? strlen(value) : 0}, .key = {"k", 1}};
+	struct source_message message = {.partition = p,
+	        .offset = offsets_next(p->offsets),
+	        .value = {value, value ? strlen(value) : 0},
+	        .key = {"k", 1}};
 	s->door.message(s->door.context, &message);
 	return true;
 }
@@ -387,7 +403,8 @@ static void assert_accounts(const struct stage *s)
 {
 	struct pipeline_counts c;
 	pipeline_counts(s->pipeline, &c);
-	assert_int_equal(c.taken, c.outcomes[0] + c.outcomes[1] + c.outcomes[2] + c.outcomes[3] + c.given_back + c.open);
+	assert_int_equal(c.taken,
+	        c.outcomes[0] + c.outcomes[1] + c.outcomes[2] + c.outcomes[3] + c.given_back + c.open);
 }
 
 /* Among the last appearances of each key's numbers none is smaller than the one before it. */
@@ -430,7 +447,8 @@ static void random_history(struct stage *s, int spoil)
 		if (rand() % 3 == 0)
 			turn_once(s);
 		if (s->sinks[0]->held_count && rand() % 2)
-			settle_first(s->sinks[0], spoil && rand() % spoil == 0 ? OUTPUT_FAILED : OUTPUT_ACKED);
+			settle_first(
+			        s->sinks[0], spoil && rand() % spoil == 0 ? OUTPUT_FAILED : OUTPUT_ACKED);
 		assert_accounts(s);
 		if (taken == EVENTS && pipeline_drained(s->pipeline))
 			return;
@@ -742,22 +760,22 @@ static void every_output_says_where_it_came_from_and_has_its_lanes_key(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(outputs_of_one_key_leave_in_the_order_of_their_inputs),
-		cmocka_unit_test(what_was_not_delivered_is_sent_again_with_its_lane_behind_it),
-		cmocka_unit_test(a_sink_with_little_room_delays_and_loses_nothing),
-		cmocka_unit_test(an_acknowledged_record_waits_for_its_elder_to_settle),
-		cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
-		cmocka_unit_test(the_door_closes_at_the_limit_of_records),
-		cmocka_unit_test(every_verdict_ends_in_its_outcome),
-		cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
-		cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
-		cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
-		cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
-		cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
-		cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
-		cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
-		cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
-		cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
+	        cmocka_unit_test(outputs_of_one_key_leave_in_the_order_of_their_inputs),
+	        cmocka_unit_test(what_was_not_delivered_is_sent_again_with_its_lane_behind_it),
+	        cmocka_unit_test(a_sink_with_little_room_delays_and_loses_nothing),
+	        cmocka_unit_test(an_acknowledged_record_waits_for_its_elder_to_settle),
+	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
+	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
+	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
+	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
+	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
+	        cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
+	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
+	        cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
+	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
+	        cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
+	        cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
+	        cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
 	};
 	srand(unit_seed());
 	log_set_level(LOG_ERROR);

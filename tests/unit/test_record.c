@@ -23,8 +23,11 @@ static int set_up(void **state)
 static struct record *take(void)
 {
 	struct output_header header = {.name = (char[]){"h"}, .value = (char[]){"v"}, .size = 1};
-	struct source_message message = {
-		.partition = &partition, .key = {"key", 3}, .value = {"value", 5}, .headers = &header, .header_count = 1};
+	struct source_message message = {.partition = &partition,
+	        .key = {"key", 3},
+	        .value = {"value", 5},
+	        .headers = &header,
+	        .header_count = 1};
 	return record_new(&records, &message, 0);
 }
 
@@ -55,9 +58,10 @@ static void every_byte_that_was_charged_is_returned(void **state)
 static void the_usual_walk_is_allowed_and_moves_between_lists(void **state)
 {
 	(void)state;
-	static const enum record_state walk[] = {RECORD_DECODED, RECORD_ASKING, RECORD_ANSWERED, RECORD_ASKING,
-		RECORD_ANSWERED, RECORD_RESTING, RECORD_TAKEN, RECORD_DECODED, RECORD_ANSWERED, RECORD_MADE,
-		RECORD_RELEASED, RECORD_SENDING, RECORD_MADE, RECORD_RELEASED, RECORD_SENDING, RECORD_SETTLED};
+	static const enum record_state walk[] = {RECORD_DECODED, RECORD_ASKING, RECORD_ANSWERED,
+	        RECORD_ASKING, RECORD_ANSWERED, RECORD_RESTING, RECORD_TAKEN, RECORD_DECODED, RECORD_ANSWERED,
+	        RECORD_MADE, RECORD_RELEASED, RECORD_SENDING, RECORD_MADE, RECORD_RELEASED, RECORD_SENDING,
+	        RECORD_SETTLED};
 	struct record *r = take();
 	for (size_t i = 0; i < sizeof walk / sizeof *walk; i++) {
 		record_move(&records, r, walk[i]);
@@ -70,8 +74,8 @@ static void the_usual_walk_is_allowed_and_moves_between_lists(void **state)
 static void every_open_state_can_be_given_back(void **state)
 {
 	(void)state;
-	static const enum record_state path[] = {RECORD_DECODED, RECORD_ASKING, RECORD_ANSWERED, RECORD_MADE,
-		RECORD_RELEASED, RECORD_SENDING};
+	static const enum record_state path[] = {
+	        RECORD_DECODED, RECORD_ASKING, RECORD_ANSWERED, RECORD_MADE, RECORD_RELEASED, RECORD_SENDING};
 	for (size_t stop = 0; stop <= sizeof path / sizeof *path; stop++) {
 		struct record *r = take();
 		for (size_t i = 0; i < stop; i++)
@@ -85,7 +89,8 @@ static void every_open_state_can_be_given_back(void **state)
 static void a_move_that_no_rule_allows_is_a_bug(void **state)
 {
 	(void)state;
-	static const enum record_state forbidden[] = {RECORD_SETTLED, RECORD_SENDING, RECORD_RELEASED, RECORD_ANSWERED};
+	static const enum record_state forbidden[] = {
+	        RECORD_SETTLED, RECORD_SENDING, RECORD_RELEASED, RECORD_ANSWERED};
 	for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
 		int status;
 		pid_t child = fork();
@@ -102,11 +107,11 @@ static void a_move_that_no_rule_allows_is_a_bug(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_record_owns_copies_of_its_bytes, set_up),
-		cmocka_unit_test_setup(every_byte_that_was_charged_is_returned, set_up),
-		cmocka_unit_test_setup(the_usual_walk_is_allowed_and_moves_between_lists, set_up),
-		cmocka_unit_test_setup(every_open_state_can_be_given_back, set_up),
-		cmocka_unit_test_setup(a_move_that_no_rule_allows_is_a_bug, set_up),
+	        cmocka_unit_test_setup(a_record_owns_copies_of_its_bytes, set_up),
+	        cmocka_unit_test_setup(every_byte_that_was_charged_is_returned, set_up),
+	        cmocka_unit_test_setup(the_usual_walk_is_allowed_and_moves_between_lists, set_up),
+	        cmocka_unit_test_setup(every_open_state_can_be_given_back, set_up),
+	        cmocka_unit_test_setup(a_move_that_no_rule_allows_is_a_bug, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
