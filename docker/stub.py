@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A stand-in for MediaWiki's Action API: answers revids queries of any wiki with text made up from the revision's id.
+"""A stand-in for MediaWiki's Action API: answers revids queries of any wiki with text made up from the id.
 
-It takes its time (20 to 150 ms), refuses one call in 60 with 503 and one in 90 with 429, and does not know the revisions from
-1990000000 to 1999999999: so there is something to see in the metrics. Needs Python 3 alone.
+It takes its time (20 to 150 ms), refuses one call in 60 with 503 and one in 90 with 429, and does not know the
+revisions from 1990000000 to 1999999999: so there is something to see in the metrics. Needs Python 3 alone.
 
-    python3 stub.py [ADDRESS:PORT]      0.0.0.0:6500 unless given; asks itself whether it is well with --health
+    python3 stub.py [ADDRESS:PORT]             0.0.0.0:6500 unless given
+    python3 stub.py --health [ADDRESS:PORT]    asks the one that runs whether it is well
 """
 
 import itertools
@@ -22,12 +23,19 @@ calls = itertools.count(1)
 
 
 def slots(host, revision):
-    text = f"Revision {revision} of {host}.\n\n" + "The race turns the wheel, the wheel turns the stone. " * (revision // 100000 % 200)
+    sentence = "The race turns the wheel, the wheel turns the stone. "
+    text = f"Revision {revision} of {host}.\n\n" + sentence * (revision // 100000 % 200)
     made = {"main": {"contentmodel": "wikitext", "contentformat": "text/x-wiki", "content": text}}
     if host.startswith("commons."):
         made["mediainfo"] = {"contentmodel": "wikibase-mediainfo", "contentformat": "application/json",
                              "content": json.dumps({"type": "mediainfo", "id": f"M{revision}"})}
     return made
+
+
+def page(host, revision):
+    number = revision // 1000
+    return {"pageid": number, "ns": 0, "title": f"Page {number}",
+            "revisions": [{"revid": revision, "parentid": revision - 1, "slots": slots(host, revision)}]}
 
 
 def query(host, parameters):
@@ -36,11 +44,11 @@ def query(host, parameters):
         return {"error": {"code": "badvalue", "info": "This stub answers action=query with revids alone."}}
     if len(revisions) > MOST_REVISIONS:
         return {"error": {"code": "toomanyvalues", "info": f"The limit is {MOST_REVISIONS}."}}
-    answer = {"pages": [{"pageid": revision // 1000, "ns": 0, "title": f"Page {revision // 1000}",
-                         "revisions": [{"revid": revision, "parentid": revision - 1, "slots": slots(host, revision)}]}
-                        for revision in revisions if revision not in UNKNOWN]}
-    unknown = {str(revision): {"revid": revision, "missing": True} for revision in revisions if revision in UNKNOWN}
-    return {"batchcomplete": True, "query": {**answer, **({"badrevids": unknown} if unknown else {})}}
+    answer = {"pages": [page(host, revision) for revision in revisions if revision not in UNKNOWN]}
+    unknown = {str(id): {"revid": id, "missing": True} for id in revisions if id in UNKNOWN}
+    if unknown:
+        answer["badrevids"] = unknown
+    return {"batchcomplete": True, "query": answer}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         if number % 60 == 0:
             return self.send(503, {"error": {"code": "stub", "info": "one call in 60 meets this"}})
         if number % 90 == 0:
-            return self.send(429, {"error": {"code": "stub", "info": "one call in 90 meets this"}}, {"Retry-After": "1"})
+            error = {"code": "stub", "info": "one call in 90 meets this"}
+            return self.send(429, {"error": error}, {"Retry-After": "1"})
         host = self.headers.get("Host", "").split(":")[0]
         parameters = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
         self.send(200, query(host, parameters))
@@ -92,7 +101,8 @@ def main(arguments):
     place = next((a for a in arguments if not a.startswith("-")), "0.0.0.0:6500")
     host, _, port = place.rpartition(":")
     if healthy:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/health", timeout=3)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct.open(f"http://127.0.0.1:{port}/health", timeout=3)
         return
     Server((host, int(port)), Handler).serve_forever()
 
