@@ -78,3 +78,4 @@ clean:
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 
 include tests/tests.mk
+include docker/image.mk
