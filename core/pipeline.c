@@ -52,7 +52,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
-	struct histogram *processing[OUTCOMES], *age;
+	struct histogram *processing[OUTCOMES], *age, *hook_request, *hook_transform;
 };
 
 static void walk(struct pipeline *p, struct record *r);
@@ -352,7 +352,9 @@ static void decode(struct pipeline *p, struct record *r)
 static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
+	double before = script_usage(r->event.script).cpu_seconds;
 	script_request(&r->event, r->attempt, &result);
+	metrics_observe(p->hook_request, script_usage(r->event.script).cpu_seconds - before);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
 	case VERDICT_PASS: pass(p, r); break;
@@ -371,10 +373,12 @@ static void transform(struct pipeline *p, struct record *r)
 		answers[i] = (struct script_answer_part){&lookup->response, &lookup->request, lookup->part};
 		lookup->part = -2;
 	}
+	double before = script_usage(r->event.script).cpu_seconds;
 	if (r->hook_waits)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
+	metrics_observe(p->hook_transform, script_usage(r->event.script).cpu_seconds - before);
 	mem_free(answers);
 	r->hook_waits = result.verdict == VERDICT_WAIT;
 	switch (result.verdict) {
@@ -894,6 +898,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 		        metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
 	}
 	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
+	p->hook_request = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "request");
+	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
 	p->paused_sink = metrics_value(metrics, METRIC_PAUSED, "sink");
 	*metrics_value_at(metrics, METRIC_OPEN_LIMIT, NULL) = (double)config->limit_records;
 	*metrics_value_at(metrics, METRIC_MEMORY_LIMIT, NULL) = (double)ledger->limit;

@@ -60,6 +60,7 @@ C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/sy
 	clang-format --dry-run --Werror $(C_FILES)
 	tests/layers
 	tests/leftovers
+	tests/declared
 	MILLRACE=$(BUILD)/millrace tests/reference
 	luacheck scripts tests/lua tests/system/scripts
 	printf '%s\n' $(wildcard core/*.c) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" \
