@@ -1,5 +1,6 @@
 /* Reads a partition's checkpoint files without waiting for a store that hangs. */
 #include "checkpoint_reader.h"
+#include "log.h"
 #include "mem.h"
 
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct shared {
 
 struct checkpoint_reader {
 	struct shared *shared;
+	const struct checkpointfile_disk *disk;
 	char *dir, *group;
 	int64_t wait_ms;
 };
@@ -24,6 +26,7 @@ struct checkpoint_reader {
 /* One question; the thread's and the asker's. */
 struct question {
 	struct shared *shared;
+	const struct checkpointfile_disk *disk;
 	char *dir, *group, *topic;
 	int32_t partition;
 	bool answered, left; /* under the mutex */
@@ -32,8 +35,6 @@ struct question {
 	size_t count;
 	struct err err;
 };
-
-void (*checkpoint_reader_before)(void);
 
 static void release(struct shared *shared)
 {
@@ -67,9 +68,7 @@ static void *read_main(void *context)
 {
 	struct question *question = context;
 	struct shared *shared = question->shared;
-	if (checkpoint_reader_before)
-		checkpoint_reader_before();
-	question->good = checkpointfile_read_all(question->dir, question->group, question->topic,
+	question->good = question->disk->read_all(question->dir, question->group, question->topic,
 	        question->partition, &question->files, &question->count, &question->err);
 	pthread_mutex_lock(&shared->mutex);
 	question->answered = true;
@@ -134,7 +133,8 @@ static bool hold(struct shared *shared)
 	return free_to;
 }
 
-struct checkpoint_reader *checkpoint_reader_open(const char *dir, const char *group, int64_t wait_ms)
+struct checkpoint_reader *checkpoint_reader_open(
+        const struct checkpointfile_disk *disk, const char *dir, const char *group, int64_t wait_ms)
 {
 	struct checkpoint_reader *reader = mem_zalloc(1, sizeof *reader);
 	struct shared *shared = reader->shared = mem_zalloc(1, sizeof *shared);
@@ -145,6 +145,7 @@ struct checkpoint_reader *checkpoint_reader_open(const char *dir, const char *gr
 	pthread_cond_init(&shared->answered, &steady);
 	pthread_condattr_destroy(&steady);
 	shared->holders = 1;
+	reader->disk = disk;
 	reader->dir = mem_strdup(dir);
 	reader->group = mem_strdup(group);
 	reader->wait_ms = wait_ms;
@@ -170,6 +171,7 @@ bool checkpoint_reader_read(struct checkpoint_reader *reader, const char *topic,
 		return err_set(err, "%s does not answer", reader->dir);
 	struct question *question = mem_zalloc(1, sizeof *question);
 	*question = (struct question){.shared = reader->shared,
+	        .disk = reader->disk,
 	        .dir = mem_strdup(reader->dir),
 	        .group = mem_strdup(reader->group),
 	        .topic = mem_strdup(topic),
@@ -191,4 +193,31 @@ bool checkpoint_reader_read(struct checkpoint_reader *reader, const char *topic,
 		err_set(err, "%s", question->err.text);
 	question_free(question);
 	return good;
+}
+
+size_t checkpoint_reader_positions(
+        void *reader, const char *topic, int32_t partition, struct position **positions)
+{
+	struct checkpointfile *files;
+	struct err err;
+	size_t count;
+	if (!checkpoint_reader_read(reader, topic, partition, &files, &count, &err))
+		log_error("checkpoint",
+		        "the files of %s/%d cannot be read, and the group's commit decides alone: %s", topic,
+		        partition, err.text);
+	*positions = mem_zalloc(count, sizeof **positions);
+	for (size_t i = 0; i < count; i++) {
+		(*positions)[i] = files[i].position;
+		files[i].position.ranges = NULL;
+	}
+	free_files(files, count);
+	return count;
+}
+
+void checkpoint_reader_release(void *reader, struct position *positions, size_t count)
+{
+	(void)reader;
+	for (size_t i = 0; i < count; i++)
+		mem_free(positions[i].ranges);
+	mem_free(positions);
 }

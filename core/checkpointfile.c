@@ -733,3 +733,6 @@ void checkpointfile_prune(const char *dir, const char *group, unsigned keep)
 	each_entry(folder, keep, true, prune_topic);
 	mem_free(folder);
 }
+
+const struct checkpointfile_disk checkpointfile_disk = {
+        checkpointfile_try, checkpointfile_prune, checkpointfile_write, checkpointfile_read_all};

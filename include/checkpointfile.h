@@ -59,4 +59,15 @@ bool checkpointfile_try(const char *dir, const char *group, struct err *err);
 /* Removes all but the newest `keep` files of every partition of the group, and what crashes left. */
 void checkpointfile_prune(const char *dir, const char *group, unsigned keep);
 
+/* What a store needs of a disk; tests give one that hangs. */
+struct checkpointfile_disk {
+	bool (*test)(const char *dir, const char *group, struct err *err);
+	void (*prune)(const char *dir, const char *group, unsigned keep);
+	bool (*write)(const char *dir, struct checkpointfile *file, unsigned keep, struct err *err);
+	bool (*read_all)(const char *dir, const char *group, const char *topic, int32_t partition,
+	        struct checkpointfile **files, size_t *count, struct err *err);
+};
+
+extern const struct checkpointfile_disk checkpointfile_disk; /* the functions above */
+
 #endif
