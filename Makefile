@@ -41,28 +41,40 @@ UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_
 
 all: $(BUILD)/millrace
 
+# One short line per step; `make V=1` shows the whole commands.
+Q   := $(if $(V),,@)
+say = $(if $(V),:,printf '  %-5s %s\n')
+
 $(BUILD)/millrace: $(OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 # Every unit test links the whole library: a test needs no list of files.
 $(BUILD)/libmillrace.a: $(LIBRARY)
-	rm -f $@ && ar rcs $@ $^
+	@$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -Itests/unit -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS) -lcmocka
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Itests/unit -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS) -lcmocka
 
 unit: $(UNITS)
 	@set -e; for t in $(UNITS); do $$t; done
 
+# Writes the configuration reference into the README; `make lint` fails when it is not that of the binary.
+reference: $(BUILD)/millrace
+	MILLRACE=$(BUILD)/millrace tests/reference write
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit clean
+.PHONY: all unit reference clean
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 
 include tests/tests.mk

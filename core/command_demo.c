@@ -350,7 +350,7 @@ static int play(struct demo *demo, const struct config *config)
 	demo->worker = worker_start(&worker_config);
 	if (demo->worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(demo->worker);
+	signals_install(demo->worker, false);
 	watch(demo);
 	double seconds = (double)(clock_now() - began) / 1000;
 	if (demo->hold && !worker_ended(demo->worker)) {
@@ -419,6 +419,6 @@ int command_demo(int argc, char **argv)
 	if (demo.listen == NULL)
 		demo.listen = demo.hold ? "127.0.0.1:9464" : "127.0.0.1:0";
 	demo.bar = command_colour(STDOUT_FILENO) && getenv("CI") == NULL;
-	log_init(LOG_AUTO, command_log_level(demo.log_level, LOG_ERROR), "demo");
+	log_init(LOG_TEXT, command_log_level(demo.log_level, LOG_ERROR), "demo");
 	return run(&demo);
 }

@@ -149,13 +149,13 @@ static int run(struct enrich *enrich, const struct config *config, int in, int e
 	struct worker *worker = worker_start(&worker_config);
 	if (worker == NULL)
 		return EXIT_FAILURE;
-	signals_install(worker);
+	signals_install(worker, false);
 	int code = worker_join(worker, &counts);
 	signals_forget();
 	worker_free(worker);
 	if (!enrich->quiet && code != EXIT_CONFIG)
-		fprintf(stderr, "%llu events: %llu enriched, %llu passed, %llu dropped, %llu failed%s\n",
-		        (unsigned long long)counts.taken,
+		fprintf(stderr, "%llu event%s: %llu enriched, %llu passed, %llu dropped, %llu failed%s\n",
+		        (unsigned long long)counts.taken, counts.taken == 1 ? "" : "s",
 		        (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
 		        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
 		        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
@@ -266,6 +266,6 @@ int command_enrich(int argc, char **argv)
 		return EXIT_USAGE;
 	enrich.script = argv[optind];
 	enrich.file = argc - optind == 2 && strcmp(argv[optind + 1], "-") != 0 ? argv[optind + 1] : NULL;
-	log_init(LOG_AUTO, command_log_level(enrich.log_level, LOG_WARN), "enrich");
+	log_init(LOG_TEXT, command_log_level(enrich.log_level, LOG_WARN), "enrich");
 	return open_and_run(&enrich);
 }

@@ -26,7 +26,7 @@ static const char help[] =
         "  -h, --help              this text\n"
         "\n"
         "signals: TERM or INT drains (waiting lookups go back at once, calls in the air have\n"
-        "`drain`), a second one quits at once.\n"
+        "`drain`), a second one quits at once. HUP loads the script again.\n"
         "exit codes: 0 stopped as asked, 1 failed, 2 usage, 75 drain timed out, 78 bad\n"
         "configuration or script.\n"
         "See also: millrace check --help, millrace config --help\n";
@@ -51,7 +51,7 @@ static int run(const struct run_options *options)
 	struct worker *worker = worker_start(&worker_config);
 	int code = EXIT_FAILURE;
 	if (worker) {
-		signals_install(worker);
+		signals_install(worker, true);
 		code = worker_join(worker, NULL);
 		signals_forget();
 		worker_free(worker);

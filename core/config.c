@@ -232,7 +232,6 @@ void config_free(struct config *config)
 	mem_free(config->origins->params_shown);
 	mem_free(config->origins);
 	mem_free(config->errors.name);
-	mem_free(config->script_reload);
 	mem_free(config->path);
 	mem_free(config);
 }

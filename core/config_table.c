@@ -3,6 +3,9 @@
 
 #define AT(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
 #define COUNTED(type, member, counter) AT(type, member), .count = offsetof(type, counter)
+/* A key of a section whose value stands behind the section's struct. */
+#define BESIDE(type, section, member) \
+	.offset = offsetof(type, member) - offsetof(type, section), .size = sizeof(((type *)0)->member)
 #define KEYS(array) array, sizeof(array) / sizeof *(array)
 #define KIB 1024.0
 #define MIB (1024 * KIB)
@@ -14,6 +17,8 @@
 
 static const struct config_choice orders[] = {
 	{"key", ORDER_KEY}, {"partition", ORDER_PARTITION}, {"none", ORDER_NONE}, {NULL, 0}};
+static const struct config_choice reloads[] = {
+	{"watch", SCRIPT_RELOAD_WATCH}, {"signal", SCRIPT_RELOAD_SIGNAL}, {"off", SCRIPT_RELOAD_OFF}, {NULL, 0}};
 static const struct config_choice levels[] = {
 	{"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}, {NULL, 0}};
 static const struct config_choice formats[] = {
@@ -39,8 +44,12 @@ static const struct config_section source_section = {KEYS(source_keys), 0};
 static const struct config_key script_keys[] = {
 	{"path", CONFIG_FILE, AT(struct script_config, path), .required = true, .example = "enrich.lua",
 		.prose = "The Lua script; relative to this file's folder, else to the working directory."},
-	{"params", CONFIG_PARAMS, AT(struct script_config, params_json), .example = "{language: en}",
+	{"params", CONFIG_PARAMS, AT(struct script_config, params_json), .reloadable = true, .example = "{language: en}",
 		.prose = "Any values for the script, which reads them as `millrace.params`."},
+	{"reload", CONFIG_CHOICE, BESIDE(struct config, script, script_reload), .choices = reloads,
+		.fallback = "watch",
+		.prose = "What makes a changed script or changed `params` take over without a restart: `watch` the "
+			 "folder (and what `signal` says), `signal` (HUP and `POST /-/reload`), or nothing: `off`."},
 	{"memory", CONFIG_BYTES, AT(struct script_config, memory), .fallback = "128MiB", .min = 8 * MIB,
 		.max = 4 * GIB, .prose = "Most memory that the script's values may take."},
 	{"budget", CONFIG_DURATION, AT(struct script_config, budget_ms), .fallback = "1s", .min = 10,

@@ -128,7 +128,6 @@ void config_derive(struct config_loader *loader)
 	for (size_t i = 0; i < config->sink_count; i++)
 		derive_topic(config, &config->sinks[i]);
 	derive_topic(config, &config->errors);
-	config->script_reload = mem_strdup("off");
 	derive_memory(loader);
 	derive_sizes(config);
 }

@@ -37,7 +37,9 @@ struct pipeline {
 	struct records records;
 	struct lanes *lanes;
 	struct dispatch *dispatch;
-	struct script *script;
+	struct script *scripts[PIPELINE_SCRIPTS]; /* the first is the one that new records begin on */
+	size_t script_count;
+	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct sink **sinks;
 	struct ledger *ledger;
@@ -103,6 +105,7 @@ static void reject(
 	name_source(r, &r->outputs[0], 0);
 	mem_free(r->reason);
 	r->reason = reason;
+	r->outcome = OUTCOME_FAILED;
 	if (p->config.ended)
 		p->config.ended(p->config.ended_context, r, words);
 	mem_free(words);
@@ -336,7 +339,7 @@ static void decode(struct pipeline *p, struct record *r)
 		pass(p, r);
 		return;
 	}
-	bool decoded = script_decode(&r->event, p->script, &r->input, &failure);
+	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
 	enter_lane(p, r);
 	if (decoded) {
 		record_move(&p->records, r, RECORD_DECODED);
@@ -349,10 +352,6 @@ static void decode(struct pipeline *p, struct record *r)
 static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
-	if (!script_has_request(r->event.script)) {
-		record_move(&p->records, r, RECORD_ANSWERED);
-		return;
-	}
 	script_request(&r->event, r->attempt, &result);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
@@ -528,13 +527,21 @@ static size_t held_bytes(const struct pipeline *p)
 	       p->ledger->used[LEDGER_OUTPUT];
 }
 
+/* Decoded events live in the state's heap: a full one would fail records that did nothing wrong. */
+static bool lua_has_room(const struct pipeline *p)
+{
+	struct script_usage usage = script_usage(p->scripts[0]);
+	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 4 * 3;
+}
+
 static bool door_has_room(void *context)
 {
 	const struct pipeline *p = context;
 	size_t open = records_open(&p->records);
 	if (p->draining || p->undelivered || p->full)
 		return false;
-	return open == 0 || (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes);
+	return open == 0 ||
+	       (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes && lua_has_room(p));
 }
 
 static void pipeline_take(void *context, const struct source_message *message)
@@ -779,6 +786,25 @@ static void settle_all(struct pipeline *p)
 		walk(p, container_of(first, struct record, node));
 }
 
+static void forget_script(struct pipeline *p, size_t i)
+{
+	struct script_usage usage = script_usage(p->scripts[i]);
+	p->gone.errors += usage.errors;
+	p->gone.timeouts += usage.timeouts;
+	p->gone.memory_failures += usage.memory_failures;
+	script_release(p->scripts[i]);
+	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
+}
+
+/* A step of garbage collection for the present state; older ones end with their last record. */
+static void collect_scripts(struct pipeline *p)
+{
+	script_collect(p->scripts[0]);
+	for (size_t i = p->script_count; i-- > 1;)
+		if (script_usage(p->scripts[i]).events == 0)
+			forget_script(p, i);
+}
+
 static void serve_sinks(struct pipeline *p)
 {
 	for (size_t i = 0; i < p->config.sink_count; i++)
@@ -801,7 +827,7 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
-	script_collect(p->script);
+	collect_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	if (p->undelivered && (next < 0 || p->resend_at < next))
@@ -889,12 +915,20 @@ void pipeline_sink_handlers(struct pipeline *p, struct sink_handlers *handlers)
 	*handlers = (struct sink_handlers){.context = p, .settled = sink_settled, .room = sink_room};
 }
 
-void pipeline_use_script(struct pipeline *p, struct script *script)
+bool pipeline_use_script(struct pipeline *p, struct script *script)
 {
+	if (p->script_count == PIPELINE_SCRIPTS)
+		return false;
 	script_hold(script);
-	if (p->script)
-		script_release(p->script);
-	p->script = script;
+	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
+	p->scripts[0] = script;
+	p->script_count++;
+	return true;
+}
+
+size_t pipeline_scripts(const struct pipeline *p)
+{
+	return p->script_count;
 }
 
 void pipeline_attach(struct pipeline *p, struct source *source, struct sink **sinks)
@@ -936,9 +970,17 @@ static void refresh_freshness(struct pipeline *p, int64_t wall)
 
 void pipeline_refresh(struct pipeline *p, int64_t wall)
 {
-	struct script_usage usage = script_usage(p->script);
+	struct script_usage usage = p->gone;
+	for (size_t i = 0; i < p->script_count; i++) {
+		struct script_usage one = script_usage(p->scripts[i]);
+		usage.memory += one.memory;
+		usage.errors += one.errors;
+		usage.timeouts += one.timeouts;
+		usage.memory_failures += one.memory_failures;
+	}
 	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
+	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "timeout") = (double)usage.timeouts;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
@@ -965,7 +1007,7 @@ void pipeline_close(struct pipeline *p)
 		}
 	dispatch_close(p->dispatch);
 	lanes_close(p->lanes);
-	if (p->script)
-		script_release(p->script);
+	while (p->script_count > 0)
+		forget_script(p, 0);
 	mem_free(p);
 }

@@ -404,7 +404,6 @@ static void go_on(lua_State *L, const struct work *work, int count)
 {
 	struct script *script = work->script;
 	lua_State *co = work->run->coroutine;
-	work->run->fetching = false;
 	script->result = work->result;
 	fault_point("in_hook");
 	int status = lua_resume(co, count);

@@ -15,6 +15,7 @@ static const char unset_id[] = "00000000-0000-0000-0000-000000000000";
 static const char id_namespace[] = "e1049b0b-b5d8-4100-a84b-ccd51884b2d6";
 
 static const char *const fields[] = {"value", "to", "key", "headers", "timestamp"};
+enum { FIELDS = sizeof fields / sizeof *fields };
 
 /* Pushes the scalar at "page.page_id" below the value at `index`; false (nothing pushed) when there is none.
  */
@@ -158,9 +159,9 @@ static void check_fields(lua_State *L)
 	for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
 		const char *name =
 		        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-		const char *meant = text_did_you_mean(name, fields, sizeof fields / sizeof *fields);
-		if (meant && strcmp(meant, name) == 0)
+		if (verdict_known(name, fields, FIELDS))
 			continue;
+		const char *meant = text_did_you_mean(name, fields, FIELDS);
 		lua_pushstring(L, name);
 		if (meant)
 			luaL_error(

@@ -82,10 +82,7 @@ static void check_members(const struct reader *reader)
 			refuse(reader, "a request has named members, this one has a key of type %s",
 			        luaL_typename(L, -2));
 		const char *name = lua_tostring(L, -2);
-		size_t i = 0;
-		while (i < MEMBERS && strcmp(name, members[i]) != 0)
-			i++;
-		if (i < MEMBERS)
+		if (verdict_known(name, members, MEMBERS))
 			continue;
 		const char *meant = text_did_you_mean(name, members, MEMBERS);
 		if (meant)
@@ -401,8 +398,7 @@ static void read_merge(const struct reader *reader)
 	for (lua_pushnil(L); lua_next(L, inner.at); lua_pop(L, 1)) {
 		const char *name =
 		        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-		const char *meant = text_did_you_mean(name, options, 4);
-		if (meant == NULL || strcmp(meant, name) != 0)
+		if (!verdict_known(name, options, 4))
 			refuse(reader, "unknown member `merge.%.60s`; there are param, max, bytes and split",
 			        name);
 	}

@@ -81,9 +81,9 @@ static void set_type(lua_State *L, struct verdict_data *verdict, struct labels *
 		labels->told = true;
 		name = "other";
 	} else if (i == labels->count) {
-		strcpy(labels->names[labels->count++], name);
+		snprintf(labels->names[labels->count++], LABEL_SIZE, "%s", name);
 	}
-	strcpy(verdict->type, name);
+	snprintf(verdict->type, sizeof verdict->type, "%s", name);
 }
 
 static const char *check_identifier(lua_State *L, int index, const char *what)
@@ -193,6 +193,14 @@ static int to_text(lua_State *L)
 		return luaL_error(L, "a verdict expected");
 	lua_pushfstring(L, "millrace.%s(%s)", kind_names[verdict->kind], verdict->type);
 	return 1;
+}
+
+bool verdict_known(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
 }
 
 static void describe_table(lua_State *L, int index, struct buf *out)

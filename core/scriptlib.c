@@ -175,7 +175,6 @@ static int fetch(lua_State *L)
 		        verdict_describe(L, 1));
 	script_result_free(script->result);
 	request_read(L, 1, "millrace.fetch: this request cannot be sent", true, &run->asked_array);
-	run->fetching = true;
 	return lua_yield(L, 0);
 }
 

@@ -19,7 +19,15 @@ static void on_signal(int number)
 		worker_stop(worker);
 }
 
-void signals_install(struct worker *worker)
+static void on_hangup(int number)
+{
+	struct worker *worker = running;
+	(void)number;
+	if (worker)
+		worker_reload(worker);
+}
+
+void signals_install(struct worker *worker, bool reloads)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigemptyset(&action.sa_mask);
@@ -27,7 +35,9 @@ void signals_install(struct worker *worker)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
-	signal(SIGHUP, SIG_IGN);
+	action.sa_handler = on_hangup;
+	if (reloads)
+		sigaction(SIGHUP, &action, NULL);
 }
 
 void signals_forget(void)

@@ -7,6 +7,8 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "reload.h"
+#include "text.h"
 #include "versions.h"
 
 #include <event2/event.h>
@@ -37,15 +39,16 @@ static const char *const state_names[WORKER_STATES] = {
 struct worker {
 	struct worker_config config;
 	pthread_t thread;
-	int stop_fd; /* written by worker_stop */
+	int stop_fd;   /* written by worker_stop */
+	int reload_fd; /* written by worker_reload */
 	int exit_code;
 	/* the loop's own from here */
 	struct event_base *base;
-	struct event *stop_event, *tick;
+	struct event *stop_event, *reload_event, *tick;
 	struct metrics *metrics;
 	struct ledger ledger;
 	struct script_world world;
-	struct script *script;
+	struct reload *reload;
 	struct http *http;
 	struct pipeline *pipeline;
 	struct helper *helper;
@@ -72,6 +75,13 @@ void worker_stop(struct worker *worker)
 	uint64_t one = 1;
 	ssize_t written = write(worker->stop_fd, &one, sizeof one);
 	(void)written; /* full means asked already */
+}
+
+void worker_reload(struct worker *worker)
+{
+	uint64_t one = 1;
+	ssize_t written = write(worker->reload_fd, &one, sizeof one);
+	(void)written;
 }
 
 bool worker_counts(struct worker *worker, struct pipeline_counts *counts)
@@ -153,15 +163,13 @@ static void describe(struct worker *worker)
 	versions_read(&versions);
 	*metrics_value(worker->metrics, METRIC_BUILD_INFO, versions.millrace, versions.revision, versions.luajit,
 		versions.librdkafka, versions.libcurl) = 1;
-	char sha[13];
-	snprintf(sha, sizeof sha, "%s", script_sha256(worker->script));
-	*metrics_value(worker->metrics, METRIC_SCRIPT_INFO, script_path(worker->script), sha) = 1;
 	if (worker->config.files == NULL)
 		log_info("worker",
-			"millrace %s (%s): LuaJIT %s, librdkafka %s, libcurl %s; script %s (%s), at most %zu records and "
+			"millrace %s (%s): %s, librdkafka %s, libcurl %s; script %s (%.12s), at most %zu records and "
 			"%zu MiB",
 			versions.millrace, versions.revision, versions.luajit, versions.librdkafka, versions.libcurl,
-			script_path(worker->script), sha, worker->config.config->limit_records,
+			worker->config.config->script.path, reload_sha256(worker->reload),
+			worker->config.config->limit_records,
 			worker->config.config->limit_memory >> 20);
 }
 
@@ -184,6 +192,19 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	worker->stopping = true;
 }
 
+static void on_reload(evutil_socket_t fd, short what, void *context)
+{
+	struct worker *worker = context;
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof count);
+	(void)got;
+	(void)what;
+	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
+		log_warn("reload", "asked by a signal, but script.reload is off");
+	else
+		reload_now(worker->reload, "signal", NULL);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd; /* waking the loop is all there is to do */
@@ -199,7 +220,9 @@ static bool open_loop(struct worker *worker)
 		return false;
 	worker->stop_event = event_new(worker->base, worker->stop_fd, EV_READ | EV_PERSIST, on_stop, worker);
 	worker->tick = event_new(worker->base, -1, 0, on_tick, worker);
-	return worker->stop_event && worker->tick && event_add(worker->stop_event, NULL) == 0;
+	worker->reload_event = event_new(worker->base, worker->reload_fd, EV_READ | EV_PERSIST, on_reload, worker);
+	return worker->stop_event && worker->tick && worker->reload_event &&
+		event_add(worker->stop_event, NULL) == 0;
 }
 
 static size_t connections(const struct config *config)
@@ -244,7 +267,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 		.ended_context = worker->config.context,
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
-	pipeline_use_script(worker->pipeline, worker->script);
+	reload_attach(worker->reload, worker->pipeline);
 	return true;
 }
 
@@ -277,7 +300,7 @@ static bool open_source(struct worker *worker, struct err *err)
 	struct source_handlers handlers;
 	worker->source_config = config->source;
 	worker->source_config.queue_bytes = queue_share(config);
-	worker->source_config.script_sha256 = script_sha256(worker->script);
+	worker->source_config.script_sha256 = reload_sha256(worker->reload);
 	pipeline_source_handlers(worker->pipeline, &handlers);
 	handlers.failed = source_failed;
 	handlers.failed_context = worker;
@@ -298,6 +321,45 @@ static bool open_source(struct worker *worker, struct err *err)
 	return true;
 }
 
+static void answer_reload(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct worker *worker = context;
+	struct buf told;
+	enum reload_outcome outcome = RELOAD_FAILED;
+	(void)request;
+	buf_init(&told, 0);
+	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
+		buf_append_text(&told, "script.reload is off");
+	else
+		outcome = reload_now(worker->reload, "api", &told);
+	answer->status = outcome == RELOAD_FAILED ? 422 : outcome == RELOAD_BUSY ? 409 : 200;
+	answer->type = "application/json";
+	buf_printf(&answer->body, "{\"outcome\":\"%s\",\"message\":", reload_outcome_name(outcome));
+	text_json_string(&answer->body, told.data, told.size);
+	buf_append_text(&answer->body, "}\n");
+	buf_free(&told);
+}
+
+static void answer_status(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct worker *worker = context;
+	struct pipeline_counts c;
+	(void)request;
+	pipeline_counts(worker->pipeline, &c);
+	answer->type = "application/json";
+	buf_append_text(&answer->body, "{\"name\":");
+	text_json_string(&answer->body, worker->config.config->name, strlen(worker->config.config->name));
+	buf_printf(&answer->body,
+		",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,\"passed\":%llu,"
+		"\"dropped\":%llu,\"failed\":%llu,\"given_back\":%llu,\"open\":%llu},\"script\":",
+		MILLRACE_VERSION, state_names[state_of(worker)], (unsigned long long)c.taken,
+		(unsigned long long)c.outcomes[OUTCOME_ENRICHED], (unsigned long long)c.outcomes[OUTCOME_PASSED],
+		(unsigned long long)c.outcomes[OUTCOME_DROPPED], (unsigned long long)c.outcomes[OUTCOME_FAILED],
+		(unsigned long long)c.given_back, (unsigned long long)c.open);
+	reload_status(worker->reload, &answer->body);
+	buf_append_text(&answer->body, "}\n");
+}
+
 static bool open_admin(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -305,9 +367,13 @@ static bool open_admin(struct worker *worker, struct err *err)
 		return true;
 	struct admin_config admin = {.listen = config->admin_listen, .token = config->admin_token};
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
+	struct admin_route status = {"GET", "/api/v1/status", "what it does, as JSON", answer_status, worker};
+	struct admin_route reload = {"POST", "/-/reload", "load the script again", answer_reload, worker};
 	worker->admin = admin_open(worker->base, &admin, &hooks, worker->metrics, err);
 	if (worker->admin == NULL)
 		return false;
+	admin_route(worker->admin, &status);
+	admin_route(worker->admin, &reload);
 	pthread_mutex_lock(&worker->mutex);
 	worker->admin_port = admin_port(worker->admin);
 	pthread_mutex_unlock(&worker->mutex);
@@ -326,11 +392,12 @@ static int build(struct worker *worker)
 		worker->metrics = metrics_open();
 		ledger_init(&worker->ledger, config->limit_memory);
 		config_world(config, &worker->world);
-		worker->script = script_open(&config->script, &worker->world, &err);
-		code = worker->script ? 1 : 78;
+		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
+		code = worker->reload ? 1 : 78;
 	}
-	if (worker->script && open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
+	if (worker->reload && open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
 		open_admin(worker, &err)) {
+		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;
 	}
@@ -427,12 +494,13 @@ static void tear_down(struct worker *worker)
 		helper_close(worker->helper, CLOSE_MS);
 	if (worker->http)
 		http_close(worker->http);
-	if (worker->script)
-		script_release(worker->script);
+	reload_close(worker->reload);
 	if (worker->metrics)
 		metrics_close(worker->metrics);
 	if (worker->stop_event)
 		event_free(worker->stop_event);
+	if (worker->reload_event)
+		event_free(worker->reload_event);
 	if (worker->tick)
 		event_free(worker->tick);
 	if (worker->base)
@@ -485,6 +553,7 @@ struct worker *worker_start(const struct worker_config *config)
 	sigset_t all, before;
 	worker->config = *config;
 	worker->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	worker->reload_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&worker->mutex, NULL);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -497,8 +566,7 @@ struct worker *worker_start(const struct worker_config *config)
 	pthread_attr_destroy(&attributes);
 	if (failure) {
 		log_error("worker", "the loop's thread could not be started: %s", strerror(failure));
-		close(worker->stop_fd);
-		mem_free(worker);
+		worker_free(worker);
 		return NULL;
 	}
 	return worker;
@@ -515,6 +583,7 @@ int worker_join(struct worker *worker, struct pipeline_counts *counts)
 void worker_free(struct worker *worker)
 {
 	close(worker->stop_fd);
+	close(worker->reload_fd);
 	pthread_mutex_destroy(&worker->mutex);
 	mem_free(worker);
 }

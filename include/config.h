@@ -18,6 +18,10 @@
 
 struct config_origins;
 
+/* What makes a changed script take over: a watch of its folder (and all of the next), HUP and POST /-/reload,
+ * nothing. */
+enum script_reload { SCRIPT_RELOAD_WATCH, SCRIPT_RELOAD_SIGNAL, SCRIPT_RELOAD_OFF };
+
 enum order { ORDER_KEY, ORDER_PARTITION, ORDER_NONE };
 
 struct config {
@@ -26,7 +30,7 @@ struct config {
 	char *topic_prefix;
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
-	char *script_reload;         /* "watch", "signal" or "off" */
+	enum script_reload script_reload;
 	char *user_agent;
 	struct retry_config
 		retry; /* what upstreams have that set none of their own; theirs is in each upstream */

@@ -13,8 +13,8 @@ enum digest_kind { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256 };
 
 enum { DIGEST_BYTES = 32, DIGEST_HEX = 65, UUID_TEXT = 37 };
 
-/* Writes the digest of the pieces, one behind the other, as lower-case hex with a NUL. False when the machine's
- * libcrypto refuses the algorithm (MD5 under FIPS). */
+/* Writes the digest of the pieces, one behind the other, as lower-case hex with a NUL. False when the
+ * machine's libcrypto refuses the algorithm (MD5 under FIPS). */
 bool digest_hex(enum digest_kind kind, const struct bytes *pieces, size_t count, char out[DIGEST_HEX]);
 /* False when `namespace` is no UUID text. */
 bool digest_uuid5(const char *namespace, const char *name, size_t size, char out[UUID_TEXT]);

@@ -109,7 +109,7 @@ void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup);
  * call it after each turn of the loop). */
 int64_t dispatch_tick(struct dispatch *dispatch, int64_t now);
 /* Nothing is sent to this host before `until` (steady ms; at most 60 s ahead). host may be NULL (the upstream's own). */
-void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char *host, int64_t until, int64_t now,
+void dispatch_pause_host(struct dispatch *dispatch, size_t index, const char *name, int64_t until, int64_t now,
 	const char *reason); /* an identifier, for the log; metrics tell "429" from "retry" */
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */

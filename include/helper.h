@@ -24,7 +24,7 @@ struct helper_job {
 };
 
 struct helper *helper_open(struct event_base *base, struct err *err);
-void helper_submit(struct helper *helper, const struct helper_job *job); /* copies the struct */
+void helper_submit(struct helper *helper, const struct helper_job *own); /* copies the struct */
 /* Waits for the job that runs now at most `wait_ms` and delivers its answer, or leaves it behind (its context then
  * belongs to nobody: the process is ending); queued jobs are forgotten, and so is what is submitted meanwhile. */
 void helper_close(struct helper *helper, int64_t wait_ms);

@@ -80,6 +80,14 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(SCRIPT_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_script_duration_seconds", "hook", "CPU time of hooks.")  \
 	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "kind",                                \
 		"Hook calls that failed by themselves: error, timeout, memory.")                                      \
+	X(SCRIPT_RELOADS, METRIC_COUNTER, NONE, "millrace_script_reloads_total", "outcome",                           \
+		"Reloads asked for or seen by the watch, by outcome: swapped, unchanged, failed, busy.")              \
+	X(SCRIPT_RELOAD_OK, METRIC_GAUGE, NONE, "millrace_script_last_reload_successful", "",                         \
+		"Whether the last reload left a good script in place: 0 after one that did not load.")                \
+	X(SCRIPT_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_script_last_reload_success_timestamp_seconds", "",        \
+		"When the script that new records begin on was loaded.")                                              \
+	X(LUA_STATES, METRIC_GAUGE, NONE, "millrace_lua_states", "",                                                  \
+		"Lua states alive: one, and older ones until their last record ends.")                                \
 	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
 	X(SINK_EVENTS, METRIC_COUNTER, NONE, "millrace_sink_events_total", "topic", "Outputs acknowledged.")          \
 	X(SINK_BYTES, METRIC_COUNTER, NONE, "millrace_sink_bytes_total", "topic", "Bytes of outputs acknowledged.")   \

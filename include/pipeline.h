@@ -35,6 +35,8 @@ struct pipeline_config {
 	void *ended_context;
 };
 
+enum { PIPELINE_SCRIPTS = 4 };
+
 struct pipeline_counts {
 	uint64_t taken, outcomes[OUTCOMES], given_back, skipped, open;
 };
@@ -44,8 +46,10 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 /* What to open the source and the sinks with. */
 void pipeline_source_handlers(struct pipeline *pipeline, struct source_handlers *handlers);
 void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *handlers);
-/* New records begin on this state; holds it. */
-void pipeline_use_script(struct pipeline *pipeline, struct script *script);
+/* New records begin on this state, which is held; records in flight finish on the one they began on. False, and
+ * nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
+bool pipeline_use_script(struct pipeline *pipeline, struct script *script);
+size_t pipeline_scripts(const struct pipeline *pipeline); /* states alive */
 /* Borrows both; sinks in the order of the configuration. */
 void pipeline_attach(struct pipeline *pipeline, struct source *source, struct sink **sinks);
 /* Everything that is due: sends, wakes, settles, collects. Answers the steady ms of the next thing to do. */

@@ -1,10 +1,10 @@
 /* The user's Lua script: one sandboxed state, its hooks, their limits. The only file that runs hooks.
  *
- * A script_event is one record's life inside one state: it holds a reference to the state it began on and ends
- * on it, whatever is loaded meanwhile. Every function here is safe against whatever the script does: errors,
- * endless loops (CPU budget by the watchdog), memory (allocator limit armed inside protected calls), recursion
- * through C (nesting counter), nonsense answers; each ends as VERDICT_FAIL with a type, a message that names
- * the hook and, where Lua tells, file:line. Loop thread only. */
+ * A script_event is one record's life inside one state: it holds a reference to the state it began on and
+ * ends on it, whatever is loaded meanwhile. Every function here is safe against whatever the script does:
+ * errors, endless loops (CPU budget by the watchdog), memory (allocator limit armed inside protected calls),
+ * recursion through C (nesting counter), nonsense answers; each ends as VERDICT_FAIL with a type, a message
+ * that names the hook and, where Lua tells, file:line. Loop thread only. */
 #ifndef MILLRACE_SCRIPT_H
 #define MILLRACE_SCRIPT_H
 
@@ -27,9 +27,9 @@ struct key_field {
 /* What a script may name, and how the engine treats what it makes. Borrowed for the script's life. */
 struct script_sink {
 	const char *name;
-	const char *stream;           /* stamped when not NULL */
-	const char *schema;           /* pins $schema when not NULL */
-	const struct key_field *key;  /* its own key; count 0 = the lane's key */
+	const char *stream;          /* stamped when not NULL */
+	const char *schema;          /* pins $schema when not NULL */
+	const struct key_field *key; /* its own key; count 0 = the lane's key */
 	size_t key_count;
 	size_t max_bytes;
 };
@@ -46,7 +46,7 @@ struct script_world {
 
 struct script_config {
 	const char *path;        /* file */
-	const char *library;     /* folder where `lib.NAME` is looked for when the script's own has none; NULL = none */
+	const char *library;     /* folder of `lib.NAME` where the script's own has none; NULL = none */
 	const char *params_json; /* JSON object text; NULL = {} */
 	size_t memory;           /* bytes of the state's heap */
 	int64_t budget_ms;       /* CPU time of one hook call, between two waits */
@@ -56,12 +56,13 @@ struct script_config {
 
 struct script_usage {
 	size_t memory, memory_maximum, memory_limit;
-	size_t events;        /* live script_events */
+	size_t events; /* live script_events */
 	uint64_t timeouts, memory_failures, errors;
-	double cpu_seconds;   /* in hooks */
+	double cpu_seconds; /* in hooks */
 };
 
-/* One record as it came. script_decode copies the struct; what it points to is borrowed until script_forget. */
+/* One record as it came. script_decode copies the struct and borrows what it points to until script_forget.
+ */
 struct script_input {
 	const char *topic;
 	int32_t partition;
@@ -96,43 +97,48 @@ struct script_result {
 	bool host_scope;
 	struct request *requests; /* ASK, WAIT */
 	size_t request_count;
-	struct output *outputs; /* OUTPUT: value, key, headers, timestamp, sink set; millrace-source not yet */
+	struct output *outputs; /* OUTPUT: all but the header millrace-source is set */
 	size_t output_count;
 };
 
 struct script_event {
-	struct script *script; /* NULL = none */
-	struct run *run;       /* private: what its hooks share */
-	char *id;     /* meta.id, else NULL; what outputs' ids are made from */
+	struct script *script;           /* NULL = none */
+	struct run *run;                 /* private: what its hooks share */
+	char *id;                        /* meta.id, else NULL; what outputs' ids are made from */
 	char *domain, *request_id, *uri; /* meta.*: for the error event; NULL when absent */
 	char *schema, *stream;           /* $schema and meta.stream; NULL when absent */
-	int64_t dt;   /* meta.dt in wall ms, 0 when absent or nonsense */
-	int64_t event_dt; /* dt in wall ms (event time), 0 when absent */
-	char *lane_key; /* JSON object by world.key (the record's own key when that has no fields); NULL: a field
-	                 * is missing, null or no scalar, and the record waits for nobody */
+	int64_t dt;                      /* meta.dt in wall ms, 0 when absent or nonsense */
+	int64_t event_dt;                /* dt in wall ms (event time), 0 when absent */
+	char *lane_key; /* JSON object by world.key (the record's own key when that has no fields); NULL: a
+	                 * field is missing, null or no scalar, and the record waits for nobody */
 	size_t lane_key_size;
 	size_t bytes; /* estimate of the heap it holds */
 };
 
 void script_result_free(struct script_result *result);
 
-/* Loads a script into a fresh state and runs its `selftest` when it has one. NULL and err (with file:line). */
-struct script *script_open(const struct script_config *config, const struct script_world *world, struct err *err);
+/* Loads a script into a fresh state, and runs its `selftest` if there is one. NULL and err (with file:line).
+ */
+struct script *script_open(
+        const struct script_config *config, const struct script_world *world, struct err *err);
 void script_hold(struct script *script);
-void script_release(struct script *script); /* closes it when nobody holds it: script_open's hold, and each event's */
+/* Closes it when nobody holds it any more: script_open's hold, and each event's. */
+void script_release(struct script *script);
 const char *script_sha256(const struct script *script); /* hex of the main file and all modules it required */
 const char *script_path(const struct script *script);
 bool script_has_request(const struct script *script);
 struct script_usage script_usage(const struct script *script);
-/* After ScriptTimeout or ScriptMemory: collects, then runs selftest. False and err: the state is to be retired. */
+/* After ScriptTimeout or ScriptMemory: collects, then runs selftest. False and err: the state is to be
+ * retired. */
 bool script_sound(struct script *script, struct err *err);
 /* A bounded part of garbage collection, between loop turns. */
 void script_collect(struct script *script);
 
-/* Decodes the input on this state: DECODED. A null value is no event (tombstones pass without one). On failure result is VERDICT_FAIL (PoisonEvent, ScriptMemory, ...)
- * and the event still carries nothing to forget but itself. result is written only on failure. */
+/* Decodes the input on this state: DECODED. A null value is no event (tombstones pass without one). On
+ * failure result is VERDICT_FAIL (PoisonEvent, ScriptMemory, ...) and the event still carries nothing to
+ * forget but itself. result is written only on failure. */
 bool script_decode(struct script_event *event, struct script *script, const struct script_input *input,
-	struct script_result *result);
+        struct script_result *result);
 /* Runs request: ASK, PASS, DROP, FAIL. Without a request hook it answers ASK with no requests, and transform
  * is next. `attempt` counts from 1: how often the record began. */
 void script_request(struct script_event *event, unsigned attempt, struct script_result *result);
@@ -144,28 +150,29 @@ struct script_answer_part {
 };
 /* Runs transform with the answers of `request` (an array there gives an array here; none: nil). */
 void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
-	struct script_result *result);
+        struct script_result *result);
 /* Continues a transform that answered VERDICT_WAIT. */
 void script_resume(struct script_event *event, const struct script_answer_part *answers, size_t count,
-	struct script_result *result);
-/* The input as an output of the first sink: stamped and encoded when it has a stream, byte-identical when not. */
+        struct script_result *result);
+/* The input as an output of the first sink: stamped and encoded when it has a stream, byte-identical when
+ * not. */
 bool script_pass(struct script_event *event, struct output *output, struct script_result *failure);
 /* Lets go of everything the event holds in its state, frees its texts and zeroes it; fine on a zeroed one. */
 void script_forget(struct script_event *event);
 
 /* Parses a call's answer once and splits it. values: the merge values of its lookups, in order (count 1 and
  * split NULL: the whole answer is the part). parts[i] gets a reference, or -2 for a value without a part.
- * Only a 2xx is split: of an accepted other status each value gets the whole (or nothing, where it is not JSON,
- * which is no failure there). expect = bytes parses nothing. detail is written on RETRY and FAIL. */
+ * Only a 2xx is split: of an accepted other status each value gets the whole (or nothing, where it is not
+ * JSON, which is no failure there). expect = bytes parses nothing. detail is written on RETRY and FAIL. */
 enum script_answer { SCRIPT_ANSWER_OK, SCRIPT_ANSWER_UNPARSABLE, SCRIPT_ANSWER_RETRY, SCRIPT_ANSWER_FAIL };
 enum script_answer script_answer(struct script *script, const struct request *request,
-	const struct response *response, const char *const *values, size_t count, int *parts,
-	struct script_result *detail);
+        const struct response *response, const char *const *values, size_t count, int *parts,
+        struct script_result *detail);
 void script_drop_part(struct script *script, int part); /* a part that no transform will take */
 
-/* Writes meta.id into one stamped output (see script_result.outputs): position n among the record's outputs. Done
- * by the caller once the list is final; a no-op for sinks without a stream. */
-void script_finish_output(struct script_event *event, struct output *output, size_t n,
-	const struct script_input *input);
+/* Writes meta.id into one stamped output (see script_result.outputs): position n among the record's outputs.
+ * Done by the caller once the list is final; a no-op for sinks without a stream. */
+void script_finish_output(
+        struct script_event *event, struct output *output, size_t n, const struct script_input *input);
 
 #endif

@@ -24,9 +24,9 @@
 #include <lua.h>
 
 enum {
-	NEST_MAX = 100,     /* ways from C into Lua inside each other */
-	LABELS_MAX = 40,    /* distinct drop reasons, failure types, retry reasons: they become metric labels */
-	LABEL_SIZE = 65,    /* an identifier and its NUL */
+	NEST_MAX = 100,  /* ways from C into Lua inside each other */
+	LABELS_MAX = 40, /* distinct drop reasons, failure types, retry reasons: they become metric labels */
+	LABEL_SIZE = 65, /* an identifier and its NUL */
 	REQUESTS_MAX = 256, /* of one answer of `request` */
 	OUTPUTS_MAX = 1000, /* of one record */
 	FETCHES_MAX = 100,  /* of one transform */
@@ -59,10 +59,8 @@ struct run {
 	struct script_input input; /* what it points to is the record's */
 	int ref;                   /* table {event, meta, coroutine} */
 	bool asked_array;          /* request (or fetch) asked by an array: so the answers come */
-	bool started;              /* request ran: attempt is known */
 	unsigned attempt, fetches;
-	lua_State *coroutine; /* of transform; kept alive by ref */
-	bool fetching;        /* transform waits in millrace.fetch */
+	lua_State *coroutine;   /* of transform; kept alive by ref */
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
 	size_t output_count, output_room, output_bytes;
 };
@@ -88,15 +86,15 @@ struct script {
 	uintptr_t nest[NEST_MAX]; /* C frames that called into Lua, outermost first */
 	unsigned nested;
 	const struct state_call *call; /* what runs now */
-	struct run *run;             /* whose it is; NULL outside of hooks */
-	struct script_result *result; /* where a millrace.fetch puts its requests */
-	const char *raised;          /* type of the error that was raised last by state_raise; a literal */
-	struct buf message;          /* its message */
-	struct buf stack;            /* traceback of the last error */
-	struct buf scratch;          /* for whoever builds a text */
-	struct buf encoded;          /* for JSON; its limit is max_event */
-	struct buf made;             /* for an output's value; its limit is that of the sink */
-	struct buf file;             /* for the text of a module */
+	struct run *run;               /* whose it is; NULL outside of hooks */
+	struct script_result *result;  /* where a millrace.fetch puts its requests */
+	const char *raised;            /* type of the error that was raised last by state_raise; a literal */
+	struct buf message;            /* its message */
+	struct buf stack;              /* traceback of the last error */
+	struct buf scratch;            /* for whoever builds a text */
+	struct buf encoded;            /* for JSON; its limit is max_event */
+	struct buf made;               /* for an output's value; its limit is that of the sink */
+	struct buf file;               /* for the text of a module */
 	struct labels drops, failures, retries;
 	int64_t log_window; /* steady ms when the present window of log lines began */
 	unsigned log_lines; /* in it */
@@ -112,24 +110,25 @@ bool state_open(struct script *script, size_t memory, struct err *err);
 void state_close(struct script *script);
 /* How to run a protected call. */
 struct state_call {
-	const char *name;         /* "hook 'request'", "decoding": what messages call it */
-	lua_CFunction function;   /* finds the context with state_context */
+	const char *name;       /* "hook 'request'", "decoding": what messages call it */
+	lua_CFunction function; /* finds the context with state_context */
 	void *context;
-	struct run *run;          /* may be NULL */
-	unsigned budgets;         /* how many times script.budget it may take; 0 = once */
-	size_t decodes;           /* bytes of JSON it will decode: 10 ms of CPU time per MiB on top of that */
-	bool repeatable;          /* runs once more after a full collection when the heap was full */
+	struct run *run;  /* may be NULL */
+	unsigned budgets; /* how many times script.budget it may take; 0 = once */
+	size_t decodes;   /* bytes of JSON it will decode: 10 ms of CPU time per MiB on top of that */
+	bool repeatable;  /* runs once more after a full collection when the heap was full */
 	void (*reset)(void *context); /* undoes a first try; may be NULL */
 };
-/* True when it went well; else failure is VERDICT_FAIL with ScriptTimeout, ScriptMemory, ScriptError or the type
- * that was raised. */
+/* True when it went well; else failure is VERDICT_FAIL with ScriptTimeout, ScriptMemory, ScriptError or the
+ * type that was raised. */
 bool state_call(struct script *script, const struct state_call *call, struct script_result *failure);
 void *state_context(lua_State *L);
 /* A Lua error that ends the call as a failure of this type (a literal) unless the script catches it. */
-int state_raise(lua_State *L, const char *type, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int state_raise(lua_State *L, const char *type, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 /* The same with "scripts/x.lua:12: " in front: the line that called the running C function. */
 int state_raise_here(lua_State *L, const char *type, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 /* Appends the calls of L, innermost first; allocates nothing of Lua's. */
 void state_traceback(lua_State *L, struct buf *out);
 void state_decoding(lua_State *L, size_t bytes); /* more time for what is about to be decoded */
@@ -142,7 +141,8 @@ void state_collect(struct script *script); /* everything that is not needed, at 
 bool load_selftest(struct script *script, struct err *err);
 
 /* script_require.c */
-/* After sandbox_open: the table of modules, with `bit` and the module `millrace`, which it takes from the top. */
+/* After sandbox_open: the table of modules, with `bit` and the module `millrace`, which it takes from the
+ * top. */
 void require_open(lua_State *L);
 int require_module(lua_State *L);
 /* Reads a whole file into script->file and notes its digest under `name`; raises what is wrong. */
@@ -154,8 +154,8 @@ struct verdict_data {
 	enum verdict kind;
 	bool host_scope;
 	double after;
-	uint64_t serial;     /* OUTPUT: of the run that made it */
-	size_t count;        /* OUTPUT: indexes behind the struct */
+	uint64_t serial; /* OUTPUT: of the run that made it */
+	size_t count;    /* OUTPUT: indexes behind the struct */
 	char type[LABEL_SIZE];
 	size_t message_size; /* FAIL: behind the struct, with a NUL */
 	union {
@@ -171,25 +171,27 @@ void verdict_copy(const struct verdict_data *verdict, struct script_result *resu
 bool verdict_identifier(const char *text, size_t size);
 /* "nil", "a string", "an empty table", "a table with the members 'a', 'b'": into the script's scratch. */
 const char *verdict_describe(lua_State *L, int index);
+/* Is `name` one of these? */
+bool verdict_known(const char *name, const char *const *names, size_t count);
 
 /* script_request.c */
 /* Reads one request or an array of them at `index` into script->result (with *array). What is wrong is raised
  * behind `where`: as ScriptAnswer, or as a plain error of the line that called when `fetched`. */
 void request_read(lua_State *L, int index, const char *where, bool fetched, bool *array);
-int request_path(lua_State *L);           /* millrace.path */
-int request_escape(lua_State *L);         /* millrace.escape */
+int request_path(lua_State *L);   /* millrace.path */
+int request_escape(lua_State *L); /* millrace.escape */
 
 /* script_output.c */
-int output_make(lua_State *L);  /* millrace.output */
-int output_many(lua_State *L);  /* millrace.outputs */
+int output_make(lua_State *L); /* millrace.output */
+int output_many(lua_State *L); /* millrace.outputs */
 /* Encodes the value at `index` as an output of the first sink; answers its index among the run's. */
 size_t output_plain(lua_State *L, int index);
 void output_take(struct run *run, const size_t *indexes, size_t count, struct script_result *result);
 void output_drop(struct run *run); /* frees those that were not taken */
 /* value at `index` by fields, as a JSON object text; false when a field is missing. */
 bool output_key(lua_State *L, int index, const struct key_field *fields, size_t count, struct buf *out);
-/* The value at `index` as that sink wants it, with headers and timestamp of the input; raises OutputInvalid or
- * OutputTooLarge. out must be zeroed, and anchored: it owns what was made so far when this raises. */
+/* The value at `index` as that sink wants it, with headers and timestamp of the input; raises OutputInvalid
+ * or OutputTooLarge. out must be zeroed, and anchored: it owns what was made so far when this raises. */
 void output_fill(lua_State *L, int index, size_t sink, const struct script_input *input, struct output *out);
 
 /* script_answer.c */

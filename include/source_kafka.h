@@ -115,7 +115,7 @@ struct source_task {
 /* Takes the task; `done` frees it with source_task_free unless it is late. */
 void source_task_submit(struct source_task *task, const char *name, int64_t deadline_ms,
         void (*done)(void *context, bool late));
-void source_task_free(void *task);
+void source_task_free(void *context);
 
 struct owned *source_find(struct kafka_source *self, const char *topic, int32_t id);
 struct owned *source_find_assignment(struct kafka_source *self, uint64_t assignment);

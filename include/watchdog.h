@@ -1,11 +1,12 @@
 /* How much CPU time a call may take, and the interruption of one that takes more.
  *
- * A call runs on its thread between watchdog_begin and watchdog_end; each thread has at most one. The budget is
- * CPU time of that thread (never wall-clock: a throttled process stands still and nobody is to blame). One
- * watchdog thread for the process looks at running calls every 10 ms, and sleeps without waking while none begin.
- * When a deadline has passed it sends SIGUSR1 to the call's thread every 100 us until the call acknowledges; the
- * handler runs `interrupt` on the call's own thread, only between begin and end. A call that is still running
- * when it has used 10 s more than its deadline ends the process (abort). SIGUSR1 belongs to this file. */
+ * A call runs on its thread between watchdog_begin and watchdog_end; each thread has at most one. The budget
+ * is CPU time of that thread (never wall-clock: a throttled process stands still and nobody is to blame). One
+ * watchdog thread for the process looks at running calls every 10 ms, and sleeps without waking while none
+ * begin. When a deadline has passed it sends SIGUSR1 to the call's thread every 100 us until the call
+ * acknowledges; the handler runs `interrupt` on the call's own thread, only between begin and end. A call
+ * that is still running when it has used 10 s more than its deadline ends the process (abort). SIGUSR1
+ * belongs to this file. */
 #ifndef MILLRACE_WATCHDOG_H
 #define MILLRACE_WATCHDOG_H
 

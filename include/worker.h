@@ -27,8 +27,9 @@ struct worker;
 
 /* Starts the thread (256 MB of stack for deep Lua). */
 struct worker *worker_start(const struct worker_config *config);
-/* Asks for a drain; safe in a signal handler. */
+/* Ask for a drain, for the script to be loaded again; both are safe in a signal handler. */
 void worker_stop(struct worker *worker);
+void worker_reload(struct worker *worker);
 /* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78. counts: the final ones; may be NULL. */
 int worker_join(struct worker *worker, struct pipeline_counts *counts);
 void worker_free(struct worker *worker); /* after worker_join */

@@ -27,7 +27,8 @@ $(BUILD)/gen/embedded.list: FORCE
 	@echo '$(EMBEDDED)' | cmp -s - $@ || echo '$(EMBEDDED)' > $@
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
-	$(CC) $(CFLAGS) -c -o $@ $<
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 FORCE:
 .PHONY: FORCE

@@ -56,10 +56,11 @@ $(BUILD)/mockbroker: tests/system/mockbroker.c
 
 C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
 
-.lint:
+.lint: all
 	clang-format --dry-run --Werror $(C_FILES)
 	tests/layers
 	tests/leftovers
+	MILLRACE=$(BUILD)/millrace tests/reference
 	luacheck scripts tests/lua tests/system/scripts
 	printf '%s\n' $(wildcard core/*.c) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" \
 		-- -std=c11 -D_GNU_SOURCE -Iinclude $(shell pkg-config --cflags $(PACKAGES)) \

@@ -13,7 +13,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache" / "kafka"
@@ -153,6 +153,20 @@ class Cluster:
                 total += high - low
         return total
 
+    def commit(self, group, topic, offsets):
+        """A commit of the group's by somebody else's hand, without metadata."""
+        consumer = Consumer(self.settings(**{"group.id": group, "enable.auto.commit": False}))
+        try:
+            consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=False)
+        finally:
+            consumer.close()
+
+    def ends(self, topic):
+        """{partition: the offset that comes next}."""
+        self.count()
+        partitions = self._counter.list_topics(topic, timeout=20).topics[topic].partitions
+        return {p: self._counter.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+
     def _close_counter(self):
         if self._counter:
             self._counter.close()
@@ -254,6 +268,19 @@ class Kafka(Cluster):
         futures = admin.create_topics([NewTopic(t, partitions, 1, config=settings) for t in topics],
                                       operation_timeout=30)
         for future in futures.values():
+            future.result(60)
+
+
+    def grow(self, topic, partitions):
+        admin = AdminClient(self.settings())
+        for future in admin.create_partitions([NewPartitions(topic, partitions)]).values():
+            future.result(60)
+
+    def alter(self, topic, **config):
+        admin, resource = AdminClient(self.settings()), ConfigResource("topic", topic)
+        for key, value in config.items():
+            resource.set_config(key.replace("_", "."), str(value))
+        for future in admin.alter_configs([resource]).values():
             future.result(60)
 
 

@@ -23,6 +23,12 @@ enum { STACK_BYTES = 256 << 20, MEMORY = 32 << 20 };
 
 static int fixture_budget_ms = 30;
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 #ifdef __SANITIZE_ADDRESS__
 enum { SLOW = 8 };
 #else

@@ -114,8 +114,8 @@ static const struct bad bad_files[] = {
 		"there is 'http.upstreams.NAME.timeout'"},
 	{"limits:", "dlq: x\nlimits:", "t.yaml:13:1: error: unknown key 'dlq'",
 		"known at the top: name, topic_prefix, source"},
-	{"script: {", "script: {reload: watch, ", "t.yaml:5:10: error: unknown key 'script.reload'",
-		"known here: path, params"},
+	{"script: {", "script: {reload: maybe, ", "t.yaml:5:18: error: script.reload: expected watch, signal or off, found 'maybe'",
+		NULL},
 	{"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n", "t.yaml:4:3: error: duplicate key 'topics'",
 		"it already stands in line 3"},
 	{"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' is required",
@@ -586,7 +586,7 @@ static void what_is_left_out_has_its_default(void **state)
 	assert_int_equal(c->script.memory, 128 << 20);
 	assert_int_equal(c->script.budget_ms, 1000);
 	assert_null(c->script.params_json);
-	assert_string_equal(c->script_reload, "off");
+	assert_int_equal(c->script_reload, SCRIPT_RELOAD_WATCH);
 	assert_int_equal(c->upstreams[0].timeout_ms, 60000);
 	assert_int_equal(c->upstreams[0].connect_timeout_ms, 5000);
 	assert_int_equal(c->upstreams[0].concurrency, 64);

@@ -206,6 +206,22 @@ static void a_script_cannot_unmake_an_array(void **state)
 	lua_gives(L, "local n = 0 for _ in pairs(json.decode '[1.0,2]') do n = n + 1 end return n", "2");
 }
 
+/* Where a table once had many other keys, its numbers lie in no order. */
+static void a_list_comes_out_in_order_however_it_lies(void **state)
+{
+	static const char disorder[] =
+	        "local t = {} for c in ('abcdefgh'):gmatch '.' do t[c] = 1 end for k in pairs(t) do t[k] = "
+	        "nil end"
+	        " t[3], t[2], t[1] = 3, 2, 1 local keys = '' for k in pairs(t) do keys = keys .. k end";
+	char chunk[400];
+	snprintf(chunk, sizeof chunk, "%s return keys ~= '123'", disorder);
+	lua_gives(*state, chunk, "true");
+	snprintf(chunk, sizeof chunk, "%s return {{0, t}}", disorder);
+	lua_gives(*state, chunk, "[[0,[1,2,3]]]");
+	snprintf(chunk, sizeof chunk, "%s return json.array(t)", disorder);
+	lua_gives(*state, chunk, "[1,2,3]");
+}
+
 static void plain_tables_are_what_their_keys_say(void **state)
 {
 	lua_gives(*state, "return {}", "{}");
@@ -290,6 +306,23 @@ static void strings_larger_than_the_scratch_are_unescaped_too(void **state)
 		mem_free(text);
 		mem_free(bytes);
 	}
+}
+
+static void unescaping_stays_within_the_scratch(void **state)
+{
+	static const char tail[] = "\\nwxyz\",\"as many bytes again, and more\"]";
+	size_t size = 100000;
+	char *text = mem_alloc(size + sizeof tail);
+	memset(text, 'x', size);
+	memcpy(text, "[\"", 2);
+	memcpy(text + size, tail, sizeof tail);
+	for (size_t i = 0; i < 40; i++) {
+		memcpy(text + 2 + i, "\\n", 2);
+		keeps(*state, text);
+		text[2 + i] = 'x';
+		text[3 + i] = 'x';
+	}
+	mem_free(text);
 }
 
 static void lone_surrogates_are_refused(void **state)
@@ -938,11 +971,13 @@ int main(void)
 	        STORY(long_containers_keep_all_they_hold),
 	        STORY(null_is_a_light_userdata_as_in_cjson),
 	        STORY(a_script_cannot_unmake_an_array),
+	        STORY(a_list_comes_out_in_order_however_it_lies),
 	        STORY(plain_tables_are_what_their_keys_say),
 	        STORY(every_code_point_passes_escaped_and_as_it_is),
 	        STORY(escapes_are_written_as_short_as_they_go),
 	        STORY(escapes_are_found_wherever_they_lie),
 	        STORY(strings_larger_than_the_scratch_are_unescaped_too),
+	        STORY(unescaping_stays_within_the_scratch),
 	        STORY(lone_surrogates_are_refused),
 	        STORY(bare_control_characters_are_refused),
 	        STORY(the_portable_scanner_sees_what_the_fast_one_sees),

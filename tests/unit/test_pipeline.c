@@ -4,7 +4,6 @@
 
 /* Names the walk calls are invented here; everything else is real. */
 #define script_decode fake_script_decode
-#define script_has_request fake_script_has_request
 #define script_request fake_script_request
 #define script_transform fake_script_transform
 #define script_resume fake_script_resume
@@ -55,12 +54,6 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 	const char *key = strchr(event->id, ' ') + 1;
 	event->lane_key_size = strcspn(key, " ");
 	event->lane_key = mem_dup(key, event->lane_key_size);
-	return true;
-}
-
-bool script_has_request(const struct script *script)
-{
-	(void)script;
 	return true;
 }
 
@@ -174,10 +167,12 @@ void script_collect(struct script *script)
 	(void)script;
 }
 
+static size_t lua_heap;
+
 struct script_usage script_usage(const struct script *script)
 {
 	(void)script;
-	return (struct script_usage){0};
+	return (struct script_usage){.memory = lua_heap, .memory_limit = 1000};
 }
 
 void script_hold(struct script *script)
@@ -303,6 +298,15 @@ struct stage {
 	int64_t now;
 };
 
+static size_t told;
+
+static void hear(void *context, const struct record *record, const char *message)
+{
+	(void)context;
+	if (message && record->outcome == OUTCOME_FAILED && strcmp(record->reason, "PoisonEvent") == 0)
+		told++;
+}
+
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
 	static char sink_name[] = "sink", errors_name[] = "errors", topic[] = "in", upstream[] = "api";
@@ -322,7 +326,8 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	        .upstream_count = 1,
 	        .sinks = s->configs,
 	        .sink_count = SINKS,
-	        .emitter_id = "test"};
+	        .emitter_id = "test",
+	        .ended = hear};
 	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
 	pipeline_sink_handlers(s->pipeline, &handlers);
 	for (int i = 0; i < SINKS; i++) {
@@ -545,6 +550,18 @@ static void the_door_closes_at_the_limit_of_records(void **state)
 	drop_curtain(s);
 }
 
+static void the_door_closes_while_the_lua_heap_is_nearly_full(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(3, PIPELINE_ORDER_KEY);
+	lua_heap = 900;
+	assert_true(take(s, 0, "event key1 1")); /* the first is never refused */
+	assert_false(take(s, 0, "event key2 2"));
+	lua_heap = 100;
+	assert_true(take(s, 0, "event key2 2"));
+	drop_curtain(s);
+}
+
 static void every_verdict_ends_in_its_outcome(void **state)
 {
 	(void)state;
@@ -744,6 +761,17 @@ static void order_partition_keeps_the_whole_partition_in_order(void **state)
 	drop_curtain(s);
 }
 
+static void whoever_asks_is_told_of_each_failure_with_its_reason(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	told = 0;
+	take(s, 0, "poison key1 1");
+	take(s, 0, "pass key1 2");
+	assert_int_equal(told, 1);
+	drop_curtain(s);
+}
+
 static void every_output_says_where_it_came_from_and_has_its_lanes_key(void **state)
 {
 	(void)state;
@@ -766,6 +794,7 @@ int main(void)
 	        cmocka_unit_test(an_acknowledged_record_waits_for_its_elder_to_settle),
 	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
 	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
+	        cmocka_unit_test(the_door_closes_while_the_lua_heap_is_nearly_full),
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
@@ -775,6 +804,7 @@ int main(void)
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
 	        cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
 	        cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
+	        cmocka_unit_test(whoever_asks_is_told_of_each_failure_with_its_reason),
 	        cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
 	};
 	srand(unit_seed());

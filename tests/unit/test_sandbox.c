@@ -93,6 +93,26 @@ static void a_timeout_says_where_it_was(void **state)
 	script_release(script);
 }
 
+static void time_that_the_engine_needs_for_an_answer_counts_too(void **state)
+{
+	(void)state;
+	fixture_budget_ms = 5000;
+	struct script *script = fixture_hooks("if not kept[1] then for i = 1, 100000 do kept[i] = i end end "
+	                                      "return {path = '/', body = kept}",
+	        "");
+	struct script_event event;
+	struct script_result result = fixture_request(script);
+	assert_int_equal(VERDICT_ASK, result.verdict);
+	script_result_free(&result);
+	fixture_decode(script, &event, edit);
+	script->budget_ns = 300000;
+	script_request(&event, 1, &result); /* encoding the body is no Lua that a hook could stop */
+	expect_failure(&result, "ScriptTimeout", "hook 'request'");
+	script_forget(&event);
+	script_release(script);
+	fixture_budget_ms = 30;
+}
+
 static void a_memory_hog_costs_its_own_record_only(void **state)
 {
 	static const char *const hogs[] = {
@@ -400,6 +420,7 @@ static int run(void)
 	        cmocka_unit_test(an_endless_loop_costs_its_own_record_only),
 	        cmocka_unit_test(nothing_a_script_wraps_around_a_loop_saves_it),
 	        cmocka_unit_test(a_timeout_says_where_it_was),
+	        cmocka_unit_test(time_that_the_engine_needs_for_an_answer_counts_too),
 	        cmocka_unit_test(a_memory_hog_costs_its_own_record_only),
 	        cmocka_unit_test(garbage_does_not_count_against_a_hook),
 	        cmocka_unit_test(what_a_script_hoards_is_seen_as_unsound),

@@ -1074,6 +1074,75 @@ static void garbage_of_others_is_cleared_away_before_a_hook_is_too_large(void **
 	fixture_budget_ms = 30;
 }
 
+/* One record's whole walk; whatever fails, fails as ScriptMemory. */
+static void walk(struct script *script, unsigned *failures)
+{
+	struct script_event event;
+	struct script_result asked = {0}, made = {0};
+	struct script_input input = fixture_input(edit);
+	struct response response = {.status = 200, .body = "{\"7\":{\"text\":\"x\"}}", .body_size = 20};
+	struct output output;
+	const char *values[] = {"7"};
+	bool decoded = script_decode(&event, script, &input, &made);
+	if (decoded)
+		script_request(&event, 1, &asked);
+	if (decoded && asked.verdict == VERDICT_ASK) {
+		struct script_answer_part part = {&response, &asked.requests[0], -2};
+		if (script_answer(script, &asked.requests[0], &response, values, 1, &part.part, &made) ==
+		        SCRIPT_ANSWER_OK)
+			script_transform(&event, &part, 1, &made);
+		for (struct script_result *r = &made; r->verdict == VERDICT_WAIT;) {
+			script_result_free(r);
+			resume_with(&event, 200, "more", r);
+		}
+		if (made.verdict == VERDICT_OUTPUT && script_pass(&event, &output, &made))
+			output_free(&output);
+	}
+	const struct script_result *failed = asked.verdict == VERDICT_FAIL ? &asked : &made;
+	if (failed->verdict == VERDICT_FAIL) {
+		assert_string_equal("ScriptMemory", failed->type);
+		++*failures;
+	}
+	script_result_free(&asked);
+	script_result_free(&made);
+	script_forget(&event);
+}
+
+static void memory_may_end_at_every_single_place(void **state)
+{
+	(void)state;
+	fixture_budget_ms = 5000;
+	fixture_world = &stamping_world;
+	struct script *script = fixture_hooks("return {path = millrace.path('/', event.page.page_id), query "
+	                                      "= {id = 7, a = {1, 2}}, headers = {X = 'y'}, body = {1},"
+	                                      "merge = {param = 'id', split = 'parts'}}",
+	        "local r = millrace.fetch{path = '/' .. #event.wiki_id, expect = 'bytes'} event.text = "
+	        "response.json.text .. r.body "
+	        "local s = ('%s-%d'):format(('abc'):gsub('%w', function(c) return c:upper() end), 5) "
+	        "local t = {3, 1, 2} table.sort(t, function(a, b) return a < b end) "
+	        "event.json = millrace.json.decode(millrace.json.encode({s, t})) "
+	        "coroutine.wrap(function() coroutine.yield(load('return 1')()) end)() "
+	        "return millrace.outputs(millrace.output{value = event, key = 'k', headers = {a = 'b'}}, "
+	        "event)");
+	fixture_world = &world;
+	unsigned failures = 0;
+	walk(script, &failures);
+	assert_int_equal(0, failures);
+	for (size_t room = 0; room < 24000; room += SLOW == 1 ? 8 : 64) {
+		state_collect(script);
+		script->heap.limit = script->heap.used + room;
+		walk(script, &failures);
+		script->heap.limit = MEMORY;
+	}
+	assert_true(failures > 50);
+	unsigned before = failures;
+	walk(script, &failures);
+	assert_int_equal(before, failures);
+	assert_int_equal(0, script_usage(script).events);
+	script_release(script);
+	fixture_budget_ms = 30;
+}
+
 static void a_record_holds_the_state_it_began_on(void **state)
 {
 	(void)state;
@@ -1132,6 +1201,7 @@ static int run(void)
 	        cmocka_unit_test(a_loop_after_a_fetch_is_stopped_too),
 	        cmocka_unit_test(the_forty_first_name_becomes_other),
 	        cmocka_unit_test(garbage_of_others_is_cleared_away_before_a_hook_is_too_large),
+	        cmocka_unit_test(memory_may_end_at_every_single_place),
 	        cmocka_unit_test(a_record_holds_the_state_it_began_on),
 	};
 	return cmocka_run_group_tests_name("script", tests, NULL, NULL);
