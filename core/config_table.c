@@ -201,9 +201,12 @@ static const struct config_section limits_section = {KEYS(limits_keys), 0};
 
 static const struct config_key checkpoint_keys[] = {
 	{"interval", CONFIG_DURATION, AT(struct config, checkpoint_interval_ms), .fallback = "1s", .min = 100,
-		.max = 5 * MINUTE, .prose = "How often positions are committed."},
-	{"dir", CONFIG_RESERVED, .prose = "positions are kept in the consumer group"},
-	{"keep", CONFIG_RESERVED, .prose = "positions are kept in the consumer group"},
+		.max = 5 * MINUTE, .prose = "How often positions are written and committed."},
+	{"dir", CONFIG_TEXT, AT(struct config, checkpoint_dir), .fallback = "none", .nothing = "none",
+		.prose = "Folder in which positions are kept as files, too, beside the consumer group; it must be "
+			 "there. `none` for the group alone."},
+	{"keep", CONFIG_INTEGER, AT(struct config, checkpoint_keep), .fallback = "10", .min = 1, .max = 1000,
+		.prose = "How many files of each partition are kept, the newest."},
 };
 static const struct config_section checkpoint_section = {KEYS(checkpoint_keys), 0};
 

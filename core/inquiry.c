@@ -17,8 +17,10 @@ struct inquiry *inquiry_make(size_t count)
 
 void inquiry_free(struct inquiry *inquiry)
 {
-	for (size_t i = 0; i < inquiry->count; i++)
+	for (size_t i = 0; i < inquiry->count; i++) {
 		mem_free(inquiry->partitions[i].topic);
+		mem_free(inquiry->partitions[i].commit.ranges);
+	}
 	mem_free(inquiry->partitions);
 	mem_free(inquiry);
 }
@@ -221,19 +223,19 @@ static bool appeared_later(struct asking *asking, const struct inquiry_partition
 	return later;
 }
 
-static bool resolve(struct asking *asking, struct inquiry_partition *partition, struct range *ranges)
+static bool resolve(struct asking *asking, struct inquiry_partition *partition)
 {
 	const struct source_config *config = asking->inquiry->config;
 	const struct source_checkpoints *checkpoints = config->checkpoints;
-	struct position commit, *files = NULL;
+	struct position *files = NULL;
 	struct position_facts facts = {.low = partition->low,
 	        .high = partition->high,
 	        .cluster = asking->inquiry->cluster,
 	        .refused = partition->refused};
 	if (partition->refused)
 		facts.commit = &partition->known;
-	else if (commit_of(asking, partition->topic, partition->id, &commit, ranges))
-		facts.commit = &commit;
+	else if (partition->committed)
+		facts.commit = &partition->commit;
 	else
 		facts.topic_known = appeared_later(asking, partition);
 	if (facts.commit == NULL && !facts.topic_known &&
@@ -259,9 +261,9 @@ static bool resolve(struct asking *asking, struct inquiry_partition *partition, 
 static bool ask_partition(struct asking *asking, struct inquiry_partition *partition)
 {
 	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
-	bool resolved = resolve(asking, partition, ranges);
-	mem_free(ranges);
-	return resolved;
+	partition->commit.ranges = ranges;
+	partition->committed = commit_of(asking, partition->topic, partition->id, &partition->commit, ranges);
+	return resolve(asking, partition);
 }
 
 void inquiry_run(struct inquiry *inquiry)
@@ -275,4 +277,38 @@ void inquiry_run(struct inquiry *inquiry)
 		rd_kafka_topic_partition_list_destroy(asking.committed);
 	mem_free(asking.topics);
 	inquiry->answered = good;
+}
+
+static void add_topic(struct inquiry *inquiry, const struct topic *topic)
+{
+	size_t count = inquiry->count + (size_t)topic->partitions;
+	inquiry->partitions = mem_realloc(inquiry->partitions, (count ? count : 1) * sizeof *inquiry->partitions);
+	memset(&inquiry->partitions[inquiry->count], 0, (size_t)topic->partitions * sizeof *inquiry->partitions);
+	for (int32_t id = 0; id < topic->partitions; id++) {
+		struct inquiry_partition *partition = &inquiry->partitions[inquiry->count++];
+		partition->topic = mem_strdup(topic->name);
+		partition->id = id;
+	}
+}
+
+struct inquiry *inquiry_make_all(
+        rd_kafka_t *client, const struct source_config *config, int64_t budget_ms, struct err *err)
+{
+	struct inquiry *inquiry = inquiry_make(0);
+	inquiry->client = client;
+	inquiry->config = config;
+	struct asking asking = {.inquiry = inquiry, .deadline = clock_now() + budget_ms};
+	bool good = true;
+	for (size_t i = 0; i < config->topic_count && good; i++)
+		good = topic_of(&asking, config->topics[i]) || ask_topic(&asking, config->topics[i]);
+	if (!good) {
+		err_set(err, "%s", inquiry->err.text);
+		inquiry_free(inquiry);
+		mem_free(asking.topics);
+		return NULL;
+	}
+	for (size_t i = 0; i < asking.topic_count; i++)
+		add_topic(inquiry, &asking.topics[i]);
+	mem_free(asking.topics);
+	return inquiry;
 }

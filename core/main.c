@@ -16,6 +16,7 @@ static const struct {
 	{"enrich", command_enrich, "a script as a filter: JSON lines in, enriched JSON lines out"},
 	{"check", command_check, "check configurations and scripts without running them"},
 	{"config", command_config, "show the effective configuration, the defaults, the schema"},
+	{"offsets", command_offsets, "where partitions stand, and where they would start"},
 	{"version", command_version, "what runs, with its libraries"},
 };
 

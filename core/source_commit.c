@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { METADATA_MIN = 64 };
+enum {
+	METADATA_MIN = 64,
+	HURRY_MS = 1000, /* how long a commit waits for its files while a rebalance or the end waits for it */
+};
 
 bool source_wants_commit(const struct owned *owned)
 {
@@ -19,10 +22,8 @@ bool source_wants_commit(const struct owned *owned)
 	       offsets_finished(partition->offsets) != owned->finished;
 }
 
-static void add_entry(
-        struct kafka_source *self, const struct owned *owned, rd_kafka_topic_partition_list_t *list)
+struct position source_position(const struct owned *owned, struct range *ranges)
 {
-	static struct range ranges[POSITION_RANGES_MAX];
 	const struct partition *partition = &owned->partition;
 	struct position position = {.offset = offsets_safe(partition->offsets),
 	        .until = partition->until,
@@ -30,6 +31,15 @@ static void add_entry(
 	        .ranges = ranges};
 	memcpy(position.lineage, partition->lineage, sizeof position.lineage);
 	position.range_count = offsets_ranges(partition->offsets, ranges, POSITION_RANGES_MAX);
+	return position;
+}
+
+static void add_entry(
+        struct kafka_source *self, const struct owned *owned, rd_kafka_topic_partition_list_t *list)
+{
+	static struct range ranges[POSITION_RANGES_MAX];
+	const struct partition *partition = &owned->partition;
+	struct position position = source_position(owned, ranges);
 	struct buf metadata;
 	buf_init(&metadata, self->metadata_limit);
 	positions_encode(&position, &metadata);
@@ -46,6 +56,8 @@ static void add_entry(
 
 void source_forget_commit(struct kafka_source *self)
 {
+	if (self->commit.waiting)
+		rd_kafka_topic_partition_list_destroy(self->commit.waiting);
 	mem_free(self->commit.entries);
 	self->commit = (struct commit){0};
 }
@@ -83,11 +95,47 @@ bool source_send_commit(struct kafka_source *self, bool draining_only)
 		        (!draining_only || owned->partition.state == PARTITION_DRAINING))
 			add_entry(self, owned, list);
 	}
+	bool filing = source_write_files(self, draining_only);
+	if (filing && list->cnt > 0) {
+		self->commit.waiting = list;
+		self->commit.since = clock_now();
+		return true;
+	}
 	bool sent = list->cnt > 0 && send_list(self, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (!sent)
 		source_forget_commit(self);
 	return sent;
+}
+
+/* Takes out what was given up while the commit waited. */
+static void drop_given_up(struct kafka_source *self)
+{
+	struct commit *commit = &self->commit;
+	for (size_t i = commit->count; i-- > 0;) {
+		if (source_find_assignment(self, commit->entries[i].assignment))
+			continue;
+		rd_kafka_topic_partition_list_del_by_idx(commit->waiting, (int)i);
+		commit->count--;
+		memmove(&commit->entries[i], &commit->entries[i + 1],
+		        (commit->count - i) * sizeof *commit->entries);
+	}
+}
+
+void source_serve_waiting(struct kafka_source *self, int64_t now)
+{
+	struct commit *commit = &self->commit;
+	bool written = source_files_written(self);
+	bool hurry = self->rebalance.list || self->stage >= SOURCE_LAST_COMMIT;
+	if (commit->waiting == NULL || (!written && !(hurry && now - commit->since >= HURRY_MS)))
+		return;
+	rd_kafka_topic_partition_list_t *list = commit->waiting;
+	drop_given_up(self);
+	commit->waiting = NULL;
+	bool resting = !hurry && now < self->resting_until;
+	if (commit->count == 0 || resting || !send_list(self, list))
+		source_forget_commit(self);
+	rd_kafka_topic_partition_list_destroy(list);
 }
 
 static void committed(struct kafka_source *self, struct owned *owned, const struct commit_entry *entry)

@@ -366,6 +366,7 @@ static bool kafka_pump(struct source *source)
 		return false;
 	int64_t now = clock_now();
 	serve_events(self, self->events);
+	source_serve_waiting(self, now);
 	source_serve_rebalance(self, now);
 	tick(self, now);
 	bool more = take_messages(self);
@@ -471,6 +472,8 @@ static bool kafka_close(struct source *source)
 		begin_last_commit(self, now);
 	serve_events(self, self->events);
 	serve_events(self, self->leaving);
+	if (self->client)
+		source_serve_waiting(self, now);
 	source_serve_rebalance(self, now);
 	if (self->stage == SOURCE_LAST_COMMIT)
 		serve_last_commit(self, now);
@@ -490,6 +493,7 @@ static void kafka_source_destroy(struct source *source)
 	source_end_all(self, false);
 	if (self->client)
 		drop_client(self);
+	source_forget_files(self);
 	source_free_gone(self, true);
 	list_each (&self->tasks, task, next) {
 		list_remove(&self->tasks, task);

@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "checkpoint.h"
 #include "clock.h"
 #include "helper.h"
 #include "http.h"
@@ -52,6 +53,7 @@ struct worker {
 	struct http *http;
 	struct pipeline *pipeline;
 	struct helper *helper;
+	struct checkpoint *checkpoint; /* NULL = none is configured */
 	struct sink **sinks;
 	struct sink_config *sink_configs; /* the configured ones and the error stream; shallow copies */
 	size_t sink_count, sinks_opened;
@@ -293,6 +295,20 @@ static bool open_sinks(struct worker *worker, struct err *err)
 	return true;
 }
 
+static bool open_checkpoint(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	struct checkpoint_config checkpoint = {
+		.dir = config->checkpoint_dir, .group = config->source.group, .keep = config->checkpoint_keep};
+	if (config->checkpoint_dir == NULL)
+		return true;
+	worker->checkpoint = checkpoint_open(worker->base, &checkpoint, worker->metrics, err);
+	if (worker->checkpoint == NULL)
+		return false;
+	worker->source_config.checkpoints = checkpoint_verbs(worker->checkpoint);
+	return true;
+}
+
 static bool open_source(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -309,7 +325,7 @@ static bool open_source(struct worker *worker, struct err *err)
 			source_file_open(worker->base, files->in, files->in_name, files->max_line, &handlers);
 	} else {
 		worker->helper = helper_open(worker->base, err);
-		if (worker->helper == NULL)
+		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
 		ledger_set(&worker->ledger, LEDGER_SOURCE, worker->source_config.queue_bytes);
 		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name, worker->helper, &handlers,
@@ -423,6 +439,8 @@ static bool turn(struct worker *worker, bool more)
 	more = worker->source->verbs->pump(worker->source);
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	if (now >= worker->commit_at) {
+		if (worker->checkpoint)
+			checkpoint_use_script(worker->checkpoint, reload_sha256(worker->reload));
 		worker->source->verbs->commit(worker->source, false);
 		worker->commit_at = now + worker->config.config->checkpoint_interval_ms;
 	}
@@ -492,6 +510,7 @@ static void tear_down(struct worker *worker)
 		worker->source->verbs->destroy(worker->source);
 	if (worker->helper)
 		helper_close(worker->helper, CLOSE_MS);
+	checkpoint_close(worker->checkpoint);
 	if (worker->http)
 		http_close(worker->http);
 	reload_close(worker->reload);

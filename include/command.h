@@ -22,6 +22,7 @@ int command_demo(int argc, char **argv);
 int command_enrich(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_config(int argc, char **argv);
+int command_offsets(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 /* "millrace VERB: ..." and where to read on, on stderr; answers EXIT_USAGE. */

@@ -54,6 +54,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(COMMITS, METRIC_COUNTER, NONE, "millrace_kafka_commits_total", "outcome", "Group commits: ok, failed.")     \
 	X(LAST_COMMIT, METRIC_GAUGE, NONE, "millrace_kafka_last_commit_timestamp_seconds", "",                        \
 		"When the last group commit succeeded.")                                                              \
+	X(CHECKPOINT_WRITES, METRIC_COUNTER, NONE, "millrace_checkpoint_writes_total", "outcome",                     \
+		"Checkpoint files: ok, failed, late (no answer in time), skipped (the store is away).")               \
+	X(LAST_CHECKPOINT, METRIC_GAUGE, NONE, "millrace_checkpoint_last_success_timestamp_seconds", "",             \
+		"When a checkpoint file was last written.")                                                           \
 	X(KAFKA_ERRORS, METRIC_COUNTER, NONE, "millrace_kafka_errors_total", "client,code",                           \
 		"Errors that librdkafka reported, by its name for them.")                                             \
 	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \

@@ -20,11 +20,26 @@ struct source;
 struct helper;
 struct ledger;
 
-/* Reads the checkpoint files of a partition; called on the helper's thread. */
+/* Where a partition stands, for its checkpoint file. */
+struct source_note {
+	const char *topic;
+	int32_t partition;
+	struct position position;
+};
+
+enum source_writing { SOURCE_WRITING, SOURCE_WRITTEN, SOURCE_NOT_WRITTEN };
+
+/* Checkpoint files beside the group's commits. */
 struct source_checkpoints {
 	void *context;
+	/* All good files of a partition; called on the helper's thread. */
 	size_t (*read)(void *context, const char *topic, int32_t partition, struct position **positions);
 	void (*release)(void *context, struct position *positions, size_t count);
+	/* Begins to write, at most one file a partition (loop only; NULL = files are only read). False when
+	 * nothing is written, because the store is away or busy: the commit goes on alone. */
+	bool (*write)(void *context, const struct source_note *notes, size_t count);
+	/* What became of the last write that began: WRITTEN when all of it is durable. */
+	enum source_writing (*outcome)(void *context);
 };
 
 struct source_config {

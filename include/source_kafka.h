@@ -1,8 +1,9 @@
-/* The insides of the Kafka source, for its three files and nobody else.
+/* The insides of the Kafka source, for its four files and nobody else.
  *
  * source_kafka.c: the client, its events, messages at the door, the verbs of source.h. source_group.c: which
- * partitions are ours, from where and until when. source_commit.c: commits of what is finished. All of it
- * runs on the loop; only what a task does (inquiry.h, destroying a client) runs on the helper's thread. */
+ * partitions are ours, from where and until when. source_commit.c: commits of what is finished.
+ * source_files.c: its checkpoint files, which go before. All of it runs on the loop; only what a task does
+ * (inquiry.h, destroying a client) runs on the helper's thread. */
 #ifndef MILLRACE_SOURCE_KAFKA_H
 #define MILLRACE_SOURCE_KAFKA_H
 
@@ -22,9 +23,12 @@ struct owned {
 	struct partition partition; /* what the handlers see */
 	int32_t topic_partitions;   /* of the lineage's metadata */
 	uint64_t finished;          /* offsets_finished as of the last commit that succeeded */
-	bool committing_first;      /* its new lineage is not committed yet: nothing is taken */
-	bool asking;                /* the broker refused its position; an inquiry is on its way */
-	int64_t ask_at;             /* when to ask again; 0 = not */
+	bool filed;                 /* it has a checkpoint file, which says: */
+	int64_t filed_offset;
+	uint64_t filed_finished;
+	bool committing_first; /* its new lineage is not committed yet: nothing is taken */
+	bool asking;           /* the broker refused its position; an inquiry is on its way */
+	int64_t ask_at;        /* when to ask again; 0 = not */
 };
 
 /* A rebalance that librdkafka waits to be answered. */
@@ -49,6 +53,13 @@ struct commit {
 	size_t count; /* 0 = none is on its way */
 	uintptr_t number;
 	int64_t since;
+	rd_kafka_topic_partition_list_t *waiting; /* for its files; NULL = it was sent */
+};
+
+/* The checkpoint files that are being written. */
+struct filing {
+	struct commit_entry *entries;
+	size_t count; /* 0 = none are */
 };
 
 enum source_stage {
@@ -78,6 +89,7 @@ struct kafka_source {
 	struct owned *latest; /* whose message came last, or NULL */
 	struct rebalance rebalance;
 	struct commit commit;
+	struct filing filing;
 	uint64_t numbers;      /* given to assignments, rebalances and commits so far */
 	int64_t resting_until; /* no periodic commit before: between revoke and assign */
 	int64_t ticked, stage_deadline;
@@ -123,6 +135,15 @@ bool source_wants_commit(const struct owned *owned);
 bool source_send_commit(struct kafka_source *self, bool draining_only);
 void source_serve_commit(struct kafka_source *self, rd_kafka_event_t *event);
 void source_forget_commit(struct kafka_source *self);
+/* Where the partition stands now; room for POSITION_RANGES_MAX ranges is the caller's. */
+struct position source_position(const struct owned *owned, struct range *ranges);
+/* Sends the commit that waited for its files, when they are written or have had their time. */
+void source_serve_waiting(struct kafka_source *self, int64_t now);
+
+/* Begins to write the files of what has moved; false when nothing is written. */
+bool source_write_files(struct kafka_source *self, bool draining_only);
+bool source_files_written(struct kafka_source *self); /* or not written: nothing is on its way any more */
+void source_forget_files(struct kafka_source *self);
 
 static inline struct owned *source_owned(struct list_node *node)
 {

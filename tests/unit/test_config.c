@@ -126,12 +126,6 @@ static const struct bad bad_files[] = {
 		"write the full names of the topics under 'topics'"},
 	{"limits:", "schemas: {uris: [x]}\nlimits:",
 		"t.yaml:13:1: error: 'schemas' is not supported by this version", NULL},
-	{"limits:", "checkpoint: {dir: /x}\nlimits:",
-		"t.yaml:13:14: error: 'checkpoint.dir' is not supported by this version",
-		"positions are kept in the consumer group"},
-	{"limits:", "checkpoint: {keep: 3}\nlimits:",
-		"t.yaml:13:14: error: 'checkpoint.keep' is not supported by this version",
-		"positions are kept in the consumer group"},
 	{"  stream: out", "  stream: out\n  unknown: strip",
 		"t.yaml:12:3: error: 'sink.unknown' is not supported by this version", NULL},
 	/* types, units, ranges */
@@ -473,7 +467,7 @@ static const char full[] =
 	"  plain: {topic: scores, key: {id: meta.id}, kafka: {bootstrap.servers: d}}\n"
 	"errors: {stream: mw.error, emitter_id: me, max_bytes: 1MiB, kafka: {bootstrap.servers: e}}\n"
 	"limits: {records: 500, memory: 1GiB}\n"
-	"checkpoint: {interval: 5s}\n"
+	"checkpoint: {dir: /srv/positions, interval: 5s, keep: 3}\n"
 	"drain: 10s\n"
 	"admin: {listen: \"[::1]:9000\", token: {file: secret}}\n"
 	"log: {level: debug, format: logfmt}\n";
@@ -502,6 +496,8 @@ static void every_key_reaches_its_place(void **state)
 	assert_int_equal(c->limit_memory, 1 << 30);
 	assert_false(c->limit_memory_auto);
 	assert_int_equal(c->checkpoint_interval_ms, 5000);
+	assert_string_equal(c->checkpoint_dir, "/srv/positions");
+	assert_int_equal(c->checkpoint_keep, 3);
 	assert_int_equal(c->drain_ms, 10000);
 	assert_string_equal(c->admin_listen, "[::1]:9000");
 	assert_string_equal(c->admin_token, "hunter2");
@@ -600,6 +596,8 @@ static void what_is_left_out_has_its_default(void **state)
 	assert_int_equal(c->limit_records, 10000);
 	assert_int_equal(c->drain_ms, 25000);
 	assert_int_equal(c->checkpoint_interval_ms, 1000);
+	assert_null(c->checkpoint_dir);
+	assert_int_equal(c->checkpoint_keep, 10);
 	assert_string_equal(c->admin_listen, "127.0.0.1:9464");
 	assert_null(c->admin_token);
 	assert_int_equal(c->order, ORDER_KEY);
@@ -866,11 +864,11 @@ static void no_key_of_the_table_is_forgotten_by_the_reference(void **state)
 	static const char *const rows[] = {"| `name` | text | required |",
 		"| `http.upstreams.NAME.timeout` | duration, 1ms to 1h | `60s` |",
 		"| `order` | `key`, `partition`, `none` | `key` |", "| `sinks` |",
-		"| `http.upstreams.NAME.retry` |", "| `admin.token` |"};
+		"| `http.upstreams.NAME.retry` |", "| `checkpoint.dir` |", "| `admin.token` |"};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (strstr(out.data, rows[i]) == NULL)
 			fail_msg("missing: %s\n%s", rows[i], out.data);
-	assert_null(strstr(out.data, "checkpoint.dir"));
+	assert_null(strstr(out.data, "source.stream"));
 	buf_free(&out);
 }
 
