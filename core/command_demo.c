@@ -199,7 +199,7 @@ static struct config *configure(const struct demo *demo)
 	        "  topics: [" SOURCE_TOPIC "]\n"
 	        "  start: earliest\n"
 	        "  kafka: {bootstrap.servers: \"%s\"}\n"
-	        "script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB}\n"
+	        "script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB, reload: off}\n"
 	        "http:\n"
 	        "  user_agent: \"millrace/" MILLRACE_VERSION " (demo)\"\n"
 	        "  upstreams:\n"

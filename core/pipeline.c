@@ -800,10 +800,9 @@ static void forget_script(struct pipeline *p, size_t i)
 	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
 }
 
-/* A step of garbage collection for the present state; older ones end with their last record. */
-static void collect_scripts(struct pipeline *p)
+/* Older states end with their last record. */
+static void forget_idle_scripts(struct pipeline *p)
 {
-	script_collect(p->scripts[0]);
 	for (size_t i = p->script_count; i-- > 1;)
 		if (script_usage(p->scripts[i]).events == 0)
 			forget_script(p, i);
@@ -831,7 +830,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
-	collect_scripts(p);
+	script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	if (p->undelivered && (next < 0 || p->resend_at < next))
@@ -923,7 +923,7 @@ void pipeline_sink_handlers(struct pipeline *p, struct sink_handlers *handlers)
 
 bool pipeline_use_script(struct pipeline *p, struct script *script)
 {
-	if (p->script_count == PIPELINE_SCRIPTS)
+	if (pipeline_scripts(p) == PIPELINE_SCRIPTS)
 		return false;
 	script_hold(script);
 	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
@@ -932,8 +932,9 @@ bool pipeline_use_script(struct pipeline *p, struct script *script)
 	return true;
 }
 
-size_t pipeline_scripts(const struct pipeline *p)
+size_t pipeline_scripts(struct pipeline *p)
 {
+	forget_idle_scripts(p);
 	return p->script_count;
 }
 
