@@ -12,6 +12,7 @@
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
+/* clang-format off: a table */
 /* X(ID, type, buckets, "name", "label,label", "help") */
 #define METRICS(X)                                                                                                    \
 	X(BUILD_INFO, METRIC_GAUGE, NONE, "millrace_build_info", "version,revision,luajit,librdkafka,libcurl",        \
@@ -112,6 +113,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PROCESS_FDS, METRIC_GAUGE, NONE, "process_open_fds", "", "Open file descriptors.")                          \
 	X(PROCESS_MAX_FDS, METRIC_GAUGE, NONE, "process_max_fds", "", "Most file descriptors.")                       \
 	X(PROCESS_START, METRIC_GAUGE, NONE, "process_start_time_seconds", "", "When the process started.")
+
+/* clang-format on */
 
 enum metric {
 #define X(id, type, buckets, name, labels, help) METRIC_##id,
