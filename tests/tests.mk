@@ -63,13 +63,14 @@ $(BUILD)/mockbroker: tests/system/mockbroker.c
 C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
 
 .lint: all
-	clang-format --dry-run --Werror $(C_FILES)
+	@echo "clang-format, $(words $(C_FILES)) files"
+	@clang-format --dry-run --Werror $(C_FILES)
 	tests/layers
 	tests/leftovers
 	tests/declared
 	MILLRACE=$(BUILD)/millrace tests/reference
 	luacheck scripts tests/lua tests/system/scripts
-	@echo "clang-tidy core"
+	@echo "clang-tidy, $(words $(wildcard core/*.c)) files"
 	@printf '%s\n' $(wildcard core/*.c) | xargs -P $(shell nproc) -n 1 tests/tidy -std=c11 -D_GNU_SOURCE -Iinclude \
 		$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) --
 
