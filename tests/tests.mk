@@ -40,7 +40,10 @@ fuzz:
 	@tests/setup fuzz
 	$(AGAIN) .fuzz
 
-.test-unit: unit
+# All of them, also after a failure.
+.test-unit: $(UNITS)
+	@status=0; for t in $(UNITS); do $$t || { echo "$$t failed" >&2; status=1; }; done; exit $$status
+
 .unit-programs: $(UNITS)
 
 .test-scripts:
