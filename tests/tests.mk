@@ -107,3 +107,19 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
 
 .PHONY: test test-unit test-scripts test-system demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
 	.unit-programs .bench .fuzz .fuzz-programs
+
+# Stops, kills, rebalances and faults again and again, each round with another seed: make chaos ROUNDS=20
+ROUNDS ?= 5
+chaos:
+	@tests/setup test
+	$(AGAIN) .chaos
+
+.chaos: all
+	@set -e; for round in $$(seq $(ROUNDS)); do \
+		seed=$$(od -An -N2 -tu2 /dev/urandom | tr -d ' '); \
+		echo "== round $$round of $(ROUNDS), MILLRACE_SEED=$$seed"; \
+		MILLRACE_SEED=$$seed $(MAKE) --no-print-directory .test-system \
+			PYTEST_ARGS="-x -k 'test_restart or test_faults or test_rebalance'"; \
+	done
+
+.PHONY: chaos .chaos
