@@ -587,11 +587,12 @@ static void walk(struct pipeline *p, struct record *r)
 
 /* ---- the door ---- */
 
-/* Decoded events live in the state's heap: a full one would fail records that did nothing wrong. */
+/* Decoded events live in the state's heap: a full one would fail records that did nothing wrong, and above
+ * half of it every few megabytes cost a collection of everything. */
 static bool lua_has_room(const struct pipeline *p)
 {
 	struct script_usage usage = script_usage(p->scripts[0]);
-	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 4 * 3;
+	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 8 * 3;
 }
 
 static bool door_has_room(void *context)
