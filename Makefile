@@ -78,3 +78,5 @@ clean:
 -include $(OBJECTS:.o=.d) $(UNITS:=.d)
 
 include tests/tests.mk
+include helm/chart.mk
+include docker/image.mk

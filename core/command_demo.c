@@ -58,6 +58,7 @@ struct demo {
 	struct worker *worker;
 	size_t outputs, errors, enriched_shown, errors_shown;
 	size_t output_bytes;
+	char last_error[40]; /* one of a kind is enough */
 	bool bar;
 };
 
@@ -78,10 +79,10 @@ static size_t peek(const char *json, size_t size, const char *name, char *out, s
 	for (at += quoted; at < end; at++, whole++) {
 		if (quoted ? *at == '"' : *at == ',' || *at == '}')
 			break;
-		if (*at == '\\')
-			at++; /* what follows is not a quote; the escape is not shown */
-		else if (n + 1 < room)
-			out[n++] = *at;
+		bool escaped = *at == '\\';
+		at += escaped;
+		if (n + 1 < room)
+			out[n++] = escaped && (*at == 'n' || *at == 't') ? ' ' : *at;
 	}
 	n = text_utf8_valid(out, n);
 	out[n] = '\0';
@@ -198,7 +199,8 @@ static struct config *configure(const struct demo *demo)
 	        "  topics: [" SOURCE_TOPIC "]\n"
 	        "  start: earliest\n"
 	        "  kafka: {bootstrap.servers: \"%s\"}\n"
-	        "script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB}\n"
+	        "script: {path: %s/page_content_change.lua, params: {missing: fail}, memory: 64MiB, reload: "
+	        "off}\n"
 	        "http:\n"
 	        "  user_agent: \"millrace/" MILLRACE_VERSION " (demo)\"\n"
 	        "  upstreams:\n"
@@ -229,7 +231,7 @@ static void clear_bar(const struct demo *demo)
 
 static void show_output(struct demo *demo, const char *value, size_t size)
 {
-	char wiki[24], kind[24], title[26], rev[24], body[40];
+	char wiki[24], kind[24], title[40], body[40];
 	size_t content = peek(value, size, "content_body", body, sizeof body);
 	demo->outputs++;
 	demo->output_bytes += size;
@@ -239,23 +241,22 @@ static void show_output(struct demo *demo, const char *value, size_t size)
 	peek(value, size, "wiki_id", wiki, sizeof wiki);
 	peek(value, size, "page_change_kind", kind, sizeof kind);
 	peek(value, size, "page_title", title, sizeof title);
-	peek(value, size, "rev_id", rev, sizeof rev);
 	clear_bar(demo);
-	printf("  %-12s %-17s %-25s rev %-10s + content_body \"%s...\" (%zu characters)\n", wiki, kind, title,
-	        rev, body, content);
+	printf("  %-12s %-17s + %5zu bytes of content  %s: %s...\n", wiki, kind, content, title, body);
 }
 
 static void show_error(struct demo *demo, const char *value, size_t size)
 {
 	char type[40], message[100];
 	demo->errors++;
-	if (demo->errors_shown >= SHOWN_ERRORS)
-		return;
-	demo->errors_shown++;
 	peek(value, size, "error_type", type, sizeof type);
 	peek(value, size, "message", message, sizeof message);
+	if (demo->errors_shown >= SHOWN_ERRORS || strcmp(type, demo->last_error) == 0)
+		return;
+	demo->errors_shown++;
+	snprintf(demo->last_error, sizeof demo->last_error, "%s", type);
 	clear_bar(demo);
-	printf("  error event    %-10s %s\n", type, message);
+	printf("  %-30s %s: %s\n", "error event", type, message);
 }
 
 static void seen(void *context, const char *topic, const char *value, size_t size)

@@ -104,6 +104,7 @@ static struct config *configure(const struct enrich *enrich)
 	quote(&yaml, enrich->script);
 	buf_append_byte(&yaml, '\n');
 	append_params(&yaml, enrich);
+	buf_append_text(&yaml, "  reload: off\n");
 	buf_append_text(&yaml,
 	        "http:\n  user_agent: \"millrace/" MILLRACE_VERSION " (enrich)\"\n  upstreams:\n"
 	        "    endpoint: {url: ");

@@ -27,7 +27,7 @@ void config_problem(struct config_loader *loader, enum severity severity, const 
 		.file = (char *)(size_t)loader->file,
 		.line = place->line,
 		.column = place->column,
-		.length = place->length,
+		.length = loader->aside ? 0 : place->length,
 		.message = message.data,
 		.hint = (char *)(size_t)hint};
 	diagnostics_add(loader->found, &diagnostic);
@@ -90,7 +90,8 @@ static void finish_report(struct config_report *report, const char *text, size_t
 	report->warnings = report->found.warnings;
 }
 
-struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report)
+static struct config *parse(
+	const char *name, const char *text, size_t size, bool all, struct config_report *report)
 {
 	struct config *config = mem_zalloc(1, sizeof *config);
 	config->path = mem_strdup(name);
@@ -102,10 +103,12 @@ struct config *config_parse(const char *name, const char *text, size_t size, str
 		.top = {1, 1, 0}};
 	struct yaml_listener listener = {&loader, yaml_problem};
 	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
-	if (root) {
+	if (root && all) {
 		config_read(&loader, root);
 		config_derive(&loader);
 		config_verify(&loader);
+	} else if (root) {
+		config_read_script(&loader, root);
 	}
 	yaml_tree_free(root);
 	mem_free(loader.folder);
@@ -116,6 +119,44 @@ struct config *config_parse(const char *name, const char *text, size_t size, str
 	return NULL;
 }
 
+struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report)
+{
+	return parse(name, text, size, true, report);
+}
+
+bool config_aside_open(struct config_aside *aside, const struct config_loader *loader, const char *path,
+	const struct yaml_place *place)
+{
+	size_t size;
+	const char *why = NULL;
+	unsigned errors = loader->found->errors;
+	struct yaml_listener listener = {&aside->loader, yaml_problem};
+	*aside = (struct config_aside){.loader = {.config = loader->config,
+					       .found = loader->found,
+					       .file = path,
+					       .folder = folder_of(path),
+					       .aside = true,
+					       .top = {1, 1, 0}}};
+	char *text = config_read_file(path, YAML_TREE_BYTES, &size, &why);
+	if (text == NULL)
+		config_problem((struct config_loader *)(size_t)loader, SEVERITY_ERROR, place, NULL,
+			"the file '%s' cannot be read: %s", path, why);
+	else
+		aside->root = yaml_tree_parse(text, size, &listener);
+	mem_free(text);
+	if (aside->root && aside->root->kind == YAML_NOTHING && loader->found->errors == errors) {
+		yaml_tree_free(aside->root);
+		aside->root = NULL;
+	}
+	return loader->found->errors == errors;
+}
+
+void config_aside_close(struct config_aside *aside)
+{
+	yaml_tree_free(aside->root);
+	mem_free(aside->loader.folder);
+}
+
 static struct config *unreadable(const char *path, const char *why, struct config_report *report)
 {
 	struct diagnostic diagnostic = {.file = (char *)(size_t)path, .message = (char *)(size_t)why};
@@ -124,22 +165,46 @@ static struct config *unreadable(const char *path, const char *why, struct confi
 	return NULL;
 }
 
-struct config *config_load(const char *path, struct config_report *report)
+/* One byte more than the most is read, so that too much can be told from just enough. */
+char *config_read_file(const char *path, size_t most, size_t *size, const char **why)
 {
 	struct stat status;
 	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return unreadable(path, errno == ENOENT ? "there is no such file" : strerror(errno), report);
-	if (fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
-		fclose(file);
-		return unreadable(path, "this is a folder; expected a file", report);
+	if (file == NULL) {
+		*why = errno == ENOENT ? "there is no such file" : strerror(errno);
+		return NULL;
 	}
-	char *text = mem_alloc(YAML_TREE_BYTES + 1);
-	size_t size = fread(text, 1, YAML_TREE_BYTES + 1, file);
+	if (fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
+		*why = "this is a folder; expected a file";
+		fclose(file);
+		return NULL;
+	}
+	char *text = mem_alloc(most + 1);
+	*size = fread(text, 1, most + 1, file);
 	fclose(file);
-	struct config *config = config_parse(path, text, size, report);
+	return text;
+}
+
+static struct config *load(const char *path, bool all, struct config_report *report)
+{
+	size_t size;
+	const char *why;
+	char *text = config_read_file(path, YAML_TREE_BYTES, &size, &why);
+	if (text == NULL)
+		return unreadable(path, why, report);
+	struct config *config = parse(path, text, size, all, report);
 	mem_free(text);
 	return config;
+}
+
+struct config *config_load(const char *path, struct config_report *report)
+{
+	return load(path, true, report);
+}
+
+struct config *config_load_script(const char *path, struct config_report *report)
+{
+	return load(path, false, report);
 }
 
 void config_report_free(struct config_report *report)

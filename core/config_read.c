@@ -487,10 +487,51 @@ static void load_endpoint(struct config_loader *loader)
 	mem_free(where);
 }
 
+/* script.params_file: its members take the places of those of script.params. */
+static void load_params_file(struct config_loader *loader, const struct yaml_node *script)
+{
+	struct config *config = loader->config;
+	long at = script && script->kind == YAML_MAP ? yaml_tree_find(script, "params") : -1;
+	const struct yaml_node *params = at < 0 || yaml_tree_is_null(&script->items[at]) ? NULL : &script->items[at];
+	struct yaml_place place = config_place(loader, "script.params_file");
+	struct config_aside aside;
+	char *json, *shown;
+	if (config->script_params_file == NULL || (params && config->script.params_json == NULL))
+		return;
+	if (config_aside_open(&aside, loader, config->script_params_file, &place) &&
+		config_params_over(loader, params, &aside.loader, aside.root, &json, &shown)) {
+		mem_free((char *)(size_t)config->script.params_json);
+		mem_free(config->origins->params_shown);
+		config->script.params_json = json;
+		config->origins->params_shown = shown;
+		if (params == NULL)
+			config_origin_add(config, "script.params", config->script_params_file, NULL, false);
+	}
+	config_aside_close(&aside);
+}
+
+static const struct yaml_node *script_node(const struct yaml_node *root)
+{
+	long at = root->kind == YAML_MAP ? yaml_tree_find(root, "script") : -1;
+	return at < 0 ? NULL : &root->items[at];
+}
+
 void config_read(struct config_loader *loader, struct yaml_node *root)
 {
 	if (root->kind == YAML_NOTHING)
 		root->kind = YAML_MAP; /* an empty file lacks the same keys as an empty map */
 	load_section(loader, &config_root, loader->config, root, "", false);
 	load_endpoint(loader);
+	load_params_file(loader, script_node(root));
+}
+
+void config_read_script(struct config_loader *loader, const struct yaml_node *root)
+{
+	const struct config_key *key = find_key(&config_root, "script");
+	const struct yaml_node *node = script_node(root);
+	if (node == NULL)
+		config_problem(loader, SEVERITY_ERROR, &loader->top, key->prose, "'script' is required");
+	else
+		load_section(loader, key->section, config_member(loader->config, key->offset), node, "script", false);
+	load_params_file(loader, node);
 }

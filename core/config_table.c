@@ -46,6 +46,9 @@ static const struct config_key script_keys[] = {
 		.prose = "The Lua script; relative to this file's folder, else to the working directory."},
 	{"params", CONFIG_PARAMS, AT(struct script_config, params_json), .reloadable = true, .example = "{language: en}",
 		.prose = "Any values for the script, which reads them as `millrace.params`."},
+	{"params_file", CONFIG_FILE, BESIDE(struct config, script, script_params_file), .reloadable = true,
+		.example = "params.yaml",
+		.prose = "A YAML or JSON file of more `params`, to keep beside the script; they win over those above."},
 	{"reload", CONFIG_CHOICE, BESIDE(struct config, script, script_reload), .choices = reloads,
 		.fallback = "watch",
 		.prose = "What makes a changed script or changed `params` take over without a restart: `watch` the "

@@ -210,6 +210,28 @@ static void params_scalar(struct params *params, const struct yaml_node *node, b
 	config_text_free(&value);
 }
 
+static void params_node(struct params *params, const struct yaml_node *node, bool secret);
+
+/* The members of a map but those that `but` has, too. Answers how many are written by now. */
+static size_t params_members(struct params *params, const struct yaml_node *map, const struct yaml_node *but,
+	size_t written, bool secret)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		const char *name = map->keys[i].kind == YAML_TEXT ? map->keys[i].text : "";
+		if (but && yaml_tree_find(but, name) >= 0)
+			continue;
+		struct buf key;
+		buf_init(&key, 0);
+		text_json_string(&key, name, strlen(name));
+		append_both(params, written++ ? "," : "");
+		append_both(params, key.data);
+		append_both(params, ":");
+		buf_free(&key);
+		params_node(params, &map->items[i], secret || diagnostic_secret(name, strlen(name)));
+	}
+	return written;
+}
+
 static void params_node(struct params *params, const struct yaml_node *node, bool secret)
 {
 	if (node->kind == YAML_NOTHING)
@@ -224,33 +246,36 @@ static void params_node(struct params *params, const struct yaml_node *node, boo
 		append_both(params, node->count ? "]" : "[]");
 	} else if (node->kind == YAML_MAP && !config_is_file_form(node)) {
 		append_both(params, "{");
-		for (size_t i = 0; i < node->count; i++) {
-			const char *name = node->keys[i].kind == YAML_TEXT ? node->keys[i].text : "";
-			struct buf key;
-			buf_init(&key, 0);
-			text_json_string(&key, name, strlen(name));
-			append_both(params, i ? "," : "");
-			append_both(params, key.data);
-			append_both(params, ":");
-			buf_free(&key);
-			params_node(params, &node->items[i], secret || diagnostic_secret(name, strlen(name)));
-		}
+		params_members(params, node, NULL, 0, secret);
 		append_both(params, "}");
 	}
 }
 
-bool config_params(struct config_loader *loader, const struct yaml_node *node, char **json, char **shown)
+static bool is_params(struct config_loader *loader, const struct yaml_node *node)
+{
+	bool map = node->kind == YAML_MAP && (loader->aside || !config_is_file_form(node));
+	if (!map && node->kind != YAML_NOTHING)
+		config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s",
+			config_value_wanted(CONFIG_PARAMS), config_found(node));
+	return map;
+}
+
+bool config_params_over(struct config_loader *loader, const struct yaml_node *node, struct config_loader *over_loader,
+	const struct yaml_node *over, char **json, char **shown)
 {
 	struct params params = {.loader = loader};
-	if (node->kind != YAML_MAP || config_is_file_form(node)) {
-		if (node->kind != YAML_NOTHING)
-			config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s",
-				config_value_wanted(CONFIG_PARAMS), config_found(node));
+	size_t written = 0;
+	if ((node && !is_params(loader, node)) || (over && !is_params(over_loader, over)))
 		return false;
-	}
 	buf_init(&params.json, 0);
 	buf_init(&params.shown, 0);
-	params_node(&params, node, false);
+	append_both(&params, "{");
+	if (node)
+		written = params_members(&params, node, over, 0, false);
+	params.loader = over_loader;
+	if (over)
+		params_members(&params, over, NULL, written, false);
+	append_both(&params, "}");
 	*json = *shown = NULL;
 	if (!params.wrong)
 		*json = buf_steal(&params.json, NULL);
@@ -259,4 +284,9 @@ bool config_params(struct config_loader *loader, const struct yaml_node *node, c
 	buf_free(&params.json);
 	buf_free(&params.shown);
 	return !params.wrong;
+}
+
+bool config_params(struct config_loader *loader, const struct yaml_node *node, char **json, char **shown)
+{
+	return config_params_over(loader, node, NULL, NULL, json, shown);
 }

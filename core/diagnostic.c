@@ -45,7 +45,7 @@ void diagnostics_sort(struct diagnostics *found)
 bool diagnostic_secret(const char *text, size_t size)
 {
 	static const char *const words[] = {"password", "secret", "token", ".pem", "credential",
-		"sasl.username", "oauthbearer.config", "private key"};
+	        "sasl.username", "oauthbearer.config", "private key"};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		size_t length = strlen(words[i]);
 		for (size_t at = 0; at + length <= size; at++)
@@ -100,7 +100,7 @@ static size_t column_at(const struct bytes *line, unsigned column)
 }
 
 static void append_caret(
-	struct buf *out, const struct bytes *line, const struct diagnostic *item, bool colour)
+        struct buf *out, const struct bytes *line, const struct diagnostic *item, bool colour)
 {
 	size_t start = column_at(line, item->column), at = 0, carets = 0;
 	if (start > EXCERPT_MAX)
@@ -117,11 +117,11 @@ static void append_caret(
 }
 
 static void append_excerpt(
-	struct buf *out, const struct diagnostic *item, const char *source, size_t size, bool colour)
+        struct buf *out, const struct diagnostic *item, const char *source, size_t size, bool colour)
 {
 	struct bytes line;
 	if (source == NULL || item->line == 0 || item->length == 0 ||
-		!source_line(source, size, item->line, &line) || diagnostic_secret(line.data, line.size))
+	        !source_line(source, size, item->line, &line) || diagnostic_secret(line.data, line.size))
 		return;
 	buf_printf(out, "%6u | ", item->line);
 	append_line(out, &line);
@@ -139,15 +139,15 @@ static void append_place(struct buf *out, const struct diagnostic *item)
 }
 
 void diagnostics_text(
-	const struct diagnostics *found, const char *source, size_t size, bool colour, struct buf *out)
+        const struct diagnostics *found, const char *source, size_t size, bool colour, struct buf *out)
 {
 	static const char *const names[] = {"error", "warning"}, *const colours[] = {
-									 "\033[1;31m", "\033[1;33m"};
+	                                                                 "\033[1;31m", "\033[1;33m"};
 	for (size_t i = 0; i < found->count; i++) {
 		const struct diagnostic *item = &found->items[i];
 		append_place(out, item);
 		buf_printf(out, ": %s%s:%s %s\n", colour ? colours[item->severity] : "",
-			names[item->severity], colour ? "\033[0m" : "", item->message);
+		        names[item->severity], colour ? "\033[0m" : "", item->message);
 		append_excerpt(out, item, source, size, colour);
 		if (item->hint)
 			buf_printf(out, "   hint: %s\n", item->hint);
@@ -164,7 +164,7 @@ void diagnostics_json(const struct diagnostics *found, struct buf *out)
 		buf_append_text(out, "{\"file\":");
 		text_json_string(out, item->file, strlen(item->file));
 		buf_printf(out, ",\"line\":%u,\"column\":%u,\"severity\":\"%s\",\"message\":", item->line,
-			item->column, item->severity == SEVERITY_ERROR ? "error" : "warning");
+		        item->column, item->severity == SEVERITY_ERROR ? "error" : "warning");
 		text_json_string(out, item->message, strlen(item->message));
 		if (item->hint) {
 			buf_append_text(out, ",\"hint\":");

@@ -1,79 +1,222 @@
-/* Tells that something in some folders may have changed. */
+/* Tells when the files of a set may hold something else than before. */
 #include "filewatch.h"
+#include "clock.h"
+#include "helper.h"
 #include "log.h"
 #include "mem.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <event2/event.h>
-#include <limits.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
 	EVENTS = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF |
 	         IN_MOVE_SELF,
-	DEPTH = 3, /* scripts/, scripts/lib/, and what stands in that */
+	WATCHES = FILESET_FOLDERS + 1 + 2 * FILESET_NAMED,
+	LOOK_MS = 30000, /* of a disk that is slow: from then on it is told */
+	CLOSE_MS = 1000,
+	RESTLESS = 10, /* times settle_ms: a folder that is never quiet is looked at nevertheless */
+};
+
+/* What one look needs and finds; the thread's own while it runs. */
+struct look {
+	struct filewatch *watch;
+	struct fileset set; /* copies */
+	int fd;             /* a duplicate of the watch's; -1 = none */
+	int watches[WATCHES];
+	size_t watch_count;
+	int failure; /* errno of a watch that could not be had, 0 = none */
+	struct fileset_look found;
 };
 
 struct filewatch {
+	struct filewatch_config config;
+	struct fileset set;
+	struct helper *helper;
 	int fd; /* of inotify; -1 = polling only */
 	struct event *readable, *settled, *poll;
-	struct timeval settle, every;
-	char **folders; /* as added: watched again after each change, for new folders in them */
-	size_t folder_count;
-	filewatch_changed *changed;
-	void *context;
+	int64_t restless_since;   /* of the first change that was not looked at yet; 0 = none */
+	bool looking, again, old; /* a look is under way; another is due after it; it is out of date */
+	int watches[WATCHES];
+	size_t watch_count;
+	bool told_partial, told_failure, closing;
 };
 
-static struct timeval timeval_of(int64_t ms)
+static void set_copy(struct fileset *to, const struct fileset *from)
 {
-	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	*to = (struct fileset){.folder = mem_strdup(from->folder), .file_count = from->file_count};
+	for (size_t i = 0; i < from->file_count; i++)
+		to->files[i] = mem_strdup(from->files[i]);
 }
 
-/* The same folder twice is one watch; a folder that was replaced gets a new one. */
-static void watch_folder(struct filewatch *watch, const char *folder, int depth)
+static void set_free(struct fileset *set)
 {
-	char path[PATH_MAX];
-	struct stat st;
-	if (watch->fd < 0 || inotify_add_watch(watch->fd, folder, EVENTS) < 0 || depth == 0)
+	mem_free((char *)(size_t)set->folder);
+	for (size_t i = 0; i < set->file_count; i++)
+		mem_free((char *)(size_t)set->files[i]);
+}
+
+/* ---- on the thread ---- */
+
+/* The same folder twice is one watch; a folder in the place of another gets its own. */
+static void watch_folder(void *context, const char *folder)
+{
+	struct look *look = context;
+	if (look->fd < 0 || look->watch_count == WATCHES)
 		return;
-	DIR *dir = opendir(folder);
-	for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
-		if (entry->d_name[0] == '.')
-			continue;
-		int size = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-		if (size < (int)sizeof path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			watch_folder(watch, path, depth - 1);
+	int number = inotify_add_watch(look->fd, folder, EVENTS);
+	if (number >= 0)
+		look->watches[look->watch_count++] = number;
+	else if (errno == ENOSPC || errno == ENOMEM)
+		look->failure = errno;
+}
+
+static void watch_folder_of(struct look *look, const char *path)
+{
+	char *folder = fileset_folder_of(path);
+	watch_folder(look, folder);
+	mem_free(folder);
+}
+
+static void run_look(void *context)
+{
+	struct look *look = context;
+	if (look->set.folder)
+		watch_folder_of(look, look->set.folder);
+	for (size_t i = 0; i < look->set.file_count; i++) {
+		char *real = realpath(look->set.files[i], NULL);
+		watch_folder_of(look, look->set.files[i]);
+		if (real)
+			watch_folder_of(look, real);
+		free(real);
 	}
-	if (dir)
-		closedir(dir);
+	fileset_look(&look->set, &look->found, watch_folder, look);
+}
+
+/* ---- on the loop ---- */
+
+static void look_free(struct look *look)
+{
+	if (look->fd >= 0)
+		close(look->fd);
+	set_free(&look->set);
+	mem_free(look);
+}
+
+static bool is_among(const int *numbers, size_t count, int number)
+{
+	for (size_t i = 0; i < count; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* Folders that were replaced or moved away are watched no longer. */
+static void take_watches(struct filewatch *watch, const struct look *look)
+{
+	for (size_t i = 0; i < watch->watch_count; i++)
+		if (!is_among(look->watches, look->watch_count, watch->watches[i]))
+			inotify_rm_watch(watch->fd, watch->watches[i]);
+	memcpy(watch->watches, look->watches, look->watch_count * sizeof *look->watches);
+	watch->watch_count = look->watch_count;
+}
+
+static void tell_limits(struct filewatch *watch, const struct look *look)
+{
+	if (look->failure && !watch->told_failure)
+		log_warn("filewatch",
+		        "%s: the system allows no more watches (fs.inotify.max_user_watches); changes are "
+		        "seen "
+		        "every %lld ms",
+		        look->set.folder ? look->set.folder : look->set.files[0],
+		        (long long)watch->config.poll_ms);
+	watch->told_failure |= look->failure != 0;
+	if (look->found.partial && !watch->told_partial)
+		log_warn("filewatch",
+		        "%s holds more than %d names or %d folders, and those beyond are not watched; keep "
+		        "scripts in "
+		        "a folder of their own",
+		        look->set.folder, FILESET_ENTRIES, FILESET_FOLDERS);
+	watch->told_partial |= look->found.partial;
+}
+
+static void begin_look(struct filewatch *watch);
+
+static void end_look(struct look *look)
+{
+	struct filewatch *watch = look->watch;
+	bool again = watch->again || watch->old, told = look->found.sha256[0] && !watch->old;
+	watch->looking = watch->old = watch->again = false;
+	take_watches(watch, look);
+	if (!watch->closing && told) {
+		tell_limits(watch, look);
+		watch->config.looked(watch->config.context, &look->found);
+	}
+	look_free(look);
+	if (again)
+		begin_look(watch);
+}
+
+/* When late, nothing else is looked at until the disk has answered, and then it is told. */
+static void look_done(void *context, bool late)
+{
+	if (!late)
+		end_look(context);
+}
+
+static void look_forgotten(void *context)
+{
+	end_look(context);
+}
+
+static void begin_look(struct filewatch *watch)
+{
+	watch->again = watch->looking;
+	if (watch->looking || watch->closing)
+		return;
+	struct look *look = mem_zalloc(1, sizeof *look);
+	look->watch = watch;
+	look->fd = watch->fd < 0 ? -1 : fcntl(watch->fd, F_DUPFD_CLOEXEC, 0);
+	set_copy(&look->set, &watch->set);
+	watch->looking = true;
+	watch->restless_since = 0;
+	helper_submit(watch->helper, &(struct helper_job){.name = "looking at the script's folder",
+	                                     .context = look,
+	                                     .run = run_look,
+	                                     .done = look_done,
+	                                     .forget = look_forgotten,
+	                                     .deadline_ms = LOOK_MS});
+}
+
+static void arm(struct event *timer, int64_t ms)
+{
+	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	event_add(timer, &after);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
 	struct filewatch *watch = context;
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	int64_t now = clock_now(), settle = watch->config.settle_ms;
 	(void)what;
 	while (read(fd, events, sizeof events) > 0)
 		continue; /* which one it was does not matter */
-	event_add(watch->settled, &watch->settle);
-}
-
-static void look(struct filewatch *watch)
-{
-	for (size_t i = 0; i < watch->folder_count; i++)
-		watch_folder(watch, watch->folders[i], DEPTH);
-	watch->changed(watch->context);
+	if (watch->restless_since == 0)
+		watch->restless_since = now;
+	if (now - watch->restless_since < RESTLESS * settle)
+		arm(watch->settled, settle);
 }
 
 static void on_settled(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
-	look(context);
+	begin_look(context);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *context)
@@ -81,18 +224,20 @@ static void on_poll(evutil_socket_t fd, short what, void *context)
 	struct filewatch *watch = context;
 	(void)fd;
 	(void)what;
-	look(watch);
-	event_add(watch->poll, &watch->every);
+	if (!watch->looking)
+		begin_look(watch);
+	arm(watch->poll, watch->config.poll_ms);
 }
 
-struct filewatch *filewatch_open(struct event_base *base, int64_t settle_ms, int64_t poll_ms,
-        filewatch_changed *changed, void *context)
+struct filewatch *filewatch_open(struct event_base *base, const struct filewatch_config *config,
+        const struct fileset *set, struct err *err)
 {
+	struct helper *helper = helper_open(base, err);
+	if (helper == NULL)
+		return NULL;
 	struct filewatch *watch = mem_zalloc(1, sizeof *watch);
-	watch->settle = timeval_of(settle_ms);
-	watch->every = timeval_of(poll_ms);
-	watch->changed = changed;
-	watch->context = context;
+	*watch = (struct filewatch){.config = *config, .helper = helper};
+	set_copy(&watch->set, set);
 	watch->settled = event_new(base, -1, 0, on_settled, watch);
 	watch->poll = event_new(base, -1, 0, on_poll, watch);
 	watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -100,32 +245,35 @@ struct filewatch *filewatch_open(struct event_base *base, int64_t settle_ms, int
 		watch->readable = event_new(base, watch->fd, EV_READ | EV_PERSIST, on_readable, watch);
 		event_add(watch->readable, NULL);
 	} else {
-		log_warn("filewatch", "inotify is not to be had; changes are seen every %lld ms",
-		        (long long)poll_ms);
+		log_warn("filewatch", "inotify is not to be had (%s); changes are seen every %lld ms",
+		        strerror(errno), (long long)config->poll_ms);
 	}
-	event_add(watch->poll, &watch->every);
+	arm(watch->poll, config->poll_ms);
+	begin_look(watch);
 	return watch;
 }
 
-void filewatch_add(struct filewatch *watch, const char *folder)
+void filewatch_use(struct filewatch *watch, const struct fileset *set)
 {
-	watch->folders = mem_realloc(watch->folders, (watch->folder_count + 1) * sizeof *watch->folders);
-	watch->folders[watch->folder_count++] = mem_strdup(folder);
-	watch_folder(watch, folder, DEPTH);
+	struct fileset before = watch->set;
+	set_copy(&watch->set, set);
+	set_free(&before);
+	watch->old = watch->looking;
+	begin_look(watch);
 }
 
 void filewatch_close(struct filewatch *watch)
 {
 	if (watch == NULL)
 		return;
+	watch->closing = true;
+	helper_close(watch->helper, CLOSE_MS);
 	if (watch->readable)
 		event_free(watch->readable);
 	event_free(watch->settled);
 	event_free(watch->poll);
 	if (watch->fd >= 0)
 		close(watch->fd);
-	for (size_t i = 0; i < watch->folder_count; i++)
-		mem_free(watch->folders[i]);
-	mem_free(watch->folders);
+	set_free(&watch->set);
 	mem_free(watch);
 }

@@ -11,6 +11,13 @@
 #include <string.h>
 #include <strings.h>
 
+enum {
+	READ_BYTES =
+	        64
+	        << 10, /* what one read takes from a socket at most; each call in flight may have as much */
+	ANNOUNCED_MAX = 1 << 20, /* an announced size is believed so far */
+};
+
 /* One easy handle with what belongs to the transfer it carries now. */
 struct http_exchange {
 	struct http *http;
@@ -125,9 +132,20 @@ static bool request_ok(struct http_transfer *transfer)
 
 /* --- the answer as it comes --- */
 
+/* Room for the whole body at once where its size is announced. */
+static void expect_body(struct http_exchange *exchange)
+{
+	curl_off_t announced = -1;
+	curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+	if (announced > 0 && announced <= ANNOUNCED_MAX)
+		buf_reserve(&exchange->transfer->answer, (size_t)announced);
+}
+
 static size_t on_body(char *data, size_t one, size_t size, void *context)
 {
 	struct http_exchange *exchange = context;
+	if (exchange->transfer->answer.data == NULL)
+		expect_body(exchange);
 	if (buf_append(&exchange->transfer->answer, data, one * size))
 		return one * size;
 	exchange->cut = HTTP_TOO_LARGE;
@@ -573,6 +591,7 @@ static void set_always(struct http_exchange *exchange)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");

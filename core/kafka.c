@@ -23,7 +23,9 @@ enum {
 	MAX_BYTES_DEFAULT = 10 << 20,
 	RECEIVE_MAX = 134217728, /* a record of 96 MiB does not fit librdkafka's default of 100,000,000 */
 	FETCH_MAX = 16 << 20,
-	FRAME_ROOM = 4096, /* of a record over what output_bytes counts */
+	FRAME_ROOM = 4096,   /* of a record over what output_bytes counts */
+	MESSAGE_ROOM = 1024, /* the prefetch may hold a message for each: what librdkafka keeps beside the
+	                        bytes is bounded */
 	STATISTICS_MS = 1000,
 	COOPERATIVE_SINCE = 0x02060100, /* librdkafka 2.6.1; its sticky assignor could loop or hang before */
 	QUEUE_BACKOFF_SINCE = 0x02020000, /* fetch.queue.backoff.ms */
@@ -184,7 +186,9 @@ static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	set_own(conf, "partition.assignment.strategy",
 	        rd_kafka_version() >= COOPERATIVE_SINCE ? "cooperative-sticky" : "range");
 	set_number(conf, "queued.max.messages.kbytes", queue / 1024 ? queue / 1024 : 1, 2097151);
-	set_number(conf, "queued.min.messages", 1000, 1000);
+	/* Before 2.2 a fetcher that meets a full queue sleeps for a second: by count it must not be full
+	 * soon. */
+	set_number(conf, "queued.min.messages", queue / MESSAGE_ROOM ? queue / MESSAGE_ROOM : 1, 10000000);
 	set_number(conf, "fetch.max.bytes", queue > 1000000 ? queue : 1000000, FETCH_MAX);
 	if (rd_kafka_version() >= QUEUE_BACKOFF_SINCE)
 		set_own(conf, "fetch.queue.backoff.ms", "100");

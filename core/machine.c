@@ -10,7 +10,7 @@
 
 /* The smaller of `limit` and what the file says; a file that is not there, or says "max", says nothing. */
 static uint64_t smaller(
-	uint64_t limit, const char *root, const char *mount, const char *group, const char *name)
+        uint64_t limit, const char *root, const char *mount, const char *group, const char *name)
 {
 	char *path = mem_printf("%s%s%s/%s", root, mount, group, name), text[64] = "";
 	FILE *file = fopen(path, "re");
@@ -25,7 +25,7 @@ static uint64_t smaller(
 
 /* From the group up to the root of its tree: each may have its own limit. */
 static uint64_t smallest_upwards(
-	uint64_t limit, const char *root, const char *mount, char *group, const char *name)
+        uint64_t limit, const char *root, const char *mount, char *group, const char *name)
 {
 	for (;;) {
 		limit = smaller(limit, root, mount, group, name);
@@ -52,7 +52,7 @@ static uint64_t limit_of_line(uint64_t limit, const char *root, char *line)
 		end = at + strcspn(at, ",");
 		if (end - at == 6 && strncmp(at, "memory", 6) == 0)
 			return smallest_upwards(
-				limit, root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+			        limit, root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
 	}
 	return limit;
 }

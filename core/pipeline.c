@@ -52,7 +52,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
-	struct histogram *processing[OUTCOMES], *age;
+	struct histogram *processing[OUTCOMES], *age, *hook_request, *hook_transform;
 };
 
 static void walk(struct pipeline *p, struct record *r);
@@ -352,7 +352,9 @@ static void decode(struct pipeline *p, struct record *r)
 static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
+	double before = script_usage(r->event.script).cpu_seconds;
 	script_request(&r->event, r->attempt, &result);
+	metrics_observe(p->hook_request, script_usage(r->event.script).cpu_seconds - before);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
 	case VERDICT_PASS: pass(p, r); break;
@@ -371,10 +373,12 @@ static void transform(struct pipeline *p, struct record *r)
 		answers[i] = (struct script_answer_part){&lookup->response, &lookup->request, lookup->part};
 		lookup->part = -2;
 	}
+	double before = script_usage(r->event.script).cpu_seconds;
 	if (r->hook_waits)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
+	metrics_observe(p->hook_transform, script_usage(r->event.script).cpu_seconds - before);
 	mem_free(answers);
 	r->hook_waits = result.verdict == VERDICT_WAIT;
 	switch (result.verdict) {
@@ -796,10 +800,9 @@ static void forget_script(struct pipeline *p, size_t i)
 	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
 }
 
-/* A step of garbage collection for the present state; older ones end with their last record. */
-static void collect_scripts(struct pipeline *p)
+/* Older states end with their last record. */
+static void forget_idle_scripts(struct pipeline *p)
 {
-	script_collect(p->scripts[0]);
 	for (size_t i = p->script_count; i-- > 1;)
 		if (script_usage(p->scripts[i]).events == 0)
 			forget_script(p, i);
@@ -827,7 +830,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	serve_sinks(p); /* a file has settled them already */
 	settle_all(p);
-	collect_scripts(p);
+	script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	if (p->undelivered && (next < 0 || p->resend_at < next))
@@ -894,6 +898,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 		        metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
 	}
 	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
+	p->hook_request = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "request");
+	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
 	p->paused_sink = metrics_value(metrics, METRIC_PAUSED, "sink");
 	*metrics_value_at(metrics, METRIC_OPEN_LIMIT, NULL) = (double)config->limit_records;
 	*metrics_value_at(metrics, METRIC_MEMORY_LIMIT, NULL) = (double)ledger->limit;
@@ -917,7 +923,7 @@ void pipeline_sink_handlers(struct pipeline *p, struct sink_handlers *handlers)
 
 bool pipeline_use_script(struct pipeline *p, struct script *script)
 {
-	if (p->script_count == PIPELINE_SCRIPTS)
+	if (pipeline_scripts(p) == PIPELINE_SCRIPTS)
 		return false;
 	script_hold(script);
 	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
@@ -926,8 +932,9 @@ bool pipeline_use_script(struct pipeline *p, struct script *script)
 	return true;
 }
 
-size_t pipeline_scripts(const struct pipeline *p)
+size_t pipeline_scripts(struct pipeline *p)
 {
+	forget_idle_scripts(p);
 	return p->script_count;
 }
 
@@ -978,6 +985,10 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		usage.timeouts += one.timeouts;
 		usage.memory_failures += one.memory_failures;
 	}
+	size_t held = 0;
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		held += p->sinks[i]->verbs->held_bytes(p->sinks[i]);
+	ledger_set(p->ledger, LEDGER_SINK, held);
 	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;

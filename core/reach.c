@@ -79,7 +79,7 @@ bool reach_brokers(const char *servers, int timeout_ms, struct err *err)
 		size_t size = strcspn(servers, ", ");
 		const char *scheme = strstr(servers, "://");
 		size_t skip =
-			scheme && (size_t)(scheme - servers) < size ? (size_t)(scheme - servers) + 3 : 0;
+		        scheme && (size_t)(scheme - servers) < size ? (size_t)(scheme - servers) + 3 : 0;
 		if (size > skip)
 			reached = reach_authority(servers + skip, size - skip, "9092", timeout_ms, err);
 		servers += size;

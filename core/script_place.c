@@ -83,7 +83,7 @@ static void underline(struct diagnostic *item, const char *message, const struct
 
 /* "FILE: message" about the script as a whole: the first line that has the word which the message quotes. */
 static const char *place_of_word(
-	const char *path, const char *text, struct diagnostic *item, struct buf *source)
+        const char *path, const char *text, struct diagnostic *item, struct buf *source)
 {
 	size_t size = strlen(path);
 	if (strncmp(text, path, size) != 0 || strncmp(text + size, ": ", 2) != 0)

@@ -231,12 +231,13 @@ static void fail_error(struct script *script, struct script_result *failure)
 	size_t size = 0;
 	const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
 	const struct buf *raised = &script->message;
-	script->errors++;
 	if (text && script->raised && size == raised->size && memcmp(text, raised->data, size) == 0) {
+		script->errors += strcmp(script->raised, "PoisonEvent") != 0; /* no fault of the script */
 		state_fail(failure, script->raised, text, size);
 		return;
 	}
 	struct buf *out = &script->scratch;
+	script->errors++;
 	buf_clear(out);
 	if (text == NULL || strncmp(text, script->call->name, strlen(script->call->name)) != 0)
 		buf_printf(out, "%s: ", script->call->name);

@@ -37,7 +37,7 @@ static void report_syntax(struct builder *builder)
 	const yaml_parser_t *parser = &builder->parser;
 	const char *problem = parser->problem ? parser->problem : "the file cannot be read as YAML";
 	struct yaml_place place = {
-		(unsigned)parser->problem_mark.line + 1, (unsigned)parser->problem_mark.column + 1, 1};
+	        (unsigned)parser->problem_mark.line + 1, (unsigned)parser->problem_mark.column + 1, 1};
 	const char *hint = NULL;
 	if (strstr(problem, "tab character"))
 		hint = "YAML is indented with spaces, not tabs";
@@ -53,8 +53,8 @@ static void report_syntax(struct builder *builder)
 	if (parser->error == YAML_READER_ERROR)
 		place = (struct yaml_place){1, 1, 0};
 	char *text = parser->context ? mem_printf("%s (%s that began in line %zu)", problem, parser->context,
-					       parser->context_mark.line + 1)
-				     : mem_printf("%s", problem);
+	                                       parser->context_mark.line + 1)
+	                             : mem_printf("%s", problem);
 	report(builder, place, text, hint);
 	mem_free(text);
 }
@@ -215,7 +215,7 @@ static bool expect_end(struct builder *builder)
 			return true;
 		if (type == YAML_DOCUMENT_START_EVENT) {
 			report(builder, place, "a second document begins here; a file holds one",
-				"leave out the line '---'");
+			        "leave out the line '---'");
 			return false;
 		}
 	}
@@ -229,8 +229,8 @@ static bool build_stream(struct builder *builder, struct yaml_node *root)
 			return false;
 		yaml_event_type_t type = event.type;
 		bool built = true, is_root = type != YAML_STREAM_START_EVENT &&
-					     type != YAML_DOCUMENT_START_EVENT &&
-					     type != YAML_STREAM_END_EVENT;
+		                             type != YAML_DOCUMENT_START_EVENT &&
+		                             type != YAML_STREAM_END_EVENT;
 		if (is_root)
 			built = build_node(builder, &event, root, 0);
 		yaml_event_delete(&event);
@@ -366,19 +366,19 @@ static bool decimal_text(const char *text, struct buf *out)
 		whole_size--;
 	}
 	buf_printf(out, "%s%.*s", text[0] == '-' ? "-" : "", whole_size ? (int)whole_size : 1,
-		whole_size ? whole : "0");
+	        whole_size ? whole : "0");
 	if (fraction_size || (fraction > whole && fraction[-1] == '.'))
 		buf_printf(
-			out, ".%.*s", fraction_size ? (int)fraction_size : 1, fraction_size ? fraction : "0");
+		        out, ".%.*s", fraction_size ? (int)fraction_size : 1, fraction_size ? fraction : "0");
 	return buf_append_text(out, exponent);
 }
 
 bool yaml_tree_json_scalar(const char *text, bool plain, struct buf *out)
 {
 	static const char *const yes[] = {"true", "True", "TRUE", NULL}, *const no[] = {"false", "False",
-										 "FALSE", NULL};
+	                                                                         "FALSE", NULL};
 	static const char *const strange[] = {".inf", ".Inf", ".INF", "-.inf", "-.Inf", "-.INF", "+.inf",
-		"+.Inf", "+.INF", ".nan", ".NaN", ".NAN", NULL};
+	        "+.Inf", "+.INF", ".nan", ".NaN", ".NAN", NULL};
 	if (!plain)
 		return text_json_string(out, text, strlen(text));
 	if (null_text(text))

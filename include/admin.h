@@ -16,11 +16,14 @@ struct event_base;
 struct metrics;
 
 struct admin_config {
-	const char *listen; /* "127.0.0.1:9464", "[::1]:9464", "localhost:0" (any free port), ":9464" (everywhere) */
-	const char *token;  /* what a caller from elsewhere must bear to change anything; NULL = only from loopback */
+	const char *listen; /* "127.0.0.1:9464", "[::1]:9464", "localhost:0" (any free port), ":9464"
+	                       (everywhere) */
+	const char *token;  /* what a caller from elsewhere must bear to change anything; NULL = only from
+	                       loopback */
 };
 
-/* Each may be NULL. live and ready answer true when all is well and write one line per check with admin_check. */
+/* Each may be NULL. live and ready answer true when all is well and write one line per check with
+ * admin_check. */
 struct admin_hooks {
 	void *context;
 	void (*refresh)(void *context); /* gauges that are set when looked at; before metrics are printed */
@@ -46,8 +49,9 @@ struct admin_answer {
 typedef void admin_handler(void *context, const struct admin_request *request, struct admin_answer *answer);
 
 struct admin_route {
-	const char *method; /* "GET" (HEAD too) or "POST". What is posted changes something: only from loopback, and
-	                       from no other site's page, or with `Authorization: Bearer TOKEN` */
+	const char
+	        *method; /* "GET" (HEAD too) or "POST". What is posted changes something: only from loopback,
+	                    and from no other site's page, or with `Authorization: Bearer TOKEN` */
 	const char *path;
 	const char *about; /* half a sentence for the list at `/` */
 	admin_handler *handler;
@@ -55,8 +59,8 @@ struct admin_route {
 };
 
 /* NULL and err (which names `admin.listen`) when it cannot listen. Borrows config's texts. */
-struct admin *admin_open(struct event_base *base, const struct admin_config *config, const struct admin_hooks *hooks,
-	struct metrics *metrics, struct err *err);
+struct admin *admin_open(struct event_base *base, const struct admin_config *config,
+        const struct admin_hooks *hooks, struct metrics *metrics, struct err *err);
 void admin_close(struct admin *admin);
 /* Adds a page, or replaces the one of the same path (so `/` can become a real page); copies the struct. */
 void admin_route(struct admin *admin, const struct admin_route *route);

@@ -24,8 +24,8 @@ struct bytes {
 };
 
 void buf_init(struct buf *buf, size_t limit);
-void buf_free(struct buf *buf);                 /* gives the memory back; the buf may be used again */
-void buf_clear(struct buf *buf);                /* empties it, keeps the memory */
+void buf_free(struct buf *buf);  /* gives the memory back; the buf may be used again */
+void buf_clear(struct buf *buf); /* empties it, keeps the memory */
 bool buf_append(struct buf *buf, const void *data, size_t size);
 bool buf_append_text(struct buf *buf, const char *text);
 bool buf_append_byte(struct buf *buf, char byte);

@@ -31,6 +31,7 @@ struct config {
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;
+	char *script_params_file; /* whose members are in script.params_json already; NULL = none */
 	char *user_agent;
 	struct retry_config
 		retry; /* what upstreams have that set none of their own; theirs is in each upstream */
@@ -77,7 +78,10 @@ size_t config_memory_needed(const struct config *config);
 /* NULL when the report has errors. The report is to be zeroed before (but colour). The environment is read by
  * getenv. */
 struct config *config_load(const char *path, struct config_report *report);
-/* The same from memory, for tests and the demo; `name` stands where the path would. */
+/* Only the section `script` of the file, for a reload: whatever the other sections say is not looked at, and the
+ * members of the others are empty. */
+struct config *config_load_script(const char *path, struct config_report *report);
+/* All of it from memory, for tests and the demo; `name` stands where the path would. */
 struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);
 void config_free(struct config *config);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */

@@ -106,6 +106,7 @@ struct config_loader {
 	struct diagnostics *found;
 	const char *file;
 	char *folder;          /* of the file; paths in it are looked for there first */
+	bool aside;            /* another file than the report's: none of its lines are shown */
 	struct yaml_place top; /* stands for places that the file does not have */
 };
 
@@ -131,10 +132,27 @@ char *config_resolve(const struct config_loader *loader, const char *path);
 /* script.params: a map of anything as JSON; *shown is the same with secrets redacted, NULL when there are
  * none. */
 bool config_params(struct config_loader *loader, const struct yaml_node *node, char **json, char **shown);
+/* The same with the members of `over` (of another file, hence its own loader) in the place of those of the same
+ * name. node may be NULL. */
+bool config_params_over(struct config_loader *loader, const struct yaml_node *node, struct config_loader *over_loader,
+	const struct yaml_node *over, char **json, char **shown);
 /* "list", "map", ...: what stands there instead of what was expected. */
 const char *config_found(const struct yaml_node *node);
 /* The walk over the whole tree. */
 void config_read(struct config_loader *loader, struct yaml_node *root);
+/* The walk over the section `script` alone. */
+void config_read_script(struct config_loader *loader, const struct yaml_node *root);
+/* A whole file of at most `most` bytes; frees with mem_free. NULL and why in words. */
+char *config_read_file(const char *path, size_t most, size_t *size, const char **why);
+/* The tree of another file that the configuration names, with a loader for its values. False: told as problems of
+ * that file, or at `place` when it cannot be read at all. Ends with config_aside_close, whatever the answer. */
+struct config_aside {
+	struct config_loader loader;
+	struct yaml_node *root; /* NULL = nothing stands in the file */
+};
+bool config_aside_open(struct config_aside *aside, const struct config_loader *loader, const char *path,
+	const struct yaml_place *place);
+void config_aside_close(struct config_aside *aside);
 /* After all keys were read: derived defaults, then everything that concerns more than one key. */
 void config_derive(struct config_loader *loader);
 void config_verify(struct config_loader *loader);

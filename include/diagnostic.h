@@ -38,7 +38,7 @@ void diagnostics_sort(struct diagnostics *found); /* by line, then column; else 
 /* Appends all of them as text. `source`: the file's text for the excerpts, NULL = none. Lines that may hold a
  * secret (by the words in them) are never shown. */
 void diagnostics_text(
-	const struct diagnostics *found, const char *source, size_t size, bool colour, struct buf *out);
+        const struct diagnostics *found, const char *source, size_t size, bool colour, struct buf *out);
 /* Appends each as one line of JSON: file, line, column, severity, message, hint. */
 void diagnostics_json(const struct diagnostics *found, struct buf *out);
 void diagnostics_free(struct diagnostics *found); /* and zeroes it */

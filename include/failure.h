@@ -12,16 +12,16 @@
 #include <stdint.h>
 
 struct failure_config {
-	const char *stream;     /* meta.stream of error events */
+	const char *stream; /* meta.stream of error events */
 	const char *emitter_id;
-	size_t max_bytes;       /* of the error stream's sink: no error event is larger */
-	size_t sink;            /* index of the error stream among the sinks */
+	size_t max_bytes; /* of the error stream's sink: no error event is larger */
+	size_t sink;      /* index of the error stream among the sinks */
 };
 
 /* Fills an output with the error event. raw_event is the input verbatim where it is UTF-8 and fits; else a
  * readable part, and the header `millrace-raw: partial` says so. event may be zeroed (never decoded). */
 void failure_make(const struct failure_config *config, const struct script_input *input,
-	const struct script_event *event, const char *type, const char *message, const char *stack, int64_t wall,
-	struct output *output);
+        const struct script_event *event, const char *type, const char *message, const char *stack,
+        int64_t wall, struct output *output);
 
 #endif

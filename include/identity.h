@@ -8,6 +8,6 @@ enum { IDENTITY_TEXT = 37 };
 
 /* From the input's meta.id (NULL: topic, partition and offset), the stream and the output's number. */
 void identity_make(const char *input_id, const struct script_input *input, const char *stream, size_t n,
-	char out[IDENTITY_TEXT]);
+        char out[IDENTITY_TEXT]);
 
 #endif

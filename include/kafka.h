@@ -1,8 +1,8 @@
 /* What both Kafka edges share: client configuration, a librdkafka queue that wakes the loop, errors in words.
  *
  * librdkafka's handles appear by their struct names only, so including this header needs no rdkafka.h. Every
- * property a user may set goes to librdkafka as it is, after our defaults; those that would break a promise (what
- * is committed, order, the memory bound) are refused with the reason. */
+ * property a user may set goes to librdkafka as it is, after our defaults; those that would break a promise
+ * (what is committed, order, the memory bound) are refused with the reason. */
 #ifndef MILLRACE_KAFKA_H
 #define MILLRACE_KAFKA_H
 
@@ -29,7 +29,8 @@ struct kafka_property {
 struct kafka_settings {
 	const char *client_id;
 	const char *group;  /* consumer: group.id */
-	size_t queue_bytes; /* what librdkafka may hold: prefetch, or messages not yet acknowledged; 0 = 16 MiB */
+	size_t queue_bytes; /* what librdkafka may hold: prefetch, or messages not yet acknowledged; 0 = 16
+	                       MiB */
 	size_t max_bytes;   /* producer: the largest output; 0 = 10 MiB */
 	const struct kafka_property *properties; /* the user's */
 	size_t property_count;
@@ -38,12 +39,14 @@ struct kafka_settings {
 /* Whether a client of this kind takes the property; err says why not, in librdkafka's words where it was
  * librdkafka, with a near miss where there is one. Contacts nobody. */
 bool kafka_check_property(enum kafka_client client, const char *name, const char *value, struct err *err);
-/* Whether a client can be made of all of them together: what contradicts, which file is missing. Contacts nobody. */
+/* Whether a client can be made of all of them together: what contradicts, which file is missing. Contacts
+ * nobody. */
 bool kafka_check_client(enum kafka_client client, const struct kafka_settings *settings, struct err *err);
 
-/* A running client whose logs, errors and statistics come as events (kafka_serve_common); NULL and err when its
- * properties do not go together. Let go of with kafka_destroy. */
-struct rd_kafka_s *kafka_open(enum kafka_client client, const struct kafka_settings *settings, struct err *err);
+/* A running client whose logs, errors and statistics come as events (kafka_serve_common); NULL and err when
+ * its properties do not go together. Let go of with kafka_destroy. */
+struct rd_kafka_s *kafka_open(
+        enum kafka_client client, const struct kafka_settings *settings, struct err *err);
 /* Destroys a client on a thread of its own and waits for that at most `wait_ms`. */
 void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
 
@@ -51,7 +54,7 @@ void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
 struct kafka_health {
 	const char *client; /* name for log and metrics: "source", a sink's name */
 	struct metrics *metrics;
-	bool connected; /* a broker connection is up, by the statistics of the last second */
+	bool connected;  /* a broker connection is up, by the statistics of the last second */
 	char fatal[256]; /* why the client cannot go on; "" = it can */
 };
 /* Serves logs, statistics and errors; false when the event is none of these (it stays the caller's). */
@@ -59,16 +62,16 @@ bool kafka_serve_common(struct kafka_health *health, struct rd_kafka_s *client, 
 /* Counts an error in millrace_kafka_errors_total. */
 void kafka_count_error(const struct kafka_health *health, int code);
 
-/* Wakes the loop when a queue that was read until it was empty gets something. It says so once only: whoever is
- * woken reads until NULL or remembers that there is more, and looks once a second all the same. */
+/* Wakes the loop when a queue that was read until it was empty gets something. It says so once only: whoever
+ * is woken reads until NULL or remembers that there is more, and looks once a second all the same. */
 struct kafka_wake {
 	struct event *event;
 	int fd;
 	void (*woken)(void *context); /* NULL = the turn of the loop is enough */
 	void *context;
 };
-bool kafka_wake_open(struct kafka_wake *wake, struct event_base *base, void (*woken)(void *context), void *context,
-	struct err *err);
+bool kafka_wake_open(struct kafka_wake *wake, struct event_base *base, void (*woken)(void *context),
+        void *context, struct err *err);
 void kafka_wake_add(struct kafka_wake *wake, struct rd_kafka_queue_s *queue);
 void kafka_wake_remove(struct rd_kafka_queue_s *queue); /* before the queue or the wake is given up */
 void kafka_wake_close(struct kafka_wake *wake);

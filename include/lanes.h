@@ -1,8 +1,8 @@
 /* Lanes: records of one order key, whose outputs leave, and which settle, in the order they came. Pure.
  *
  * A place is a record's stand in its lane, embedded in the record. Records without a key stand in a lane of
- * their own. Callbacks run inside the call that caused them, oldest place first. A hook that makes more of its
- * lane ready (by lanes_made, lanes_leave, ...) returns before the same hook is called for the next place.
+ * their own. Callbacks run inside the call that caused them, oldest place first. A hook that makes more of
+ * its lane ready (by lanes_made, lanes_leave, ...) returns before the same hook is called for the next place.
  *
  *   head                       front                      tail
  *   | LEFT, ACKED ...          | OPEN, MADE ...              |    the oldest settles when it is ACKED;
@@ -45,16 +45,17 @@ struct lanes_hooks {
 
 struct lanes *lanes_open(const struct lanes_hooks *hooks);
 void lanes_close(struct lanes *lanes); /* all places must have left */
-/* Enters at the end of the lane of `key` (scoped by `scope`, any pointer: the partition); key NULL = alone. */
+/* Enters at the end of the lane of `key` (scoped by `scope`, any pointer: the partition); key NULL = alone.
+ */
 void lanes_enter(struct lanes *lanes, struct place *place, const void *scope, const char *key, size_t size);
 void lanes_made(struct lanes *lanes, struct place *place);  /* OPEN -> MADE, and releases what may leave */
 void lanes_acked(struct lanes *lanes, struct place *place); /* LEFT -> ACKED, and settles what may settle */
-/* A failed delivery: the place and every later one of its lane that has left, acknowledged or not, become MADE
- * again. Nothing of the lane is released before lanes_release_again (or before all turned back have left by
- * lanes_leave). Answers how many were turned back, 0 when the place has not left; `each` is called for all
+/* A failed delivery: the place and every later one of its lane that has left, acknowledged or not, become
+ * MADE again. Nothing of the lane is released before lanes_release_again (or before all turned back have left
+ * by lanes_leave). Answers how many were turned back, 0 when the place has not left; `each` is called for all
  * (and may not call lanes_*); NULL = nobody. */
-size_t lanes_recall(struct lanes *lanes, struct place *place, void (*each)(void *context, struct place *place),
-	void *context);
+size_t lanes_recall(struct lanes *lanes, struct place *place,
+        void (*each)(void *context, struct place *place), void *context);
 /* Ends what lanes_recall began: releases, in order, what stands MADE at the front of the place's lane. */
 void lanes_release_again(struct lanes *lanes, struct place *place);
 /* Given back: leaves wherever it stands, without hooks for itself; its followers may be released or settled.
@@ -64,7 +65,8 @@ void lanes_leave(struct lanes *lanes, struct place *place);
 /* The next older and younger place of the same lane, NULL at the ends. */
 struct place *lanes_elder(const struct place *place);
 struct place *lanes_younger(const struct place *place);
-/* The youngest place of the same lane (the place itself, if nobody came later); NULL for a place in no lane. */
+/* The youngest place of the same lane (the place itself, if nobody came later); NULL for a place in no lane.
+ */
 struct place *lanes_youngest(const struct place *place);
 size_t lanes_count(const struct lanes *lanes);   /* lanes with a place in them */
 size_t lanes_blocked(const struct lanes *lanes); /* places MADE that wait for an elder */

@@ -10,7 +10,8 @@
 
 enum ledger_kind {
 	LEDGER_INPUT,  /* records: key, value, headers, and the struct */
-	LEDGER_ANSWER, /* request texts and answers of lookups, from the first byte until the record settles */
+	LEDGER_ANSWER, /* request texts and answers of lookups, from the first byte until the record settles
+	                */
 	LEDGER_OUTPUT, /* encoded outputs and error events until they are settled */
 	LEDGER_LUA,    /* heaps of the live Lua states */
 	LEDGER_SOURCE, /* the consumer's prefetch: its configured maximum */

@@ -89,6 +89,6 @@ static inline struct list_node *list_next(const struct list *list, const struct 
 /* Walks a list; the body may remove the current node, nothing else. */
 #define list_each(list, node, after)                                                                         \
 	for (struct list_node *node = list_first(list), *after = node ? list_next(list, node) : NULL; node;  \
-		node = after, after = node ? list_next(list, node) : NULL)
+	        node = after, after = node ? list_next(list, node) : NULL)
 
 #endif

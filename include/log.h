@@ -23,7 +23,7 @@ void log_init(enum log_format format, enum log_level level, const char *service)
 void log_set_level(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *level);
 void log_write(enum log_level level, struct log_site *site, const char *module, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+        __attribute__((format(printf, 4, 5)));
 /* Lines written at a level, and lines throttled away, since the start (for the metrics). */
 uint64_t log_lines(enum log_level level);
 uint64_t log_suppressed(void);

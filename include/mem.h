@@ -7,12 +7,12 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                 /* uninitialised; the caller frees with mem_free */
-void *mem_zalloc(size_t count, size_t size);  /* zeroed array */
+void *mem_alloc(size_t size);                /* uninitialised; the caller frees with mem_free */
+void *mem_zalloc(size_t count, size_t size); /* zeroed array */
 void *mem_realloc(void *old, size_t size);
 char *mem_strdup(const char *text);           /* NULL gives NULL */
 char *mem_dup(const void *data, size_t size); /* copy with a NUL behind it; NULL data gives NULL */
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void mem_free(void *pointer);                 /* NULL is fine */
+void mem_free(void *pointer); /* NULL is fine */
 
 #endif

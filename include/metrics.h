@@ -12,6 +12,7 @@
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
+/* clang-format off */
 /* X(ID, type, buckets, "name", "label,label", "help") */
 #define METRICS(X)                                                                                                    \
 	X(BUILD_INFO, METRIC_GAUGE, NONE, "millrace_build_info", "version,revision,luajit,librdkafka,libcurl",        \
@@ -113,11 +114,13 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PROCESS_MAX_FDS, METRIC_GAUGE, NONE, "process_max_fds", "", "Most file descriptors.")                       \
 	X(PROCESS_START, METRIC_GAUGE, NONE, "process_start_time_seconds", "", "When the process started.")
 
+/* clang-format on */
+
 enum metric {
 #define X(id, type, buckets, name, labels, help) METRIC_##id,
 	METRICS(X)
 #undef X
-		METRIC_COUNT
+	        METRIC_COUNT
 };
 
 enum { METRIC_LABELS_MAX = 5 };
@@ -128,12 +131,14 @@ struct histogram;
 struct metrics *metrics_open(void);
 void metrics_close(struct metrics *metrics);
 /* The place of a series' value, made at 0 on first use; stays valid until metrics_remove. Label values are
- * given in the table's order, as many as it names (`metrics_value(m, METRIC_EVENTS, "enriched")`); NULL metrics
- * gives a place that nobody reads. */
+ * given in the table's order, as many as it names (`metrics_value(m, METRIC_EVENTS, "enriched")`); NULL
+ * metrics gives a place that nobody reads. */
 double *metrics_value_at(struct metrics *metrics, enum metric metric, const char *const *labels);
-struct histogram *metrics_histogram_at(struct metrics *metrics, enum metric metric, const char *const *labels);
-#define metrics_value(metrics, metric, ...) metrics_value_at(metrics, metric, (const char *const[]){__VA_ARGS__, NULL})
-#define metrics_histogram(metrics, metric, ...)                                                                       \
+struct histogram *metrics_histogram_at(
+        struct metrics *metrics, enum metric metric, const char *const *labels);
+#define metrics_value(metrics, metric, ...)                                                                  \
+	metrics_value_at(metrics, metric, (const char *const[]){__VA_ARGS__, NULL})
+#define metrics_histogram(metrics, metric, ...)                                                              \
 	metrics_histogram_at(metrics, metric, (const char *const[]){__VA_ARGS__, NULL})
 /* For metrics without labels: pass NULL as the only label value. */
 void metrics_observe(struct histogram *histogram, double value); /* seconds */

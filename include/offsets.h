@@ -1,7 +1,8 @@
 /* The records of one partition on their way: from offsets taken to the safe offset. Pure.
  *
  * Tickets are given in offset order; offsets may have gaps (compaction, transactions). The safe offset is the
- * lowest unfinished one: below it all is done. Finished ranges above it are kept for the commit's metadata. */
+ * lowest unfinished one: below it all is done. Finished ranges above it are kept for the commit's metadata.
+ */
 #ifndef MILLRACE_OFFSETS_H
 #define MILLRACE_OFFSETS_H
 
@@ -16,7 +17,8 @@ struct range {
 
 struct offsets; /* one per partition and assignment */
 
-/* Starts reading at `start`; `finished` (ascending, above start, may be empty) were finished in an earlier life. */
+/* Starts reading at `start`; `finished` (ascending, above start, may be empty) were finished in an earlier
+ * life. */
 struct offsets *offsets_open(int64_t start, const struct range *finished, size_t count);
 void offsets_close(struct offsets *offsets);
 /* True when this offset was finished in an earlier life and must be skipped (it then counts as finished). */
@@ -28,7 +30,7 @@ uint64_t offsets_begin(struct offsets *offsets, int64_t offset);
 void offsets_end(struct offsets *offsets, uint64_t ticket);
 /* The offset to read next after a restart: all below it is finished. */
 int64_t offsets_safe(const struct offsets *offsets);
-int64_t offsets_next(const struct offsets *offsets); /* the next offset expected from the broker */
+int64_t offsets_next(const struct offsets *offsets);      /* the next offset expected from the broker */
 size_t offsets_open_count(const struct offsets *offsets); /* tickets not ended */
 /* How many offsets were finished in this period: when it has moved, so has what a commit would say. */
 uint64_t offsets_finished(const struct offsets *offsets);

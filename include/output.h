@@ -1,4 +1,5 @@
-/* One message on its way to a sink: owned by its record until the record is settled, so it can be sent again. */
+/* One message on its way to a sink: owned by its record until the record is settled, so it can be sent again.
+ */
 #ifndef MILLRACE_OUTPUT_H
 #define MILLRACE_OUTPUT_H
 
@@ -44,7 +45,8 @@ void output_headers_free(struct output_header *headers, size_t count);
 /* Replaces or adds a header; copies name and value. */
 void output_set_header(struct output *output, const char *name, const char *value, size_t size);
 struct output_header *output_headers_copy(const struct output_header *headers, size_t count);
-/* Key, value and headers, and what a broker's record format adds at most: compared with a sink's max_bytes. */
+/* Key, value and headers, and what a broker's record format adds at most: compared with a sink's max_bytes.
+ */
 size_t output_bytes(const struct output *output);
 
 #endif

@@ -49,7 +49,7 @@ void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *han
 /* New records begin on this state, which is held; records in flight finish on the one they began on. False, and
  * nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
 bool pipeline_use_script(struct pipeline *pipeline, struct script *script);
-size_t pipeline_scripts(const struct pipeline *pipeline); /* states alive */
+size_t pipeline_scripts(struct pipeline *pipeline); /* states alive; those with no record left end here */
 /* Borrows both; sinks in the order of the configuration. */
 void pipeline_attach(struct pipeline *pipeline, struct source *source, struct sink **sinks);
 /* Everything that is due: sends, wakes, settles, collects. Answers the steady ms of the next thing to do. */

@@ -40,7 +40,7 @@ struct request {
 };
 
 struct response {
-	int status; /* 0: no acceptable answer */
+	int status;             /* 0: no acceptable answer */
 	struct header *headers; /* names in lower case */
 	size_t header_count;
 	char *body; /* owned; followed by a NUL */

@@ -22,13 +22,14 @@ struct retry_config {
 
 /* May this status be asked again? */
 bool retry_status(const struct retry_config *config, int status);
-/* May a lookup submitted at `submitted` be asked again at `at`? The deadline alone; attempts are not counted. */
+/* May a lookup submitted at `submitted` be asked again at `at`? The deadline alone; attempts are not counted.
+ */
 bool retry_in_time(const struct retry_config *config, int64_t submitted, int64_t at);
 /* After `attempts` failed calls of a lookup submitted at `submitted`: true and *wait_ms, or false: give up.
  * retry_after_ms < 0: the answer named none; else waits at least that long (at most 10 min).
  * random is a number in [0, 1). */
 bool retry_next(const struct retry_config *config, unsigned attempts, int64_t submitted, int64_t now,
-	int64_t retry_after_ms, double random, int64_t *wait_ms);
+        int64_t retry_after_ms, double random, int64_t *wait_ms);
 /* Reads Retry-After (seconds or an HTTP date, RFC 9110 §5.6.7) into ms from `wall` (ms since the epoch);
  * -1 when absent or nonsense; a date in the past gives 0. */
 int64_t retry_after(const char *value, int64_t wall);

@@ -19,10 +19,10 @@ struct event_base;
 struct metrics;
 
 struct sink_config {
-	char *name;   /* key under `sinks`; "sink" when there is one; "errors" */
-	char *topic;  /* topic_prefix + stream, or the topic given */
-	char *stream; /* NULL = not stamped */
-	char *schema; /* pinned $schema; NULL = keep */
+	char *name;            /* key under `sinks`; "sink" when there is one; "errors" */
+	char *topic;           /* topic_prefix + stream, or the topic given */
+	char *stream;          /* NULL = not stamped */
+	char *schema;          /* pinned $schema; NULL = keep */
 	struct key_field *key; /* its own key; count 0 = the lane's */
 	size_t key_count;
 	size_t max_bytes;
@@ -42,11 +42,11 @@ enum sink_sent { SINK_TAKEN, SINK_NO_ROOM, SINK_REFUSED /* output->error says wh
 
 struct sink_verbs {
 	enum sink_sent (*send)(struct sink *sink, struct output *output);
-	void (*serve)(struct sink *sink);             /* delivery reports; called each loop turn and on wake-ups */
+	void (*serve)(struct sink *sink); /* delivery reports; called each loop turn and on wake-ups */
 	size_t (*outstanding)(const struct sink *sink); /* outputs taken and not settled */
 	size_t (*held_bytes)(const struct sink *sink);
-	bool (*ready)(const struct sink *sink);       /* has metadata of its topic */
-	void (*close)(struct sink *sink);             /* outstanding outputs come back as OUTPUT_FAILED first */
+	bool (*ready)(const struct sink *sink); /* has metadata of its topic */
+	void (*close)(struct sink *sink);       /* outstanding outputs come back as OUTPUT_FAILED first */
 };
 
 /* First member of each implementation's struct. */
@@ -56,12 +56,12 @@ struct sink {
 	struct sink_handlers handlers;
 };
 
-/* Sinks of equal Kafka properties, max_bytes, queue_bytes and client_id share one producer, and so one queue of
- * queue_bytes. `base` wakes the loop on delivery reports, which are served there and then. */
+/* Sinks of equal Kafka properties, max_bytes, queue_bytes and client_id share one producer, and so one queue
+ * of queue_bytes. `base` wakes the loop on delivery reports, which are served there and then. */
 struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *config, const char *client_id,
-	const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err);
-/* Lines on a file descriptor, which stays the caller's: value and '\n'; settles on the next serve. A tombstone
- * writes "null". Pipes are never waited for. SIGPIPE must be ignored. */
+        const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err);
+/* Lines on a file descriptor, which stays the caller's: value and '\n'; settles on the next serve. A
+ * tombstone writes "null". Pipes are never waited for. SIGPIPE must be ignored. */
 struct sink *sink_file_open(int fd, const struct sink_config *config, const struct sink_handlers *handlers);
 /* Wakes the loop when a pipe that was full takes bytes again (else the next serve finds out). */
 void sink_file_wake(struct sink *sink, struct event_base *base);

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Appends the bytes as a JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD. */
+/* Appends the bytes as a JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD.
+ */
 bool text_json_string(struct buf *out, const char *data, size_t size);
 /* How many bytes from the start are well-formed UTF-8 (RFC 3629); `size` when all are. */
 size_t text_utf8_valid(const char *data, size_t size);

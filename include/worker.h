@@ -1,4 +1,5 @@
-/* One worker: builds the parts in order on a thread of its own, runs the loop, drains, and closes in reverse. */
+/* One worker: builds the parts in order on a thread of its own, runs the loop, drains, and closes in reverse.
+ */
 #ifndef MILLRACE_WORKER_H
 #define MILLRACE_WORKER_H
 
@@ -15,7 +16,7 @@ struct worker_files {
 };
 
 struct worker_config {
-	const struct config *config; /* borrowed for the worker's life */
+	const struct config *config;      /* borrowed for the worker's life */
 	const struct worker_files *files; /* NULL = Kafka */
 	bool strict_drain;                /* what the drain leaves unfinished ends in exit code 75 */
 	/* As pipeline_config.ended; called on the worker's thread. */

@@ -34,7 +34,7 @@ struct yaml_node {
 	char *text;              /* of a scalar */
 	struct yaml_node *items; /* of a list its items, of a map its values */
 	struct yaml_node
-		*keys; /* of a map: keys[i] belongs to items[i]; each a scalar, in the file's order */
+	        *keys; /* of a map: keys[i] belongs to items[i]; each a scalar, in the file's order */
 	size_t count;
 };
 

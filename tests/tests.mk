@@ -40,32 +40,42 @@ fuzz:
 	@tests/setup fuzz
 	$(AGAIN) .fuzz
 
-.test-unit: unit
+# All of them, also after a failure.
+.test-unit: $(UNITS)
+	@status=0; for t in $(UNITS); do $$t || { echo "$$t failed" >&2; status=1; }; done; exit $$status
+
 .unit-programs: $(UNITS)
 
 .test-scripts:
 	luacheck scripts tests/lua tests/system/scripts
 	busted --lua=/usr/bin/luajit
 
+# The build that dies on purpose is a second one, so that the tested binary is the shipped one.
+MORTAL := $(if $(SANITIZE)$(FAULTS),,$(BUILD)-faults)
+
 .test-system: all $(BUILD)/mockbroker
-	MILLRACE=$(BUILD)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker $(PYTEST) $(PYTEST_ARGS) tests/system
+	@[ -z "$(MORTAL)" ] || $(MAKE) --no-print-directory FAULTS=1 BUILD=$(MORTAL) all
+	MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker \
+		$(PYTEST) $(PYTEST_ARGS) tests/system
 
 $(BUILD)/mockbroker: tests/system/mockbroker.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lrdkafka
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lrdkafka
 
 C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
 
 .lint: all
-	clang-format --dry-run --Werror $(C_FILES)
+	@echo "clang-format, $(words $(C_FILES)) files"
+	@clang-format --dry-run --Werror $(C_FILES)
 	tests/layers
 	tests/leftovers
+	tests/declared
 	MILLRACE=$(BUILD)/millrace tests/reference
 	luacheck scripts tests/lua tests/system/scripts
-	printf '%s\n' $(wildcard core/*.c) | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" \
-		-- -std=c11 -D_GNU_SOURCE -Iinclude $(shell pkg-config --cflags $(PACKAGES)) \
-		-DMILLRACE_VERSION=\"0\" -DMILLRACE_REVISION=\"0\" 2>$(BUILD)/tidy.$$$$ || { cat $(BUILD)/tidy.$$$$; exit 1; }' tidy
-	@rm -f $(BUILD)/tidy.*
+	@echo "clang-tidy, $(words $(wildcard core/*.c)) files"
+	@printf '%s\n' $(wildcard core/*.c) | xargs -P $(shell nproc) -n 1 tests/tidy -std=c11 -D_GNU_SOURCE -Iinclude \
+		$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) --
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 
@@ -76,7 +86,8 @@ BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/be
 
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
 # Each tests/fuzz/fuzz_*.c is a libFuzzer program; they are built apart, by clang with sanitizers.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -91,7 +102,24 @@ FUZZ_SECONDS ?= 30
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
 .PHONY: test test-unit test-scripts test-system demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
 	.unit-programs .bench .fuzz .fuzz-programs
+
+# Stops, kills, rebalances and faults again and again, each round with another seed: make chaos ROUNDS=20
+ROUNDS ?= 5
+chaos:
+	@tests/setup test
+	$(AGAIN) .chaos
+
+.chaos: all
+	@set -e; for round in $$(seq $(ROUNDS)); do \
+		seed=$$(od -An -N2 -tu2 /dev/urandom | tr -d ' '); \
+		echo "== round $$round of $(ROUNDS), MILLRACE_SEED=$$seed"; \
+		MILLRACE_SEED=$$seed $(MAKE) --no-print-directory .test-system \
+			PYTEST_ARGS="-x -k 'test_restart or test_faults or test_rebalance'"; \
+	done
+
+.PHONY: chaos .chaos

@@ -95,7 +95,7 @@ class Engine:
     def group(self):
         return self.config["name"]
 
-    def start(self, ready=True, env=None):
+    def start(self, ready=True, env=None, arguments=()):
         assert self.process is None or self.process.poll() is not None, "it runs already"
         self.port = kafka.free_ports(1)[0]
         config = merged(self.config, {"admin": {"listen": f"127.0.0.1:{self.port}"}})
@@ -106,7 +106,7 @@ class Engine:
             log.write(f"--- life {self.lives}\n".encode())
             log.flush()
             self.process = subprocess.Popen(
-                [str(BINARY), "run", "-c", str(self.path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [str(BINARY), "run", "-c", str(self.path), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=ROOT, preexec_fn=kafka.die_with_parent, env={**os.environ, **(env or {})})
         if ready:
             until("/readyz answers 200", lambda: self.get("/readyz")[0] == 200 or self._must_live(), story=self.story)

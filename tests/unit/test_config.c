@@ -27,6 +27,7 @@ static int enter_folder(void **state)
 	put("client.pem", "");
 	put("client.key", "");
 	put("ca.pem", "");
+	put("params.yaml", "");
 	unsetenv("MILLRACE_TEST");
 	setenv("MILLRACE_EMPTY", "", 1);
 	return 0;
@@ -734,6 +735,81 @@ static void paths_are_looked_for_beside_the_file_first(void **state)
 
 /* ---- what is shown ---- */
 
+static void params_of_a_file_win_over_those_of_the_configuration(void **state)
+{
+	(void)state;
+	static const char both[] = "{path: enrich.lua, params: {a: 1, b: {c: 2}}, params_file: more.yaml}";
+	put("more.yaml", "b: [x]\ntoken: t0p\nn: \"${MILLRACE_TEST:-7}\"\n");
+	struct config *c = load_changed("{path: enrich.lua}", both);
+	assert_string_equal(c->script.params_json, "{\"a\":1,\"b\":[\"x\"],\"token\":\"t0p\",\"n\":\"7\"}");
+	char *text = shown(c);
+	assert_non_null(strstr(text, "\"token\":\"<redacted>\""));
+	assert_non_null(strstr(text, "params_file: more.yaml"));
+	assert_null(strstr(text, "t0p"));
+	mem_free(text);
+	config_free(c);
+	put("more.yaml", "{\n\t\"x\": [true, \"1\"],\n\t\"y\": {}\n}\n");
+	c = load_changed("{path: enrich.lua}", "{path: enrich.lua, params_file: more.yaml}");
+	assert_string_equal(c->script.params_json, "{\"x\":[true,\"1\"],\"y\":{}}");
+	config_free(c);
+	put("more.yaml", "file: enrich.lua\n"); /* a name like any other, where the whole file is meant */
+	c = load_changed("{path: enrich.lua}", "{path: enrich.lua, params_file: more.yaml}");
+	assert_string_equal(c->script.params_json, "{\"file\":\"enrich.lua\"}");
+	config_free(c);
+	put("more.yaml", "# none yet\n");
+	c = load_changed("{path: enrich.lua}", both);
+	assert_string_equal(c->script.params_json, "{\"a\":1,\"b\":{\"c\":2}}");
+	config_free(c);
+}
+
+static void a_bad_file_of_params_is_told_with_its_own_line(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *error;
+	} files[] = {
+		{"a: 1\nb: .nan\n", "more.yaml:2:4: error: .nan has no form in JSON\n"},
+		{"a: 1\n\nb: [1\n", "more.yaml:"},
+		{"a: 1\na: 2\n", "more.yaml:2:1: error: "},
+		{"- a\n", "more.yaml:1:1: error: expected names and values, found a list\n"},
+		{"a: ${MILLRACE_TEST}\n", "more.yaml:1:4: error: the variable MILLRACE_TEST is not set\n"},
+	};
+	char *text = changed("{path: enrich.lua}", "{path: enrich.lua, params: {a: 1}, params_file: more.yaml}");
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		struct config_report report;
+		put("more.yaml", files[i].text);
+		assert_null(load(text, &report));
+		if (strncmp(report.text.data, files[i].error, strlen(files[i].error)) != 0 || report.errors != 1)
+			fail_msg("expected %s, got %s", files[i].error, report.text.data);
+		assert_null(strstr(report.text.data, " | ")); /* lines of the configuration would mislead */
+		config_report_free(&report);
+	}
+	mem_free(text);
+}
+
+static void a_reload_looks_at_the_section_script_alone(void **state)
+{
+	(void)state;
+	struct config_report report = {0};
+	put("more.yaml", "a: 2\n");
+	put("reload.yaml", "name: [not, a, name]\nnonsense: 1\n"
+			   "script: {path: enrich.lua, params: {a: 1}, params_file: more.yaml}\n");
+	struct config *c = config_load_script("reload.yaml", &report);
+	assert_non_null(c);
+	assert_string_equal(c->script.params_json, "{\"a\":2}");
+	assert_string_equal(c->script_params_file, "./more.yaml" + (c->script_params_file[0] == '.' ? 0 : 2));
+	config_free(c);
+	config_report_free(&report);
+	put("reload.yaml", "name: x\nscript: {path: enrich.lua, parms: {}}\n");
+	assert_null(config_load_script("reload.yaml", &report));
+	assert_non_null(strstr(report.text.data, "reload.yaml:2:28: error: unknown key 'script.parms'"));
+	config_report_free(&report);
+	put("reload.yaml", "name: x\n");
+	assert_null(config_load_script("reload.yaml", &report));
+	assert_non_null(strstr(report.text.data, "'script' is required"));
+	config_report_free(&report);
+}
+
 static void show_redacts_every_secret(void **state)
 {
 	(void)state;
@@ -983,6 +1059,9 @@ int main(void)
 		cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
 		cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
 		cmocka_unit_test(paths_are_looked_for_beside_the_file_first),
+		cmocka_unit_test(params_of_a_file_win_over_those_of_the_configuration),
+		cmocka_unit_test(a_bad_file_of_params_is_told_with_its_own_line),
+		cmocka_unit_test(a_reload_looks_at_the_section_script_alone),
 		cmocka_unit_test(show_redacts_every_secret),
 		cmocka_unit_test(show_tells_where_each_value_came_from),
 		cmocka_unit_test(what_show_prints_is_a_configuration_that_shows_the_same),

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 static void add(
-	struct diagnostics *found, unsigned line, unsigned column, unsigned length, const char *message)
+        struct diagnostics *found, unsigned line, unsigned column, unsigned length, const char *message)
 {
 	struct diagnostic item = {.file = (char[]){"f"}, .line = line, .column = column, .length = length};
 	item.message = (char *)(size_t)message;
@@ -32,7 +32,7 @@ static void the_caret_stands_below_the_characters_it_means(void **state)
 	shows("a: b\nc: de\n", 2, 4, 2, "f:2:4: error: m\n     2 | c: de\n       |    ^^\n");
 	shows("\tx: y", 1, 5, 1, "f:1:5: error: m\n     1 | \tx: y\n       | \t   ^\n");
 	shows("\xC3\xA4\xC3\xA4: y", 1, 5, 1,
-		"f:1:5: error: m\n     1 | \xC3\xA4\xC3\xA4: y\n       |     ^\n");
+	        "f:1:5: error: m\n     1 | \xC3\xA4\xC3\xA4: y\n       |     ^\n");
 	shows("ab\r\n", 1, 1, 99, "f:1:1: error: m\n     1 | ab\n       | ^^\n");
 	shows("ab", 1, 3, 1, "f:1:3: error: m\n     1 | ab\n       |   ^\n");
 }
@@ -90,16 +90,16 @@ static void json_has_one_object_a_line(void **state)
 	struct diagnostics found = {0};
 	struct buf out;
 	struct diagnostic item = {.severity = SEVERITY_WARNING,
-		.file = (char[]){"a\"b"},
-		.line = 3,
-		.column = 4,
-		.message = (char[]){"m"},
-		.hint = (char[]){"h"}};
+	        .file = (char[]){"a\"b"},
+	        .line = 3,
+	        .column = 4,
+	        .message = (char[]){"m"},
+	        .hint = (char[]){"h"}};
 	buf_init(&out, 0);
 	diagnostics_add(&found, &item);
 	diagnostics_json(&found, &out);
 	assert_string_equal(out.data, "{\"file\":\"a\\\"b\",\"line\":3,\"column\":4,\"severity\":\"warning\","
-				      "\"message\":\"m\",\"hint\":\"h\"}\n");
+	                              "\"message\":\"m\",\"hint\":\"h\"}\n");
 	diagnostics_free(&found);
 	buf_free(&out);
 }
@@ -132,27 +132,27 @@ static void an_error_of_a_script_is_shown_in_its_source(void **state)
 	close(fd);
 	snprintf(text, sizeof text, "script: %s:2: attempt to index global 'revison' (a nil value)", path);
 	snprintf(expected, sizeof expected,
-		"%s:2:10: error: attempt to index global 'revison' (a nil value)\n"
-		"     2 |   return revison.x\n"
-		"       |          ^^^^^^^\n",
-		path);
+	        "%s:2:10: error: attempt to index global 'revison' (a nil value)\n"
+	        "     2 |   return revison.x\n"
+	        "       |          ^^^^^^^\n",
+	        path);
 	script_says(text, expected);
 	snprintf(text, sizeof text, "%s:2: oops", path);
 	snprintf(expected, sizeof expected,
-		"%s:2:3: error: oops\n"
-		"     2 |   return revison.x\n"
-		"       |   ^^^^^^^^^^^^^^^^\n",
-		path);
+	        "%s:2:3: error: oops\n"
+	        "     2 |   return revison.x\n"
+	        "       |   ^^^^^^^^^^^^^^^^\n",
+	        path);
 	script_says(text, expected);
 	snprintf(text, sizeof text, "%s:99: oops", path);
 	snprintf(expected, sizeof expected, "%s:99: error: oops\n", path);
 	script_says(text, expected);
 	snprintf(text, sizeof text, "%s: unknown hook 'revison'", path);
 	snprintf(expected, sizeof expected,
-		"%s:2:10: error: unknown hook 'revison'\n"
-		"     2 |   return revison.x\n"
-		"       |          ^^^^^^^\n",
-		path);
+	        "%s:2:10: error: unknown hook 'revison'\n"
+	        "     2 |   return revison.x\n"
+	        "       |          ^^^^^^^\n",
+	        path);
 	script_at_says(path, text, expected);
 	unlink(path);
 	script_says("/gone.lua:3: oops", "job.lua: error: /gone.lua:3: oops\n");
@@ -164,13 +164,13 @@ static void an_error_of_a_script_is_shown_in_its_source(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_caret_stands_below_the_characters_it_means),
-		cmocka_unit_test(no_line_is_shown_where_there_is_none),
-		cmocka_unit_test(a_line_that_may_hold_a_secret_is_not_shown),
-		cmocka_unit_test(a_line_of_any_length_and_content_leaves_the_terminal_alone),
-		cmocka_unit_test(problems_are_sorted_by_place_and_counted_beyond_the_limit),
-		cmocka_unit_test(json_has_one_object_a_line),
-		cmocka_unit_test(an_error_of_a_script_is_shown_in_its_source),
+	        cmocka_unit_test(the_caret_stands_below_the_characters_it_means),
+	        cmocka_unit_test(no_line_is_shown_where_there_is_none),
+	        cmocka_unit_test(a_line_that_may_hold_a_secret_is_not_shown),
+	        cmocka_unit_test(a_line_of_any_length_and_content_leaves_the_terminal_alone),
+	        cmocka_unit_test(problems_are_sorted_by_place_and_counted_beyond_the_limit),
+	        cmocka_unit_test(json_has_one_object_a_line),
+	        cmocka_unit_test(an_error_of_a_script_is_shown_in_its_source),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,7 +161,7 @@ static struct reader *reader_open(const char *topic, const char *group)
 {
 	struct reader *reader = mem_zalloc(1, sizeof *reader);
 	struct source_handlers handlers = {reader, reader_room, reader_message, reader_taken, reader_draining,
-	        reader_released, reader_failed};
+	        reader_released, reader_failed, reader};
 	struct err err = {""};
 	reader->topics[0] = (char *)topic;
 	reader->config = (struct source_config){.topics = reader->topics,

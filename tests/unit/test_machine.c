@@ -87,14 +87,14 @@ static void without_a_limit_it_is_the_machine_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			a_container_of_version_2_sees_its_limit_at_the_root, make_root, remove_root),
-		cmocka_unit_test_setup_teardown(
-			the_smallest_limit_from_the_group_up_to_the_root_counts, make_root, remove_root),
-		cmocka_unit_test_setup_teardown(
-			version_1_has_its_own_folder_and_file, make_root, remove_root),
-		cmocka_unit_test_setup_teardown(
-			without_a_limit_it_is_the_machine_itself, make_root, remove_root),
+	        cmocka_unit_test_setup_teardown(
+	                a_container_of_version_2_sees_its_limit_at_the_root, make_root, remove_root),
+	        cmocka_unit_test_setup_teardown(
+	                the_smallest_limit_from_the_group_up_to_the_root_counts, make_root, remove_root),
+	        cmocka_unit_test_setup_teardown(
+	                version_1_has_its_own_folder_and_file, make_root, remove_root),
+	        cmocka_unit_test_setup_teardown(
+	                without_a_limit_it_is_the_machine_itself, make_root, remove_root),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

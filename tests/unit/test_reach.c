@@ -18,7 +18,7 @@ static int listen_somewhere(void **state)
 	socklen_t size = sizeof address;
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 16) != 0 ||
-		getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+	        getsockname(listener, (struct sockaddr *)&address, &size) != 0)
 		return -1;
 	port = ntohs(address.sin_port);
 	return 0;
@@ -68,9 +68,9 @@ static void the_reason_names_host_and_port(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whoever_listens_is_reached),
-		cmocka_unit_test(one_broker_of_several_is_enough),
-		cmocka_unit_test(the_reason_names_host_and_port),
+	        cmocka_unit_test(whoever_listens_is_reached),
+	        cmocka_unit_test(one_broker_of_several_is_enough),
+	        cmocka_unit_test(the_reason_names_host_and_port),
 	};
 	return cmocka_run_group_tests(tests, listen_somewhere, stop_listening);
 }

@@ -1,0 +1,54 @@
+{{/* Where scripts are, and which one runs. */}}
+
+{{- define "millrace.scripts.mounted" -}}
+{{- if or .Values.scripts.inline .Values.scripts.existingConfigMap }}true{{ end -}}
+{{- end -}}
+
+{{/* A ConfigMap's keys cannot hold a '/': lib/shared.lua is kept under lib__shared.lua. */}}
+{{- define "millrace.scripts.key" -}}
+{{- . | replace "/" "__" -}}
+{{- end -}}
+
+{{/* The path of the script that runs. */}}
+{{- define "millrace.scripts.path" -}}
+{{- if include "millrace.scripts.mounted" . -}}
+/etc/millrace/scripts/{{ include "millrace.scripts.main" . }}
+{{- else -}}
+/usr/share/millrace/scripts/{{ .Values.scripts.main | default "page_content_change.lua" }}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of the script that runs: the one said, else the only one that is no module of others. */}}
+{{- define "millrace.scripts.main" -}}
+{{- $names := list -}}
+{{- range $name, $text := .Values.scripts.inline -}}
+{{- if not (contains "/" $name) }}{{ $names = append $names $name }}{{ end -}}
+{{- end -}}
+{{- if .Values.scripts.main -}}
+{{- .Values.scripts.main -}}
+{{- else if and (eq (len $names) 1) (not .Values.scripts.existingConfigMap) -}}
+{{- first $names -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The folder /etc/millrace/scripts as a volume. */}}
+{{- define "millrace.scripts.volume" -}}
+name: scripts
+projected:
+  sources:
+    {{- with .Values.scripts.existingConfigMap }}
+    - configMap:
+        name: {{ . }}
+        {{- with $.Values.scripts.items }}
+        items: {{- toYaml . | nindent 10 }}
+        {{- end }}
+    {{- end }}
+    {{- if .Values.scripts.inline }}
+    - configMap:
+        name: {{ include "millrace.fullname" . }}-scripts
+        items:
+          {{- range $name, $text := .Values.scripts.inline }}
+          - {key: {{ include "millrace.scripts.key" $name | quote }}, path: {{ $name | quote }}}
+          {{- end }}
+    {{- end }}
+{{- end -}}

@@ -1,0 +1,258 @@
+/* An Action API for benchmarks: answers of one size after one delay, cheap enough not to be what is measured.
+ *
+ * usage: apistub BYTES MILLISECONDS. Prints its port, serves until stdin ends. Every revision exists, is
+ * visible and has BYTES bytes of text, about one in sixty of them escaped as JSON does it. One thread, epoll,
+ * keep-alive; each connection asks one thing at a time, as HTTP/1.1 clients do. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS = 256, QUESTION_MAX = 16384, REVISIONS_MAX = 50, ID_MAX = 24, PAGE_ROOM = 400 };
+
+struct connection {
+	int fd;
+	char question[QUESTION_MAX];
+	size_t asked; /* bytes of it */
+	char *answer;
+	size_t size, sent;
+	int64_t due;             /* when the answer may go, ns */
+	struct connection *next; /* in the queue of those that wait: one delay for all, so it is in order */
+	bool waits, gone;
+};
+
+static struct {
+	int epoll;
+	char *text; /* of a revision, escaped */
+	size_t text_size;
+	int64_t delay;
+	struct connection *first, *last;
+} stub;
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void make_text(size_t bytes)
+{
+	static const char line[] =
+	        "The race of the [[Mill]] is ''old'', and \\\"long\\\".<ref>M\xC3\xBChle 12</ref>\\n";
+	stub.text = malloc(bytes + 1);
+	for (size_t i = 0; i < bytes; i++)
+		stub.text[i] = line[i % (sizeof line - 1)];
+	size_t whole = bytes - bytes % (sizeof line - 1); /* an escape must not be cut */
+	memset(stub.text + whole, '.', bytes - whole);
+	stub.text_size = bytes;
+}
+
+static void close_connection(struct connection *connection)
+{
+	if (connection->fd >= 0)
+		close(connection->fd);
+	connection->fd = -1;
+	connection->gone = true;
+	if (connection->waits)
+		return; /* its turn in the queue frees it */
+	free(connection->answer);
+	free(connection);
+}
+
+/* Writes what is left of the answer; the socket's buffer may want to be asked again. */
+static void send_answer(struct connection *connection)
+{
+	while (connection->sent < connection->size) {
+		ssize_t sent = send(connection->fd, connection->answer + connection->sent,
+		        connection->size - connection->sent, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EAGAIN)
+			return;
+		if (sent <= 0) {
+			close_connection(connection);
+			return;
+		}
+		connection->sent += (size_t)sent;
+	}
+	free(connection->answer);
+	connection->answer = NULL;
+	connection->size = connection->sent = 0;
+}
+
+/* The ids of "revids=1%7C2" or "revids=1|2". */
+static size_t read_ids(const char *question, char ids[][ID_MAX])
+{
+	const char *at = strstr(question, "revids=");
+	size_t count = 0;
+	for (at = at ? at + 7 : ""; *at >= '0' && *at <= '9' && count < REVISIONS_MAX; count++) {
+		size_t digits = strspn(at, "0123456789");
+		snprintf(ids[count], ID_MAX, "%.*s", (int)digits, at);
+		at += digits;
+		at += *at == '|' ? 1 : strncmp(at, "%7C", 3) == 0 ? 3 : 0;
+	}
+	return count;
+}
+
+static void make_answer(struct connection *connection)
+{
+	char ids[REVISIONS_MAX][ID_MAX];
+	size_t count = read_ids(connection->question, ids), head = 160;
+	char *answer = malloc(head + 100 + count * (stub.text_size + PAGE_ROOM)), *at = answer + head;
+	at += sprintf(at, "{\"batchcomplete\":true,\"query\":{\"pages\":[");
+	for (size_t i = 0; i < count; i++) {
+		at += sprintf(at,
+		        "%s{\"pageid\":%zu,\"ns\":0,\"title\":\"Mill "
+		        "%s\",\"revisions\":[{\"revid\":%s,\"minor\":false,"
+		        "\"slots\":{\"main\":{\"size\":%zu,\"contentmodel\":\"wikitext\",\"contentformat\":"
+		        "\"text/x-wiki\","
+		        "\"content\":\"",
+		        i ? "," : "", i + 1, ids[i], ids[i], stub.text_size);
+		memcpy(at, stub.text, stub.text_size);
+		at += stub.text_size;
+		at += sprintf(at, "\"}}}]}");
+	}
+	at += sprintf(at, "]}}");
+	char text[160];
+	size_t size = (size_t)snprintf(text, sizeof text,
+	        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+	        (size_t)(at - answer) - head);
+	memcpy(answer + head - size, text, size);
+	connection->size = (size_t)(at - answer) - (head - size);
+	memmove(answer, answer + head - size, connection->size);
+	connection->answer = answer;
+}
+
+static void take_question(struct connection *connection)
+{
+	make_answer(connection);
+	connection->asked = 0;
+	if (stub.delay == 0) {
+		send_answer(connection);
+		return;
+	}
+	connection->due = now_ns() + stub.delay;
+	connection->waits = true;
+	connection->next = NULL;
+	if (stub.last)
+		stub.last->next = connection;
+	else
+		stub.first = connection;
+	stub.last = connection;
+}
+
+static void read_question(struct connection *connection)
+{
+	ssize_t got = recv(connection->fd, connection->question + connection->asked,
+	        QUESTION_MAX - 1 - connection->asked, 0);
+	if (got < 0 && errno == EAGAIN)
+		return;
+	if (got <= 0) {
+		close_connection(connection);
+		return;
+	}
+	connection->asked += (size_t)got;
+	connection->question[connection->asked] = '\0';
+	if (strstr(connection->question, "\r\n\r\n"))
+		take_question(connection);
+}
+
+static void accept_all(int listener)
+{
+	int fd, yes = 1;
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct connection *connection = calloc(1, sizeof *connection);
+		struct epoll_event want = {
+		        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = connection};
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+		connection->fd = fd;
+		epoll_ctl(stub.epoll, EPOLL_CTL_ADD, fd, &want);
+	}
+}
+
+static void serve_due(void)
+{
+	int64_t now = now_ns();
+	while (stub.first && stub.first->due <= now) {
+		struct connection *connection = stub.first;
+		stub.first = connection->next;
+		if (stub.first == NULL)
+			stub.last = NULL;
+		connection->waits = false;
+		if (connection->gone)
+			close_connection(connection);
+		else
+			send_answer(connection);
+	}
+}
+
+static int wait_ms(void)
+{
+	if (stub.first == NULL)
+		return -1;
+	int64_t left = stub.first->due - now_ns();
+	return left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
+
+static int listen_anywhere(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 1024) != 0) {
+		perror("apistub");
+		exit(1);
+	}
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	printf("%d\n", ntohs(address.sin_port));
+	fflush(stdout);
+	return fd;
+}
+
+static void serve(int listener)
+{
+	struct epoll_event events[EVENTS];
+	char byte;
+	for (;;) {
+		int count = epoll_wait(stub.epoll, events, EVENTS, wait_ms());
+		for (int i = 0; i < count; i++) {
+			struct connection *connection = events[i].data.ptr;
+			if (events[i].data.ptr == &stub)
+				accept_all(listener);
+			else if (events[i].data.ptr == NULL && read(STDIN_FILENO, &byte, 1) <= 0)
+				return;
+			else if (connection && connection->size && !connection->waits &&
+			         (events[i].events & EPOLLOUT))
+				send_answer(connection);
+			else if (connection && (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)))
+				read_question(connection);
+		}
+		serve_due();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fputs("usage: apistub BYTES MILLISECONDS\n", stderr);
+		return 2;
+	}
+	make_text(strtoull(argv[1], NULL, 10));
+	stub.delay = strtoll(argv[2], NULL, 10) * 1000000;
+	stub.epoll = epoll_create1(EPOLL_CLOEXEC);
+	int listener = listen_anywhere();
+	epoll_ctl(stub.epoll, EPOLL_CTL_ADD, listener,
+	        &(struct epoll_event){.events = EPOLLIN, .data.ptr = &stub});
+	epoll_ctl(stub.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &(struct epoll_event){.events = EPOLLIN});
+	serve(listener);
+	return 0;
+}

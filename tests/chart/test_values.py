@@ -1,0 +1,266 @@
+"""Values: what the schema lets in, what the chart refuses and how it says so, what each switch does."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+import helm as helms
+import values_table
+
+DEFAULTS = yaml.safe_load((helms.CHART / "values.yaml").read_text())
+SCHEMA = json.loads((helms.CHART / "values.schema.json").read_text())
+
+# Passed on to Kubernetes, or to the engine, which know what belongs into them.
+OPEN = {"config", "resources.requests", "resources.limits", "strategy", "strategy.rollingUpdate", "podSecurityContext",
+        "podSecurityContext.seccompProfile", "securityContext", "securityContext.capabilities", "checkpoint.volume",
+        "checkpoint.volume.emptyDir", "affinity", "nodeSelector", "commonLabels", "annotations", "podLabels",
+        "podAnnotations", "secrets", "scripts.inline", "metrics.podMonitor.labels", "serviceAccount.annotations"}
+
+
+def maps(values, path=""):
+    """The paths of all maps in the values, the whole one included."""
+    yield path
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from maps(value, f"{path}.{name}".lstrip("."))
+
+
+CLOSED = [path for path in maps(DEFAULTS) if path not in OPEN]
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_an_unknown_value_is_refused_wherever_it_stands(path):
+    values = json.loads(json.dumps(DEFAULTS))
+    place = values
+    for name in filter(None, path.split(".")):
+        place = place[name]
+    place["unheard_of"] = 1
+    faults = list(jsonschema.Draft7Validator(SCHEMA).iter_errors(values))
+    assert faults and all("unheard_of" in fault.message for fault in faults)
+
+
+def test_the_schema_knows_every_default():
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.Draft7Validator(SCHEMA).validate(DEFAULTS)
+
+
+@pytest.mark.parametrize("wrong", [
+    "unheard_of=1", "image.tga=x", "image.tag=latest", "replicas=many", "reload.scripts=sometimes", "admin.port=0",
+    "scripts.inline.no=return {}", "scripts.inline.\\.\\./up\\.lua=return {}", "probes.liveness.path=/", "secrets.a/b=c",
+    "networkPolicy.egress.brokers.ports[0]=http", "config=7", "extraEnv.NAME=value", "image.digest=sha256:12"])
+def test_helm_refuses_what_the_schema_does(helm, wrong):
+    assert "meet the specifications of the schema" in helm.refusal("--set", wrong)
+
+
+MINIMAL = ["-f", helms.CI["minimal"]]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([*MINIMAL, "--set", "config.drain=56s"], "Set terminationGracePeriodSeconds to 61 or more"),
+    ([*MINIMAL, "--set", "config.drain=2m"], "Set terminationGracePeriodSeconds to 125 or more"),
+    ([*MINIMAL, "--set", "terminationGracePeriodSeconds=20"], "Set terminationGracePeriodSeconds to 30 or more"),
+    ([*MINIMAL, "--set", "config.admin.listen=127.0.0.1:9464"], "the chart makes it of admin.port (9464)"),
+    ([*MINIMAL, "--set", "admin.port=80", "--set", "config.admin.listen=0.0.0.0:9464"], "of admin.port (80)"),
+    (["-f", helms.CI["inline-scripts"], "--set", "admin.port=9464"], 'Write `admin: {listen: "0.0.0.0:9464"}`'),
+    ([*MINIMAL, "--set", "resources.limits=null"], "resources.limits.memory is not set"),
+    ([*MINIMAL, "--set", "resources.limits.memory=lots"], "expected a size such as 1Gi"),
+    ([*MINIMAL, "--set", "resources.limits.memory=100Mi"], "It needs 84 MiB"),
+    ([*MINIMAL, "--set", "config.limits.memory=80MiB"], "Raise config.limits.memory"),
+    ([*MINIMAL, "--set", "config.limits.memory=127MiB"], "set it to 115MiB or less"),
+    ([*MINIMAL, "--set", "config.http.upstreams.planets.max_body=56MiB"], "224 MiB four times the largest max_body"),
+    ([*MINIMAL, "--set", "scripts.main=other.lua"], "The script is to be other.lua"),
+    ([*MINIMAL, "--set", "scripts.inline.second\\.lua=return {}"], "Set scripts.main to the name of its file"),
+    ([*MINIMAL, "--set", "config.script.path=first.lua"], "Leave it out and set scripts.main"),
+    ([*MINIMAL, "--set", "config.script.path=../scripts/other.lua"], "The script is to be other.lua"),
+    (["--set", "scripts.existingConfigMap=mine"], "Set scripts.main to the name of its file"),
+    (["--set", "scripts.existingConfigMap=mine,scripts.main=jobs/a.lua"],
+     "items: [{key: jobs__a.lua, path: jobs/a.lua}]"),
+    ([*MINIMAL, "--set", "scripts.inline.lib/a\\.lua=x,scripts.inline.lib__a\\.lua=x"],
+     "both become the key lib__a.lua"),
+    ([*MINIMAL, "--set", "scripts.items[0].key=a,scripts.items[0].path=a.lua"],
+     "existingConfigMap become, but that is not set"),
+    (["--set", "scripts.existingConfigMap=mine,scripts.items[0].key=a,scripts.items[0].path=a.lua",
+      "--set", "scripts.inline.a\\.lua=x,scripts.main=a.lua"], "a.lua is in inline and in items"),
+    ([*MINIMAL, "--set-json", 'config.key={"b":"b","a":"a"}'], "the members of the Kafka key"),
+    ([*MINIMAL, "--set", "config.http.upstreams.stars.url=http://stars"], "the first one is the default"),
+    ([*MINIMAL, "--set", "existingConfigMap=mine"], "config and existingConfigMap are both set"),
+    (["--set", "config=[a: b"], "config is not YAML"),
+])
+def test_what_contradicts_is_refused_with_what_to_set(helm, arguments, words):
+    refusal = helm.refusal(*arguments)
+    assert refusal, "it was rendered"
+    assert words in refusal
+
+
+def test_everything_wrong_is_told_at_once(helm):
+    refusal = helm.refusal(*MINIMAL, "--set", "config.drain=2m,scripts.main=other.lua,resources.limits.memory=10Mi")
+    assert "terminationGracePeriodSeconds" in refusal and "other.lua" in refusal and "It needs 84 MiB" in refusal
+
+
+def test_a_script_too_large_for_a_config_map_is_refused(helm, tmp_path):
+    large = tmp_path / "large.lua"
+    large.write_text("-" * 1_000_001)
+    assert "do not fit into a ConfigMap" in helm.refusal("--set-file", f"scripts.inline.large\\.lua={large}")
+
+
+@pytest.mark.parametrize("variable", [
+    "config.drain=${DRAIN}", "config.script.memory=${SIZE}", "config.limits.memory=${SIZE}"])
+def test_what_only_the_engine_will_know_is_left_to_it(helm, variable):
+    assert helm.objects(*MINIMAL, "--set", variable)
+
+
+def annotations(helm, *arguments):
+    return helms.deployment(helm.objects(*arguments))["spec"]["template"]["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("scripts", ["watch", "restart"])
+@pytest.mark.parametrize("config", ["restart", "manual"])
+def test_a_checksum_stands_exactly_where_a_change_restarts(helm, scripts, config):
+    found = annotations(helm, *MINIMAL, "--set", f"reload.scripts={scripts},reload.config={config}")
+    assert ("checksum/scripts" in found) is (scripts == "restart")
+    assert ("checksum/config" in found) is (config == "restart")
+    text = helms.configuration(helm.objects(*MINIMAL, "--set", f"reload.scripts={scripts}"))
+    assert yaml.safe_load(text)["script"]["reload"] == {"watch": "watch", "restart": "off"}[scripts]
+
+
+def test_a_changed_script_leaves_watching_pods_alone(helm):
+    before = helm.objects(*MINIMAL)
+    after = helm.objects(*MINIMAL, "--set", "scripts.inline.first\\.lua=return {api = 1}")
+    assert before != after
+    assert helms.deployment(before) == helms.deployment(after)
+
+
+def test_a_changed_script_makes_new_pods_where_it_restarts(helm):
+    restart = [*MINIMAL, "--set", "reload.scripts=restart"]
+    before = helms.deployment(helm.objects(*restart))
+    after = helms.deployment(helm.objects(*restart, "--set", "scripts.inline.first\\.lua=return {api = 1}"))
+    assert before != after
+
+
+def test_a_changed_configuration_makes_new_pods(helm):
+    before, after = annotations(helm, *MINIMAL), annotations(helm, *MINIMAL, "--set", "config.log.level=debug")
+    assert before != after
+
+
+def test_changed_parameters_leave_watching_pods_alone(helm):
+    changed = ["--set", "config.script.params.missing=pass"]
+    before, after = helm.objects(*MINIMAL), helm.objects(*MINIMAL, *changed)
+    assert helms.configuration(before) != helms.configuration(after)
+    assert helms.deployment(before) == helms.deployment(after)
+    restart = ["--set", "reload.scripts=restart"]
+    assert annotations(helm, *MINIMAL, *restart) != annotations(helm, *MINIMAL, *restart, *changed)
+
+
+def test_the_order_of_a_key_is_part_of_the_configuration(helm):
+    keys = [["--set-json", f"config.key=[{pairs}]"] for pairs in ('{"a":"a"},{"b":"b"}', '{"b":"b"},{"a":"a"}')]
+    first, second = [annotations(helm, *MINIMAL, *key) for key in keys]
+    assert first != second
+
+
+def volume(helm, name, *arguments):
+    spec = helms.deployment(helm.objects(*arguments))["spec"]["template"]["spec"]
+    return next((volume for volume in spec["volumes"] if volume["name"] == name), None)
+
+
+def test_checkpoints_get_a_volume_where_they_are_configured(helm):
+    assert volume(helm, "checkpoint", *MINIMAL) is None
+    found = helm.objects(*MINIMAL, "--set", "config.checkpoint.dir=/var/lib/millrace")
+    mounts = {mount["name"]: mount["mountPath"] for mount in helms.engine(found)["volumeMounts"]}
+    assert mounts["checkpoint"] == "/var/lib/millrace"
+    claim = ["--set", "config.checkpoint.dir=/var/lib/millrace",
+             "--set", "checkpoint.volume.emptyDir=null,checkpoint.volume.persistentVolumeClaim.claimName=kept"]
+    assert volume(helm, "checkpoint", *MINIMAL, *claim)["persistentVolumeClaim"] == {"claimName": "kept"}
+
+
+def test_checkpoints_on_a_volume_of_the_users_get_no_other(helm):
+    own = ["--set", "config.checkpoint.dir=/state/millrace", "--set-json",
+           'extraVolumeMounts=[{"name":"state","mountPath":"/state"}]', "--set-json",
+           'extraVolumes=[{"name":"state","persistentVolumeClaim":{"claimName":"state"}}]']
+    assert volume(helm, "checkpoint", *MINIMAL, *own) is None
+    assert volume(helm, "state", *MINIMAL, *own)
+
+
+def test_a_config_map_of_the_users_is_mounted_as_it_is(helm):
+    objects = helm.objects("--set", "existingConfigMap=mine")
+    assert helms.configuration(objects) is None
+    assert volume(helm, "config", "--set", "existingConfigMap=mine") == {"name": "config", "configMap": {"name": "mine"}}
+    assert "checksum/config" not in annotations(helm, "--set", "existingConfigMap=mine")
+
+
+def test_without_replicas_an_autoscaler_decides(helm):
+    assert "replicas" not in helms.deployment(helm.objects("--set", "replicas=null"))["spec"]
+    assert helms.deployment(helm.objects("--set", "replicas=0"))["spec"]["replicas"] == 0
+
+
+def test_a_digest_wins_over_a_tag(helm):
+    digest = "sha256:" + "0" * 64
+    objects = helm.objects("--set", f"image.repository=r.example/millrace,image.tag=v1,image.digest={digest}")
+    assert helms.engine(objects)["image"] == f"r.example/millrace@{digest}"
+
+
+def test_a_network_policy_lets_out_what_was_named_and_nothing_else(helm):
+    policy, = helms.of_kind(helm.objects("-f", helms.CI["network-policy"]), "NetworkPolicy")
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [port["port"] for rule in spec["ingress"] for port in rule["ports"]] == ["admin"]
+    assert [[port["port"] for port in rule["ports"]] for rule in spec["egress"]] == [[53, 53], [9092], [8080]]
+    assert helms.of_kind(helm.objects(), "NetworkPolicy") == []
+
+
+def test_constraints_of_topology_find_the_pods_by_themselves(helm):
+    found = helms.deployment(helm.objects("-f", helms.CI["wmf-like"]))["spec"]
+    constraint, = found["template"]["spec"]["topologySpreadConstraints"]
+    assert constraint["labelSelector"] == found["selector"]
+
+
+def test_what_is_more_is_passed_on(helm):
+    objects = helm.objects("-f", helms.CI["network-policy"])
+    names = [item["metadata"]["name"] for item in objects]
+    assert "more" in names and "enrich-templated" in names
+    more = next(item for item in objects if item["metadata"]["name"] == "more")
+    assert more["data"]["text"] == "{{ not a template }}"
+    assert helms.engine(objects)["env"] == [{"name": "TZ", "value": "UTC"}]
+    assert helms.engine(objects)["args"][-1] == "--strict-drain"
+
+
+def test_the_longest_names_still_fit(helm):
+    for item in helm.objects("--set", "fullnameOverride=" + "a" * 80, "-f", helms.CI["inline-scripts"]):
+        assert len(item["metadata"]["name"]) <= 63
+
+
+def test_the_notes_tell_the_next_step(helm):
+    notes = helm.notes()
+    assert "runs the example job" in notes
+    for step in ("rollout status", "helm test enrich -n jobs", "port-forward", "/metrics", "reload --wait",
+                 "helm rollback"):
+        assert step in notes
+    assert "example job" not in helm.notes(*MINIMAL)
+    assert "reload --wait" not in helm.notes(*MINIMAL, "--set", "reload.scripts=restart")
+
+
+def test_the_readme_has_the_values_as_they_are(accept):
+    if accept:
+        values_table.README.write_text(values_table.renewed())
+    assert values_table.README.read_text() == values_table.renewed(), "run make chart UPDATE=1"
+
+
+def test_every_value_is_described():
+    assert values_table.undescribed() == []
+
+
+def test_prometheus_finds_the_metrics(helm):
+    found = annotations(helm, "--set", "admin.port=9000")
+    assert {name.partition("/")[2]: text for name, text in found.items() if name.startswith("prometheus.io/")} == {
+        "scrape": "true", "port": "9000", "path": "/metrics"}
+    assert not [name for name in annotations(helm, "--set", "metrics.annotations=false") if "prometheus" in name]
+    monitor, = helms.of_kind(helm.objects("-f", helms.CI["kafka-tls-sasl"]), "PodMonitor")
+    endpoint, = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("admin", "/metrics")
+
+
+def test_only_the_engine_can_read_secrets(helm):
+    """Mode 0440: root, and by fsGroup the engine."""
+    assert volume(helm, "secret-kafka", "-f", helms.CI["kafka-tls-sasl"])["secret"] == {
+        "secretName": "kafka-credentials", "defaultMode": 0o440}
