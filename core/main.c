@@ -1,5 +1,6 @@
 /* The command line: finds the verb and runs it. */
 #include "command.h"
+#include "mem.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -64,6 +65,7 @@ static int unknown(const char *word)
 
 int main(int argc, char **argv)
 {
+	mem_open();
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
