@@ -41,6 +41,7 @@ struct lookup {
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
 	int part;                 /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
 	uint64_t age;             /* sequence of its record: the lower is served first */
+	size_t reserved;          /* bytes held ready for the answer; hooks.room keeps it, dispatch does not look */
 	enum lookup_state state;
 	unsigned attempts;   /* counted against retry.attempts */
 	unsigned calls;      /* calls it was part of, uncounted ones included */
@@ -83,6 +84,9 @@ struct answer_detail {
 
 struct dispatch_hooks {
 	void *context;
+	/* Whether there is room for the answer of this lookup: asked, the oldest first, before each call, the one after a
+	 * back-off included. After a no nothing more is sent for its upstream until the next tick. NULL: always. */
+	bool (*room)(void *context, struct lookup *lookup);
 	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The answer is
 	 * call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels nothing. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);

@@ -24,7 +24,7 @@ struct pipeline_config {
 	enum pipeline_order order;
 	bool key_from_event;   /* the lane's key is made from the event's fields; else the record's own key */
 	size_t limit_records;  /* the door: most records open */
-	size_t limit_bytes;    /* the door: most bytes of open records, answers and outputs */
+	size_t limit_bytes;    /* the gate: most bytes of open records, answers, outputs and their copies in sinks */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	const struct sink_config *sinks; /* the error stream is the last */

@@ -42,6 +42,7 @@ enum outcome { OUTCOME_ENRICHED, OUTCOME_PASSED, OUTCOME_DROPPED, OUTCOME_FAILED
 struct record {
 	enum record_state state;
 	struct list_node node; /* in the list of its state */
+	struct list_node order; /* while open: among all of them, the oldest first */
 	uint64_t age;          /* number in the order of taking, process-wide */
 	struct partition *partition;
 	uint64_t ticket;
@@ -69,12 +70,14 @@ struct record {
 /* The lists of all records, by state. */
 struct records {
 	struct list states[RECORD_STATES];
+	struct list open; /* by record.order */
 	struct ledger *ledger;
 	uint64_t next_age;
 };
 
 void records_init(struct records *records, struct ledger *ledger);
 size_t records_open(const struct records *records); /* all but SETTLED and GIVEN_BACK */
+bool records_oldest(const struct records *records, const struct record *record); /* of the open ones */
 /* A TAKEN record with copies of the message's bytes, charged to the ledger. */
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now);
 /* Moves to a state that the table of successors allows; anything else is a bug and aborts with both names. */

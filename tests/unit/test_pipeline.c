@@ -264,13 +264,21 @@ static void fake_serve(struct sink *sink)
 	(void)sink;
 }
 
+static size_t fake_held_bytes(const struct sink *sink)
+{
+	(void)sink;
+	return 0;
+}
+
 static size_t fake_outstanding(const struct sink *sink)
 {
 	return ((const struct fake_sink *)sink)->held_count;
 }
 
-static const struct sink_verbs fake_verbs = {
-        .send = fake_send, .serve = fake_serve, .outstanding = fake_outstanding};
+static const struct sink_verbs fake_verbs = {.send = fake_send,
+        .serve = fake_serve,
+        .outstanding = fake_outstanding,
+        .held_bytes = fake_held_bytes};
 
 /* The oldest output comes back: stored and acknowledged, or not stored. */
 static void settle_first(struct fake_sink *fake, enum output_state state)
@@ -307,6 +315,8 @@ static void hear(void *context, const struct record *record, const char *message
 		told++;
 }
 
+static size_t limit_bytes = 1 << 28;
+
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
 	static char sink_name[] = "sink", errors_name[] = "errors", topic[] = "in", upstream[] = "api";
@@ -321,7 +331,7 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	struct pipeline_config config = {.order = order,
 	        .key_from_event = true,
 	        .limit_records = limit,
-	        .limit_bytes = 1 << 28,
+	        .limit_bytes = limit_bytes,
 	        .upstreams = &s->upstream,
 	        .upstream_count = 1,
 	        .sinks = s->configs,
@@ -562,6 +572,63 @@ static void the_door_closes_while_the_lua_heap_is_nearly_full(void **state)
 	drop_curtain(s);
 }
 
+static bool has_room(size_t i)
+{
+	return hooks.room(hooks.context, asked[i]);
+}
+
+static void the_oldest_record_is_asked_about_whatever_is_held(void **state)
+{
+	(void)state;
+	limit_bytes = 8000;
+	struct stage *s = raise_curtain(9, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key2 2");
+	asked[0]->request.merge_bytes = asked[1]->request.merge_bytes = 1 << 20;
+	assert_true(has_room(0));
+	assert_false(has_room(1));
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	assert_int_equal(pipeline_turn(s->pipeline, s->now), -1);
+	assert_true(has_room(0)); /* now it is the oldest */
+	drop_curtain(s);
+	limit_bytes = 1 << 28;
+}
+
+static size_t asked_at_once(size_t body_size, size_t answers)
+{
+	size_t sent = 0;
+	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_NONE);
+	for (size_t i = 0; i < answers; i++) {
+		take(s, 0, "event key1 1");
+		assert_true(has_room(0));
+		asked[0]->response.body_size = body_size;
+		answer(0, false);
+		turn_once(s);
+		settle_first(s->sinks[0], OUTPUT_ACKED);
+		turn_once(s);
+	}
+	for (int i = 0; i < 200; i++)
+		take(s, 0, "event key1 1");
+	while (sent < 200 && has_room(sent))
+		assert_true(has_room(sent++)); /* asked again after a back-off, it takes no more */
+	assert_true(s->ledger.total <= limit_bytes);
+	drop_curtain(s);
+	return sent;
+}
+
+static void as_much_is_asked_at_once_as_there_is_room_for_the_answers(void **state)
+{
+	(void)state;
+	limit_bytes = 16 << 20;
+	assert_in_range(asked_at_once(0, 0), 6, 8);           /* nothing is known yet */
+	assert_in_range(asked_at_once(100000, 1000), 70, 85); /* 16 MiB less the records, twice 100 kB */
+	assert_in_range(asked_at_once(2000000, 1000), 3, 4);
+	assert_int_equal(asked_at_once(1000, 1000), 200);
+	limit_bytes = 1 << 28;
+}
+
 static void every_verdict_ends_in_its_outcome(void **state)
 {
 	(void)state;
@@ -795,6 +862,8 @@ int main(void)
 	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
 	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
 	        cmocka_unit_test(the_door_closes_while_the_lua_heap_is_nearly_full),
+	        cmocka_unit_test(the_oldest_record_is_asked_about_whatever_is_held),
+	        cmocka_unit_test(as_much_is_asked_at_once_as_there_is_room_for_the_answers),
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
