@@ -1,11 +1,24 @@
 /* Memory that is there or the process ends. */
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	LARGE_BYTES =
+	        1 << 20, /* a block of its own; glibc would learn ever higher ones and keep what they leave */
+	KEPT_BYTES = 16 << 20, /* free memory at the end of the heap that is not given back */
+};
+
+void mem_open(void)
+{
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
 
 static void *or_die(void *pointer)
 {
