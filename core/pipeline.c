@@ -69,19 +69,6 @@ static void walk(struct pipeline *p, struct record *r);
 
 /* ---- making: outcomes, outputs, error events ---- */
 
-/* Lua is done with the record: keeps the texts that an error event may still need, lets go of the heap. */
-static void let_go_of_lua(struct record *r)
-{
-	struct script_event kept = r->event;
-	if (kept.script == NULL)
-		return;
-	r->event.id = r->event.domain = r->event.request_id = r->event.uri = NULL;
-	r->event.schema = r->event.stream = r->event.lane_key = NULL;
-	script_forget(&r->event);
-	kept.script = NULL;
-	r->event = kept;
-}
-
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 {
 	size_t bytes = 0;
@@ -92,7 +79,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
 	r->outcome = outcome;
 	record_forget_lookups(&p->records, r);
-	let_go_of_lua(r);
+	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	record_move(&p->records, r, RECORD_MADE);
 }
 

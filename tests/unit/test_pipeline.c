@@ -15,6 +15,7 @@
 #define script_hold fake_script_hold
 #define script_release fake_script_release
 #define script_forget fake_script_forget
+#define script_let_go fake_script_let_go
 #define script_result_free fake_script_result_free
 #define script_drop_part fake_script_drop_part
 #define dispatch_open fake_dispatch_open
@@ -135,6 +136,11 @@ enum script_answer script_answer(struct script *script, const struct request *re
 	(void)parts;
 	(void)detail;
 	return SCRIPT_ANSWER_OK;
+}
+
+void script_let_go(struct script_event *event)
+{
+	event->script = NULL;
 }
 
 void script_forget(struct script_event *event)
