@@ -33,6 +33,7 @@ struct pipeline_config {
 	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL. */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
+	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */
 };
 
 enum { PIPELINE_SCRIPTS = 4 };
