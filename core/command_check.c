@@ -12,24 +12,24 @@
 #include <unistd.h>
 
 static const char help[] =
-	"usage: millrace check [OPTION...] FILE...\n"
-	"\n"
-	"Checks configurations, with their scripts, and scripts (FILE.lua) without running\n"
-	"them on events. Every problem is told with file, line and column.\n"
-	"\n"
-	"examples:\n"
-	"  millrace check millrace.yaml\n"
-	"  millrace check --connect millrace.yaml    are brokers and upstreams there, too?\n"
-	"  millrace check scripts/*.lua\n"
-	"\n"
-	"options:\n"
-	"      --connect           open a connection to the brokers and the upstreams\n"
-	"      --deny-warnings     a warning is as bad as an error\n"
-	"      --format FORMAT     text, or json: one object a line for each problem [text]\n"
-	"  -h, --help              this text\n"
-	"\n"
-	"exit codes: 0 all good, 2 usage, 69 good but unreachable, 78 errors.\n"
-	"See also: millrace config --help, millrace run --help\n";
+        "usage: millrace check [OPTION...] FILE...\n"
+        "\n"
+        "Checks configurations, with their scripts, and scripts (FILE.lua) without running\n"
+        "them on events. Every problem is told with file, line and column.\n"
+        "\n"
+        "examples:\n"
+        "  millrace check millrace.yaml\n"
+        "  millrace check --connect millrace.yaml    are brokers and upstreams there, too?\n"
+        "  millrace check scripts/*.lua\n"
+        "\n"
+        "options:\n"
+        "      --connect           open a connection to the brokers and the upstreams\n"
+        "      --deny-warnings     a warning is as bad as an error\n"
+        "      --format FORMAT     text, or json: one object a line for each problem [text]\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "exit codes: 0 all good, 2 usage, 69 good but unreachable, 78 errors.\n"
+        "See also: millrace config --help, millrace run --help\n";
 
 enum { CONNECT_MS = 5000 };
 
@@ -60,7 +60,7 @@ static void tell(struct check *check, const struct diagnostics *found, const cha
 /* ---- scripts ---- */
 
 static bool check_script(
-	struct check *check, const struct script_config *config, const struct script_world *world)
+        struct check *check, const struct script_config *config, const struct script_world *world)
 {
 	struct err err = {""};
 	struct script *script = script_open(config, world, &err);
@@ -85,21 +85,21 @@ static bool check_script(
 static void check_script_file(struct check *check, const char *path)
 {
 	struct upstream_config upstream = {.name = (char[]){"default"},
-		.url = (char[]){"http://localhost/"},
-		.concurrency = 1,
-		.max_body = 56 * MIB,
-		.retry = {.attempts = 1}};
+	        .url = (char[]){"http://localhost/"},
+	        .concurrency = 1,
+	        .max_body = 56 * MIB,
+	        .retry = {.attempts = 1}};
 	struct script_sink sink = {.name = "sink", .max_bytes = 10 * MIB};
 	struct script_world world = {.upstreams = &upstream,
-		.upstream_count = 1,
-		.sinks = &sink,
-		.sink_count = 1,
-		.engine = "millrace/" MILLRACE_VERSION};
+	        .upstream_count = 1,
+	        .sinks = &sink,
+	        .sink_count = 1,
+	        .engine = "millrace/" MILLRACE_VERSION};
 	struct script_config config = {.path = path,
-		.memory = 128 * MIB,
-		.budget_ms = 1000,
-		.max_event = 56 * MIB,
-		.max_depth = 128};
+	        .memory = 128 * MIB,
+	        .budget_ms = 1000,
+	        .max_event = 56 * MIB,
+	        .max_depth = 128};
 	if (check_script(check, &config, &world) && !check->json)
 		printf("ok %s: the script loads\n", path);
 }
@@ -118,7 +118,7 @@ static void reached(struct check *check, bool there, const char *what, const str
 }
 
 static void connect_brokers(
-	struct check *check, const char *name, const struct kafka_property *properties, size_t count)
+        struct check *check, const char *name, const struct kafka_property *properties, size_t count)
 {
 	struct err err = {""};
 	for (size_t i = 0; i < count; i++)
@@ -141,7 +141,7 @@ static void connect_upstream(struct check *check, const struct upstream_config *
 		if (upstream->hosts[i][0] == '*')
 			continue;
 		char *url = mem_printf("%.*s%s%s", (int)(template - upstream->url), upstream->url,
-			upstream->hosts[i], template + strlen("{host}"));
+		        upstream->hosts[i], template + strlen("{host}"));
 		reached(check, reach_url(url, CONNECT_MS, &err), what, &err);
 		mem_free(url);
 	}
@@ -153,7 +153,7 @@ static void connect_all(struct check *check, const struct config *config)
 	connect_brokers(check, "source", config->source.kafka, config->source.kafka_count);
 	for (size_t i = 0; i < config->sink_count; i++)
 		connect_brokers(
-			check, config->sinks[i].name, config->sinks[i].kafka, config->sinks[i].kafka_count);
+		        check, config->sinks[i].name, config->sinks[i].kafka, config->sinks[i].kafka_count);
 	connect_brokers(check, "errors", config->errors.kafka, config->errors.kafka_count);
 	for (size_t i = 0; i < config->upstream_count; i++)
 		connect_upstream(check, &config->upstreams[i]);
@@ -169,13 +169,13 @@ static const char *plural(size_t count)
 static void print_summary(const char *path, const struct config *config)
 {
 	printf("ok %s: %zu source topic%s, %zu upstream%s, ", path, config->source.topic_count,
-		plural(config->source.topic_count), config->upstream_count, plural(config->upstream_count));
+	        plural(config->source.topic_count), config->upstream_count, plural(config->upstream_count));
 	for (size_t i = 0; i < config->sink_count; i++)
 		printf("%s%s",
-			i                        ? ", "
-			: config->sink_count > 1 ? "sinks "
-						 : "sink ",
-			config->sinks[i].topic);
+		        i                        ? ", "
+		        : config->sink_count > 1 ? "sinks "
+		                                 : "sink ",
+		        config->sinks[i].topic);
 	const struct config_origin *automatic = config_origin_find(config, "limits.memory.auto");
 	printf(", memory %zu MiB", config->limit_memory / MIB);
 	printf(automatic ? " (%s)\n" : "\n", automatic ? automatic->where : "");
@@ -210,7 +210,7 @@ static int finish(const struct check *check)
 {
 	if (!check->json)
 		printf("%u error%s, %u warning%s\n", check->errors, plural(check->errors), check->warnings,
-			plural(check->warnings));
+		        plural(check->warnings));
 	if (check->errors || (check->deny_warnings && check->warnings))
 		return EXIT_CONFIG;
 	return check->unreachable ? EXIT_UNREACHABLE : EXIT_SUCCESS;
@@ -220,9 +220,9 @@ int command_check(int argc, char **argv)
 {
 	enum { CONNECT = 256, DENY_WARNINGS, FORMAT };
 	static const struct option long_options[] = {{"connect", no_argument, NULL, CONNECT},
-		{"deny-warnings", no_argument, NULL, DENY_WARNINGS},
-		{"format", required_argument, NULL, FORMAT}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+	        {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
+	        {"format", required_argument, NULL, FORMAT}, {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0}};
 	struct check check = {0};
 	int option;
 	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1)
@@ -233,7 +233,7 @@ int command_check(int argc, char **argv)
 			check.json = strcmp(optarg, "json") == 0;
 			if (!check.json && strcmp(optarg, "text") != 0)
 				return command_usage(
-					"check", "--format: expected text or json, found '%s'", optarg);
+				        "check", "--format: expected text or json, found '%s'", optarg);
 			break;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
 		default: return command_bad_option(argv, option, long_options);

@@ -9,24 +9,24 @@
 #include <unistd.h>
 
 static const char help[] =
-	"usage: millrace config show [-c] FILE | defaults | schema | reference\n"
-	"\n"
-	"Shows the effective configuration of a file, or what can be configured at all.\n"
-	"\n"
-	"examples:\n"
-	"  millrace config show millrace.yaml        every value, and where it came from\n"
-	"  millrace config defaults > millrace.yaml  a commented file to begin with\n"
-	"  millrace config schema > schema.json      JSON Schema, for editors and charts\n"
-	"  millrace config reference                 all keys as a Markdown table\n"
-	"\n"
-	"options:\n"
-	"  -c, --config FILE       show: the configuration [$MILLRACE_CONFIG]\n"
-	"  -h, --help              this text\n"
-	"\n"
-	"Secrets are shown as \"<redacted>\": passwords, tokens, and all that was read by\n"
-	"{file: PATH}.\n"
-	"exit codes: 0 done, 2 usage, 78 the configuration does not load.\n"
-	"See also: millrace check --help\n";
+        "usage: millrace config show [-c] FILE | defaults | schema | reference\n"
+        "\n"
+        "Shows the effective configuration of a file, or what can be configured at all.\n"
+        "\n"
+        "examples:\n"
+        "  millrace config show millrace.yaml        every value, and where it came from\n"
+        "  millrace config defaults > millrace.yaml  a commented file to begin with\n"
+        "  millrace config schema > schema.json      JSON Schema, for editors and charts\n"
+        "  millrace config reference                 all keys as a Markdown table\n"
+        "\n"
+        "options:\n"
+        "  -c, --config FILE       show: the configuration [$MILLRACE_CONFIG]\n"
+        "  -h, --help              this text\n"
+        "\n"
+        "Secrets are shown as \"<redacted>\": passwords, tokens, and all that was read by\n"
+        "{file: PATH}.\n"
+        "exit codes: 0 done, 2 usage, 78 the configuration does not load.\n"
+        "See also: millrace check --help\n";
 
 static int print(struct buf *out)
 {
@@ -70,13 +70,13 @@ static int describe(const char *what)
 	if (near)
 		return command_usage("config", "unknown word '%s'; did you mean '%s'?", what, near);
 	return command_usage(
-		"config", "unknown word '%s'; expected show, defaults, schema or reference", what);
+	        "config", "unknown word '%s'; expected show, defaults, schema or reference", what);
 }
 
 int command_config(int argc, char **argv)
 {
 	static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *path = NULL;
 	int option;
 	while ((option = getopt_long(argc, argv, ":c:h", long_options, NULL)) != -1)
@@ -98,5 +98,5 @@ int command_config(int argc, char **argv)
 	if (path == NULL)
 		path = getenv("MILLRACE_CONFIG");
 	return path ? show(path)
-		    : command_usage("config", "no configuration: give a FILE or set MILLRACE_CONFIG");
+	            : command_usage("config", "no configuration: give a FILE or set MILLRACE_CONFIG");
 }

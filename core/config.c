@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
-	const char *hint, const char *format, ...)
+        const char *hint, const char *format, ...)
 {
 	struct buf message;
 	va_list args;
@@ -24,12 +24,12 @@ void config_problem(struct config_loader *loader, enum severity severity, const 
 		if ((unsigned char)message.data[i] < 0x20)
 			message.data[i] = '?';
 	struct diagnostic diagnostic = {.severity = severity,
-		.file = (char *)(size_t)loader->file,
-		.line = place->line,
-		.column = place->column,
-		.length = loader->aside ? 0 : place->length,
-		.message = message.data,
-		.hint = (char *)(size_t)hint};
+	        .file = (char *)(size_t)loader->file,
+	        .line = place->line,
+	        .column = place->column,
+	        .length = loader->aside ? 0 : place->length,
+	        .message = message.data,
+	        .hint = (char *)(size_t)hint};
 	diagnostics_add(loader->found, &diagnostic);
 	buf_free(&message);
 }
@@ -43,14 +43,14 @@ const struct config_origin *config_origin_find(const struct config *config, cons
 }
 
 void config_origin_add(struct config *config, const char *path, const char *where,
-	const struct yaml_place *place, bool secret)
+        const struct yaml_place *place, bool secret)
 {
 	struct config_origins *origins = config->origins;
 	origins->items = mem_realloc(origins->items, (origins->count + 1) * sizeof *origins->items);
 	origins->items[origins->count++] = (struct config_origin){.path = mem_strdup(path),
-		.where = mem_strdup(where),
-		.place = place ? *place : (struct yaml_place){0},
-		.secret = secret};
+	        .where = mem_strdup(where),
+	        .place = place ? *place : (struct yaml_place){0},
+	        .secret = secret};
 }
 
 struct yaml_place config_place(const struct config_loader *loader, const char *path)
@@ -91,16 +91,16 @@ static void finish_report(struct config_report *report, const char *text, size_t
 }
 
 static struct config *parse(
-	const char *name, const char *text, size_t size, bool all, struct config_report *report)
+        const char *name, const char *text, size_t size, bool all, struct config_report *report)
 {
 	struct config *config = mem_zalloc(1, sizeof *config);
 	config->path = mem_strdup(name);
 	config->origins = mem_zalloc(1, sizeof *config->origins);
 	struct config_loader loader = {.config = config,
-		.found = &report->found,
-		.file = config->path,
-		.folder = folder_of(name),
-		.top = {1, 1, 0}};
+	        .found = &report->found,
+	        .file = config->path,
+	        .folder = folder_of(name),
+	        .top = {1, 1, 0}};
 	struct yaml_listener listener = {&loader, yaml_problem};
 	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
 	if (root && all) {
@@ -125,22 +125,22 @@ struct config *config_parse(const char *name, const char *text, size_t size, str
 }
 
 bool config_aside_open(struct config_aside *aside, const struct config_loader *loader, const char *path,
-	const struct yaml_place *place)
+        const struct yaml_place *place)
 {
 	size_t size;
 	const char *why = NULL;
 	unsigned errors = loader->found->errors;
 	struct yaml_listener listener = {&aside->loader, yaml_problem};
 	*aside = (struct config_aside){.loader = {.config = loader->config,
-					       .found = loader->found,
-					       .file = path,
-					       .folder = folder_of(path),
-					       .aside = true,
-					       .top = {1, 1, 0}}};
+	                                       .found = loader->found,
+	                                       .file = path,
+	                                       .folder = folder_of(path),
+	                                       .aside = true,
+	                                       .top = {1, 1, 0}}};
 	char *text = config_read_file(path, YAML_TREE_BYTES, &size, &why);
 	if (text == NULL)
 		config_problem((struct config_loader *)(size_t)loader, SEVERITY_ERROR, place, NULL,
-			"the file '%s' cannot be read: %s", path, why);
+		        "the file '%s' cannot be read: %s", path, why);
 	else
 		aside->root = yaml_tree_parse(text, size, &listener);
 	mem_free(text);
@@ -307,13 +307,13 @@ void config_world(const struct config *config, struct script_world *world)
 	for (size_t i = 0; i < config->sink_count; i++) {
 		const struct sink_config *sink = &config->sinks[i];
 		sinks[i] = (struct script_sink){
-			sink->name, sink->stream, sink->schema, sink->key, sink->key_count, sink->max_bytes};
+		        sink->name, sink->stream, sink->schema, sink->key, sink->key_count, sink->max_bytes};
 	}
 	*world = (struct script_world){.upstreams = config->upstreams,
-		.upstream_count = config->upstream_count,
-		.sinks = sinks,
-		.sink_count = config->sink_count,
-		.key = config->key,
-		.key_count = config->key_count,
-		.engine = "millrace/" MILLRACE_VERSION};
+	        .upstream_count = config->upstream_count,
+	        .sinks = sinks,
+	        .sink_count = config->sink_count,
+	        .key = config->key,
+	        .key_count = config->key_count,
+	        .engine = "millrace/" MILLRACE_VERSION};
 }

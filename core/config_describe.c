@@ -67,9 +67,9 @@ static void defaults_leaf(const struct config_key *key, struct buf *out, unsigne
 static void defaults_instead(const struct config_key *key, struct buf *out, unsigned depth)
 {
 	char *before = key->type == CONFIG_NAMED
-			       ? mem_printf("Or, instead of '%s', '%s'. ", key->instead, key->name)
-			       : mem_printf("Or, instead of '%s', '%s: %s'. ", key->instead, key->name,
-					 key->example);
+	                       ? mem_printf("Or, instead of '%s', '%s'. ", key->instead, key->name)
+	                       : mem_printf("Or, instead of '%s', '%s: %s'. ", key->instead, key->name,
+	                                 key->example);
 	prose(out, depth, before, key->prose);
 	mem_free(before);
 }
@@ -106,8 +106,8 @@ static void defaults_section(const struct config_section *section, struct buf *o
 void config_defaults(struct buf *out)
 {
 	buf_append_text(out,
-		"# Every key of Millrace's configuration. A line that begins with '#' and a key shows its\n"
-		"# default, or an example where there is none: take the '#' away to set it.\n\n");
+	        "# Every key of Millrace's configuration. A line that begins with '#' and a key shows its\n"
+	        "# default, or an example where there is none: take the '#' away to set it.\n\n");
 	defaults_section(&config_root, out, 0);
 	out->data[--out->size] = '\0';
 }
@@ -115,16 +115,16 @@ void config_defaults(struct buf *out)
 /* ---- JSON Schema ---- */
 
 static void schema_section(
-	const struct config_section *section, struct buf *out, unsigned depth, bool required);
+        const struct config_section *section, struct buf *out, unsigned depth, bool required);
 
 #define UNIT(units) "\"type\":\"string\",\"pattern\":\"^([0-9]+([.][0-9]+)?(" units ")|0)$\""
 
 static void schema_range(const struct config_key *key, struct buf *out)
 {
 	buf_printf(out,
-		"{\"anyOf\":[{\"type\":\"integer\",\"minimum\":%.0f,\"maximum\":%.0f},{\"$ref\":\"#/$defs/"
-		"variable\"}]",
-		key->min, key->max);
+	        "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":%.0f,\"maximum\":%.0f},{\"$ref\":\"#/$defs/"
+	        "variable\"}]",
+	        key->min, key->max);
 }
 
 static void schema_choice(const struct config_key *key, struct buf *out)
@@ -150,12 +150,12 @@ static void schema_value(const struct config_key *key, struct buf *out, unsigned
 	case CONFIG_RATE: buf_append_text(out, "{\"$ref\":\"#/$defs/rate\""); return;
 	case CONFIG_TEXTS:
 		buf_append_text(
-			out, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/text\"}");
+		        out, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/text\"}");
 		return;
 	case CONFIG_STATUSES:
 		buf_append_text(out,
-			"{\"type\":\"array\",\"minItems\":1,\"maxItems\":16,\"items\":{\"type\":\"integer\","
-			"\"minimum\":300,\"maximum\":599}");
+		        "{\"type\":\"array\",\"minItems\":1,\"maxItems\":16,\"items\":{\"type\":\"integer\","
+		        "\"minimum\":300,\"maximum\":599}");
 		return;
 	case CONFIG_PROPERTIES: buf_append_text(out, "{\"$ref\":\"#/$defs/properties\""); return;
 	case CONFIG_KEY_FIELDS: buf_append_text(out, "{\"$ref\":\"#/$defs/key\""); return;
@@ -197,7 +197,7 @@ static void schema_key(const struct config_key *key, struct buf *out, unsigned d
 }
 
 static const struct config_key *alternative(
-	const struct config_section *section, const struct config_key *key)
+        const struct config_section *section, const struct config_key *key)
 {
 	for (size_t i = 0; i < section->count; i++)
 		if (section->keys[i].instead && strcmp(section->keys[i].instead, key->name) == 0)
@@ -222,19 +222,19 @@ static void schema_presence(const struct config_section *section, struct buf *ou
 		const struct config_key *key = &section->keys[i], *other = alternative(section, key);
 		if (other && key->required)
 			buf_printf(out, ",\"oneOf\":[{\"required\":[\"%s\"]},{\"required\":[\"%s\"]}]",
-				key->name, other->name);
+			        key->name, other->name);
 		else if (other)
 			buf_printf(out, ",\"not\":{\"type\":\"object\",\"required\":[\"%s\",\"%s\"]}",
-				key->name, other->name);
+			        key->name, other->name);
 	}
 }
 
 static void schema_section(
-	const struct config_section *section, struct buf *out, unsigned depth, bool required)
+        const struct config_section *section, struct buf *out, unsigned depth, bool required)
 {
 	bool first = true;
 	buf_printf(out, "{\"type\":%s,\"additionalProperties\":false,\"properties\":{\n",
-		required ? "\"object\"" : "[\"object\",\"null\"]");
+	        required ? "\"object\"" : "[\"object\",\"null\"]");
 	for (size_t i = 0; i < section->count; i++) {
 		if (section->keys[i].type == CONFIG_RESERVED)
 			continue;
@@ -250,67 +250,67 @@ static void schema_section(
 void config_schema(struct buf *out)
 {
 	static const char definitions[] =
-		"\"$defs\":{\n"
-		"  \"variable\":{\"type\":\"string\",\"pattern\":\"\\\\$\\\\{\",\"description\":\"A text "
-		"with "
-		"${VARIABLE} in it.\"},\n"
-		"  "
-		"\"file\":{\"type\":\"object\",\"required\":[\"file\"],\"additionalProperties\":false,"
-		"\"properties\":"
-		"{\"file\":{\"type\":\"string\"}},\"description\":\"The text of a file.\"},\n"
-		"  \"text\":{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/$defs/file\"}]},\n"
-		"  \"boolean\":{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/variable\"}]},\n"
-		"  \"duration\":{\"anyOf\":[{" UNIT(
-			"ms|s|m|h|d") "},{\"const\":0},{\"$ref\":\"#/$defs/variable\"}]},\n"
-				      "  \"size\":{\"anyOf\":[{" UNIT(
-					      "B|kB|KB|MB|GB|KiB|MiB|GiB") "},{\"$ref\":\"#/$defs/"
-									   "variable\"}]},\n"
-									   "  \"rate\":{\"anyOf\":[{" UNIT(
-										   "/s|/m|/h") "},{\"const\":"
-											       "\"none\"},{"
-											       "\"$ref\":\"#/"
-											       "$defs/"
-											       "variable\"}]}"
-											       ",\n"
-											       "  "
-											       "\"properties"
-											       "\":{\"type\":"
-											       "\"object\","
-											       "\"additionalP"
-											       "roperties\":{"
-											       "\"anyOf\":[{"
-											       "\"type\":["
-											       "\"string\","
-											       "\"number\","
-											       "\"boolean\"]}"
-											       ",{\"$ref\":"
-											       "\"#/$defs/"
-											       "file\"}]}},\n"
-											       "  "
-											       "\"key\":{"
-											       "\"anyOf\":[{"
-											       "\"const\":"
-											       "\"record\"},{"
-											       "\"type\":"
-											       "\"object\","
-											       "\"minProperti"
-											       "es\":1,"
-											       "\"maxProperti"
-											       "es\":16,"
-											       "\"additionalP"
-											       "roperties\":{"
-											       "\"$ref\":\"#/"
-											       "$defs/"
-											       "text\"}}]}},"
-											       "\n";
+	        "\"$defs\":{\n"
+	        "  \"variable\":{\"type\":\"string\",\"pattern\":\"\\\\$\\\\{\",\"description\":\"A text "
+	        "with "
+	        "${VARIABLE} in it.\"},\n"
+	        "  "
+	        "\"file\":{\"type\":\"object\",\"required\":[\"file\"],\"additionalProperties\":false,"
+	        "\"properties\":"
+	        "{\"file\":{\"type\":\"string\"}},\"description\":\"The text of a file.\"},\n"
+	        "  \"text\":{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/$defs/file\"}]},\n"
+	        "  \"boolean\":{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/variable\"}]},\n"
+	        "  \"duration\":{\"anyOf\":[{" UNIT(
+	                "ms|s|m|h|d") "},{\"const\":0},{\"$ref\":\"#/$defs/variable\"}]},\n"
+	                              "  \"size\":{\"anyOf\":[{" UNIT(
+	                                      "B|kB|KB|MB|GB|KiB|MiB|GiB") "},{\"$ref\":\"#/$defs/"
+	                                                                   "variable\"}]},\n"
+	                                                                   "  \"rate\":{\"anyOf\":[{" UNIT(
+	                                                                           "/s|/m|/h") "},{\"const\":"
+	                                                                                       "\"none\"},{"
+	                                                                                       "\"$ref\":\"#/"
+	                                                                                       "$defs/"
+	                                                                                       "variable\"}]}"
+	                                                                                       ",\n"
+	                                                                                       "  "
+	                                                                                       "\"properties"
+	                                                                                       "\":{\"type\":"
+	                                                                                       "\"object\","
+	                                                                                       "\"additionalP"
+	                                                                                       "roperties\":{"
+	                                                                                       "\"anyOf\":[{"
+	                                                                                       "\"type\":["
+	                                                                                       "\"string\","
+	                                                                                       "\"number\","
+	                                                                                       "\"boolean\"]}"
+	                                                                                       ",{\"$ref\":"
+	                                                                                       "\"#/$defs/"
+	                                                                                       "file\"}]}},\n"
+	                                                                                       "  "
+	                                                                                       "\"key\":{"
+	                                                                                       "\"anyOf\":[{"
+	                                                                                       "\"const\":"
+	                                                                                       "\"record\"},{"
+	                                                                                       "\"type\":"
+	                                                                                       "\"object\","
+	                                                                                       "\"minProperti"
+	                                                                                       "es\":1,"
+	                                                                                       "\"maxProperti"
+	                                                                                       "es\":16,"
+	                                                                                       "\"additionalP"
+	                                                                                       "roperties\":{"
+	                                                                                       "\"$ref\":\"#/"
+	                                                                                       "$defs/"
+	                                                                                       "text\"}}]}},"
+	                                                                                       "\n";
 	struct buf root;
 	buf_init(&root, 0);
 	schema_section(&config_root, &root, 0, true);
 	buf_append_text(out, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\n"
-			     "\"title\":\"Millrace configuration\",\n");
+	                     "\"title\":\"Millrace configuration\",\n");
 	buf_append_text(out, definitions);
 	buf_append(
-		out, root.data + 1, root.size - 1); /* without its first brace: one object with the above */
+	        out, root.data + 1, root.size - 1); /* without its first brace: one object with the above */
 	buf_append_byte(out, '\n');
 	buf_free(&root);
 }
@@ -320,21 +320,21 @@ void config_schema(struct buf *out)
 static void reference_type(const struct config_key *key, struct buf *out)
 {
 	static const char *const names[] = {[CONFIG_SECTION] = "section",
-		[CONFIG_ONE] = "section",
-		[CONFIG_NAMED] = "names",
-		[CONFIG_TEXT] = "text",
-		[CONFIG_FILE] = "file",
-		[CONFIG_BOOL] = "boolean",
-		[CONFIG_INTEGER] = "number",
-		[CONFIG_DURATION] = "duration",
-		[CONFIG_BYTES] = "size",
-		[CONFIG_MEMORY] = "size or `auto`",
-		[CONFIG_RATE] = "rate or `none`",
-		[CONFIG_TEXTS] = "list",
-		[CONFIG_STATUSES] = "list of statuses",
-		[CONFIG_PROPERTIES] = "properties",
-		[CONFIG_KEY_FIELDS] = "names and paths, or `record`",
-		[CONFIG_PARAMS] = "anything"};
+	        [CONFIG_ONE] = "section",
+	        [CONFIG_NAMED] = "names",
+	        [CONFIG_TEXT] = "text",
+	        [CONFIG_FILE] = "file",
+	        [CONFIG_BOOL] = "boolean",
+	        [CONFIG_INTEGER] = "number",
+	        [CONFIG_DURATION] = "duration",
+	        [CONFIG_BYTES] = "size",
+	        [CONFIG_MEMORY] = "size or `auto`",
+	        [CONFIG_RATE] = "rate or `none`",
+	        [CONFIG_TEXTS] = "list",
+	        [CONFIG_STATUSES] = "list of statuses",
+	        [CONFIG_PROPERTIES] = "properties",
+	        [CONFIG_KEY_FIELDS] = "names and paths, or `record`",
+	        [CONFIG_PARAMS] = "anything"};
 	if (key->type == CONFIG_CHOICE) {
 		for (const struct config_choice *choice = key->choices; choice->name; choice++)
 			buf_printf(out, "%s`%s`", choice == key->choices ? "" : ", ", choice->name);
@@ -372,7 +372,7 @@ static void reference_section(const struct config_section *section, const char *
 		bool told_elsewhere = key->inherits || (key->type == CONFIG_NAMED && key->instead);
 		if (key->section && !told_elsewhere) {
 			char *below =
-				key->type == CONFIG_NAMED ? mem_printf("%s.NAME", full) : mem_strdup(full);
+			        key->type == CONFIG_NAMED ? mem_printf("%s.NAME", full) : mem_strdup(full);
 			reference_section(key->section, below, out);
 			mem_free(below);
 		} else if (key->type != CONFIG_RESERVED) {

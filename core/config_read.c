@@ -24,17 +24,17 @@ struct spot {
 };
 
 static void load_section(struct config_loader *loader, const struct config_section *section, void *base,
-	const struct yaml_node *node, const char *path, bool inherited);
+        const struct yaml_node *node, const char *path, bool inherited);
 
 static void expected(const struct spot *spot, const struct yaml_node *node)
 {
 	if (node->kind != YAML_NOTHING)
 		config_problem(spot->loader, SEVERITY_ERROR, &node->place, NULL, "%s: expected %s, found %s",
-			spot->path, config_value_wanted(spot->key->type), config_found(node));
+		        spot->path, config_value_wanted(spot->key->type), config_found(node));
 }
 
 static void note_origin(
-	const struct spot *spot, const struct yaml_place *place, const char *where, bool secret)
+        const struct spot *spot, const struct yaml_place *place, const char *where, bool secret)
 {
 	config_origin_add(spot->loader->config, spot->path, where, place, secret || spot->key->secret);
 }
@@ -46,9 +46,9 @@ static bool file_there(const struct spot *spot, char **text)
 	bool there = stat(path, &status) == 0 && S_ISREG(status.st_mode);
 	if (!there)
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place,
-			path[0] == '/' ? NULL
-				       : "looked for in this file's folder and in the working directory",
-			"%s: there is no file '%s'", spot->path, *text);
+		        path[0] == '/' ? NULL
+		                       : "looked for in this file's folder and in the working directory",
+		        "%s: there is no file '%s'", spot->path, *text);
 	mem_free(*text);
 	*text = path;
 	return there;
@@ -59,15 +59,15 @@ static void refuse_value(const struct spot *spot, const struct config_text *valu
 {
 	const char *unit = config_value_unit(spot->key, value->text);
 	char *hint = unit ? mem_printf("a unit is missing: did you mean '%s%s'?", value->text, unit)
-		     : spot->key->type == CONFIG_BOOL ? mem_strdup("YAML 1.2 has no yes, no, on or off")
-						      : NULL;
+	             : spot->key->type == CONFIG_BOOL ? mem_strdup("YAML 1.2 has no yes, no, on or off")
+	                                              : NULL;
 	if (spot->key->secret || value->secret)
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
-			"%s: expected %s, found something else", spot->path,
-			config_value_wanted(spot->key->type));
+		        "%s: expected %s, found something else", spot->path,
+		        config_value_wanted(spot->key->type));
 	else
 		config_problem(
-			spot->loader, SEVERITY_ERROR, &spot->node->place, hint, "%s: %s", spot->path, why);
+		        spot->loader, SEVERITY_ERROR, &spot->node->place, hint, "%s: %s", spot->path, why);
 	mem_free(hint);
 }
 
@@ -77,16 +77,16 @@ static void load_scalar(const struct spot *spot)
 	if (spot->node->kind == YAML_NOTHING)
 		return;
 	if (!config_is_file_form(spot->node) &&
-		(spot->node->kind != YAML_TEXT || yaml_tree_is_null(spot->node))) {
+	        (spot->node->kind != YAML_TEXT || yaml_tree_is_null(spot->node))) {
 		expected(spot, spot->node);
 		return;
 	}
 	struct config_text value =
-		config_text(spot->loader, spot->node, config_value_wanted(spot->key->type));
+	        config_text(spot->loader, spot->node, config_value_wanted(spot->key->type));
 	if (value.text)
 		note_origin(spot, &spot->node->place, value.where, value.secret);
 	bool usable = value.text && (spot->key->type != CONFIG_FILE || *value.text == '\0' ||
-					    file_there(spot, &value.text));
+	                                    file_there(spot, &value.text));
 	if (usable && !config_value_set(spot->key, spot->base, value.text, &err))
 		refuse_value(spot, &value, err.text);
 	config_text_free(&value);
@@ -100,8 +100,8 @@ static bool list_there(const struct spot *spot)
 	}
 	if (spot->node->count == 0)
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
-			"%s: expected %s, found an empty list", spot->path,
-			config_value_wanted(spot->key->type));
+		        "%s: expected %s, found an empty list", spot->path,
+		        config_value_wanted(spot->key->type));
 	note_origin(spot, &spot->node->place, NULL, false);
 	return spot->node->count > 0;
 }
@@ -138,8 +138,8 @@ static void load_statuses(const struct spot *spot)
 	*count = 0;
 	if (spot->node->count > RETRY_ON_MAX) {
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place,
-			"leave the key out for 408, 425, 429 and all 5xx", "%s: at most %d statuses",
-			spot->path, RETRY_ON_MAX);
+		        "leave the key out for 408, 425, 429 and all 5xx", "%s: at most %d statuses",
+		        spot->path, RETRY_ON_MAX);
 		return;
 	}
 	for (size_t i = 0; i < spot->node->count; i++) {
@@ -149,8 +149,8 @@ static void load_statuses(const struct spot *spot)
 			(*count)++;
 		else if (value.text)
 			config_problem(spot->loader, SEVERITY_ERROR, &item->place, NULL,
-				"%s: expected an HTTP status from 300 to 599, found '%s'", spot->path,
-				value.text);
+			        "%s: expected an HTTP status from 300 to 599, found '%s'", spot->path,
+			        value.text);
 		config_text_free(&value);
 	}
 }
@@ -163,11 +163,11 @@ static void load_property(const struct spot *spot, const struct yaml_node *name,
 		return;
 	if (!config_is_file_form(node) && node->kind != YAML_TEXT) {
 		char *hint =
-			node->kind == YAML_LIST
-				? mem_strdup("write one text, its parts separated by commas")
-				: mem_printf("property names contain dots: '%s.NAME: value'", name->text);
+		        node->kind == YAML_LIST
+		                ? mem_strdup("write one text, its parts separated by commas")
+		                : mem_printf("property names contain dots: '%s.NAME: value'", name->text);
 		config_problem(spot->loader, SEVERITY_ERROR, &node->place, hint,
-			"%s.%s: expected a value, found %s", spot->path, name->text, config_found(node));
+		        "%s.%s: expected a value, found %s", spot->path, name->text, config_found(node));
 		mem_free(hint);
 		return;
 	}
@@ -179,9 +179,9 @@ static void load_property(const struct spot *spot, const struct yaml_node *name,
 		mem_free(path);
 		*properties = mem_realloc(*properties, (*count + 1) * sizeof **properties);
 		(*properties)[(*count)++] = (struct kafka_property){.name = mem_strdup(name->text),
-			.value = mem_strdup(value.text),
-			.where = mem_printf(
-				"%s:%u:%u", spot->loader->file, name->place.line, name->place.column)};
+		        .value = mem_strdup(value.text),
+		        .where = mem_printf(
+		                "%s:%u:%u", spot->loader->file, name->place.line, name->place.column)};
 	}
 	config_text_free(&value);
 }
@@ -221,14 +221,14 @@ static void load_key_fields(const struct spot *spot)
 	*fields = mem_zalloc(node->count, sizeof **fields);
 	for (size_t i = 0; i < node->count; i++) {
 		struct config_text value =
-			config_text(spot->loader, &node->items[i], "a path such as page.page_id");
+		        config_text(spot->loader, &node->items[i], "a path such as page.page_id");
 		if (value.text && !path_valid(value.text))
 			config_problem(spot->loader, SEVERITY_ERROR, &node->items[i].place, NULL,
-				"%s: expected a path such as page.page_id, found '%s'", spot->path,
-				value.text);
+			        "%s: expected a path such as page.page_id, found '%s'", spot->path,
+			        value.text);
 		if (value.text && node->keys[i].kind == YAML_TEXT)
 			(*fields)[(*count)++] =
-				(struct key_field){mem_strdup(node->keys[i].text), mem_strdup(value.text)};
+			        (struct key_field){mem_strdup(node->keys[i].text), mem_strdup(value.text)};
 		config_text_free(&value);
 	}
 }
@@ -271,15 +271,15 @@ static void load_element(const struct spot *spot, const struct yaml_node *name, 
 		return;
 	if (!named_valid(name->text) || strcmp(name->text, "errors") == 0) {
 		config_problem(spot->loader, SEVERITY_ERROR, &name->place, NULL,
-			"%s: '%.80s' cannot be a name: expected letters, digits, '_' and '-', and not the "
-			"word errors",
-			spot->path, name->text);
+		        "%s: '%.80s' cannot be a name: expected letters, digits, '_' and '-', and not the "
+		        "word errors",
+		        spot->path, name->text);
 		return;
 	}
 	char *path = join(spot->path, name->text);
 	config_origin_add(spot->loader->config, path, NULL, &name->place, false);
 	load_section(spot->loader, spot->key->section, add_element(spot->key, spot->base, name->text), node,
-		path, false);
+	        path, false);
 	mem_free(path);
 }
 
@@ -288,8 +288,8 @@ static void load_named(const struct spot *spot)
 	if (spot->node->kind != YAML_MAP || spot->node->count == 0 || spot->node->count > NAMED_MAX) {
 		if (spot->node->kind == YAML_MAP)
 			config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
-				"%s: expected from 1 to %d names, found %zu", spot->path, NAMED_MAX,
-				spot->node->count);
+			        "%s: expected from 1 to %d names, found %zu", spot->path, NAMED_MAX,
+			        spot->node->count);
 		else
 			expected(spot, spot->node);
 		return;
@@ -335,7 +335,7 @@ static void load_present(const struct spot *spot, bool inherited)
 	case CONFIG_PARAMS: load_params(spot); return;
 	case CONFIG_RESERVED:
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->name->place, spot->key->prose,
-			"'%s' is not supported by this version", spot->path);
+		        "'%s' is not supported by this version", spot->path);
 		return;
 	default: load_absent(spot, false); load_scalar(spot);
 	}
@@ -373,7 +373,7 @@ static char *find_elsewhere(const struct config_section *section, const char *pa
 }
 
 static void report_unknown(struct config_loader *loader, const struct config_section *section,
-	const struct yaml_node *name, const char *path)
+        const struct yaml_node *name, const char *path)
 {
 	const char **names = mem_zalloc(section->count, sizeof *names);
 	size_t count = 0;
@@ -404,7 +404,7 @@ static void report_unknown(struct config_loader *loader, const struct config_sec
 
 /* Required keys that are missing, and the two ways to say one thing. */
 static void check_presence(struct config_loader *loader, const struct config_section *section,
-	const struct yaml_node *node, const char *path)
+        const struct yaml_node *node, const char *path)
 {
 	struct yaml_place here = config_place(loader, path);
 	for (size_t i = 0; i < section->count; i++) {
@@ -417,22 +417,22 @@ static void check_presence(struct config_loader *loader, const struct config_sec
 		char *full = join(path, key->name), *alternative = other ? join(path, other->name) : NULL;
 		if (usual >= 0 && second >= 0)
 			config_problem(loader, SEVERITY_ERROR, &node->keys[second].place, "keep one of them",
-				"'%s' and '%s' exclude each other", full, alternative);
+			        "'%s' and '%s' exclude each other", full, alternative);
 		else if (key->required && usual < 0 && second < 0)
 			config_problem(loader, SEVERITY_ERROR, &here, key->prose,
-				alternative ? "'%s' or '%s' is required" : "'%s' is required", full,
-				alternative);
+			        alternative ? "'%s' or '%s' is required" : "'%s' is required", full,
+			        alternative);
 		mem_free(full);
 		mem_free(alternative);
 	}
 }
 
 static void check_names(struct config_loader *loader, const struct config_section *section,
-	const struct yaml_node *node, const char *path)
+        const struct yaml_node *node, const char *path)
 {
 	for (size_t i = 0; i < node->count; i++)
 		if (node->keys[i].kind == YAML_TEXT && find_key(section, node->keys[i].text) == NULL &&
-			strcmp(node->keys[i].text, "<<") != 0)
+		        strcmp(node->keys[i].text, "<<") != 0)
 			report_unknown(loader, section, &node->keys[i], path);
 }
 
@@ -443,13 +443,13 @@ static bool outvoted(const struct config_key *key, const struct yaml_node *node)
 }
 
 static void load_section(struct config_loader *loader, const struct config_section *section, void *base,
-	const struct yaml_node *node, const char *path, bool inherited)
+        const struct yaml_node *node, const char *path, bool inherited)
 {
 	bool map = node && node->kind == YAML_MAP;
 	if (node && !map && node->kind != YAML_NOTHING && !yaml_tree_is_null(node))
 		config_problem(loader, SEVERITY_ERROR, &node->place, NULL,
-			"%s: expected keys and values, found %s", *path ? path : "the file",
-			config_found(node));
+		        "%s: expected keys and values, found %s", *path ? path : "the file",
+		        config_found(node));
 	else if (node && node->kind != YAML_NOTHING)
 		check_presence(loader, section, node, path);
 	if (map)
@@ -459,7 +459,7 @@ static void load_section(struct config_loader *loader, const struct config_secti
 		long at = map && !outvoted(key, node) ? yaml_tree_find(node, key->name) : -1;
 		char *full = join(path, key->name);
 		struct spot spot = {loader, key, base, at < 0 ? NULL : &node->keys[at],
-			at < 0 ? NULL : &node->items[at], full};
+		        at < 0 ? NULL : &node->items[at], full};
 		if (at < 0)
 			load_absent(&spot, inherited);
 		else
@@ -492,14 +492,15 @@ static void load_params_file(struct config_loader *loader, const struct yaml_nod
 {
 	struct config *config = loader->config;
 	long at = script && script->kind == YAML_MAP ? yaml_tree_find(script, "params") : -1;
-	const struct yaml_node *params = at < 0 || yaml_tree_is_null(&script->items[at]) ? NULL : &script->items[at];
+	const struct yaml_node *params =
+	        at < 0 || yaml_tree_is_null(&script->items[at]) ? NULL : &script->items[at];
 	struct yaml_place place = config_place(loader, "script.params_file");
 	struct config_aside aside;
 	char *json, *shown;
 	if (config->script_params_file == NULL || (params && config->script.params_json == NULL))
 		return;
 	if (config_aside_open(&aside, loader, config->script_params_file, &place) &&
-		config_params_over(loader, params, &aside.loader, aside.root, &json, &shown)) {
+	        config_params_over(loader, params, &aside.loader, aside.root, &json, &shown)) {
 		mem_free((char *)(size_t)config->script.params_json);
 		mem_free(config->origins->params_shown);
 		config->script.params_json = json;
@@ -532,6 +533,7 @@ void config_read_script(struct config_loader *loader, const struct yaml_node *ro
 	if (node == NULL)
 		config_problem(loader, SEVERITY_ERROR, &loader->top, key->prose, "'script' is required");
 	else
-		load_section(loader, key->section, config_member(loader->config, key->offset), node, "script", false);
+		load_section(loader, key->section, config_member(loader->config, key->offset), node, "script",
+		        false);
 	load_params_file(loader, node);
 }

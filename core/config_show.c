@@ -12,7 +12,7 @@ struct show {
 };
 
 static void show_section(const struct show *show, const struct config_section *section, const void *base,
-	const char *path, const char *inherits, unsigned depth);
+        const char *path, const char *inherits, unsigned depth);
 
 static void indent(struct buf *out, unsigned depth)
 {
@@ -35,7 +35,7 @@ static char *join(const char *path, const char *name)
 }
 
 static const struct config_origin *origin_of(
-	const struct show *show, const struct config_key *key, const char *path, const char *inherits)
+        const struct show *show, const struct config_key *key, const char *path, const char *inherits)
 {
 	const struct config_origin *origin = config_origin_find(show->config, path);
 	if (key->type == CONFIG_MEMORY && show->config->limit_memory_auto)
@@ -107,7 +107,7 @@ static void show_value(const struct show *show, const struct config_key *key, co
 }
 
 static void show_leaf(const struct show *show, const struct config_key *key, const void *base,
-	const char *path, const char *inherits, unsigned depth)
+        const char *path, const char *inherits, unsigned depth)
 {
 	const struct config_origin *origin = origin_of(show, key, path, inherits);
 	size_t start = show->out->size;
@@ -124,7 +124,7 @@ static void show_leaf(const struct show *show, const struct config_key *key, con
 		return;
 	}
 	if (origin &&
-		origin->where == NULL) { /* of a list or a map, which is not one value with one origin */
+	        origin->where == NULL) { /* of a list or a map, which is not one value with one origin */
 		char *where = mem_printf("%s:%u", show->config->path, origin->place.line);
 		comment(show->out, start, where);
 		mem_free(where);
@@ -134,7 +134,7 @@ static void show_leaf(const struct show *show, const struct config_key *key, con
 }
 
 static void show_property(
-	const struct show *show, const struct kafka_property *property, const char *path, unsigned depth)
+        const struct show *show, const struct kafka_property *property, const char *path, unsigned depth)
 {
 	char *full = join(path, property->name);
 	const struct config_origin *origin = config_origin_find(show->config, full);
@@ -151,7 +151,7 @@ static void show_property(
 }
 
 static void show_properties(const struct show *show, const struct config_key *key, const void *base,
-	const char *path, unsigned depth)
+        const char *path, unsigned depth)
 {
 	const struct kafka_property *properties = *(struct kafka_property **)config_member(base, key->offset);
 	size_t count = *(size_t *)config_member(base, key->count), start = show->out->size;
@@ -163,8 +163,8 @@ static void show_properties(const struct show *show, const struct config_key *ke
 	buf_printf(show->out, "%s:", key->name);
 	if (config_origin_find(config, path) == NULL) { /* taken over from the first sink */
 		owner = config_origin_find(config, "sink")
-				? mem_strdup("sink.kafka")
-				: mem_printf("sinks.%s.kafka", config->sinks[0].name);
+		                ? mem_strdup("sink.kafka")
+		                : mem_printf("sinks.%s.kafka", config->sinks[0].name);
 		comment(show->out, start, key->derived ? key->derived : "default");
 	} else {
 		buf_append_byte(show->out, '\n');
@@ -176,7 +176,7 @@ static void show_properties(const struct show *show, const struct config_key *ke
 
 /* A header and what stands below it; nothing at all when nothing stands there. */
 static void show_below(const struct show *show, const struct config_section *section, const void *base,
-	const char *name, const char *path, const char *inherits, unsigned depth)
+        const char *name, const char *path, const char *inherits, unsigned depth)
 {
 	size_t start = show->out->size;
 	indent(show->out, depth);
@@ -190,7 +190,7 @@ static void show_below(const struct show *show, const struct config_section *sec
 }
 
 static void show_named(const struct show *show, const struct config_key *key, const void *base,
-	const char *path, unsigned depth)
+        const char *path, unsigned depth)
 {
 	const char *array = config_pointer(base, key->offset);
 	size_t count = *(size_t *)config_member(base, key->count);
@@ -205,19 +205,19 @@ static void show_named(const struct show *show, const struct config_key *key, co
 }
 
 static void show_key(const struct show *show, const struct config_key *key, const void *base,
-	const char *path, const char *inherits, unsigned depth)
+        const char *path, const char *inherits, unsigned depth)
 {
 	bool given = config_origin_find(show->config, path) != NULL;
 	switch (key->type) {
 	case CONFIG_RESERVED: return;
 	case CONFIG_SECTION:
 		show_below(show, key->section, config_member(base, key->offset), key->name, path,
-			key->inherits, depth);
+		        key->inherits, depth);
 		return;
 	case CONFIG_ONE:
 		if (given)
 			show_below(show, key->section, config_pointer(base, key->offset), key->name, path,
-				NULL, depth);
+			        NULL, depth);
 		return;
 	case CONFIG_NAMED:
 		if (given || key->instead == NULL)
@@ -229,7 +229,7 @@ static void show_key(const struct show *show, const struct config_key *key, cons
 }
 
 static void show_section(const struct show *show, const struct config_section *section, const void *base,
-	const char *path, const char *inherits, unsigned depth)
+        const char *path, const char *inherits, unsigned depth)
 {
 	for (size_t i = 0; i < section->count; i++) {
 		char *full = join(path, section->keys[i].name);

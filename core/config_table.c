@@ -4,7 +4,7 @@
 #define AT(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
 #define COUNTED(type, member, counter) AT(type, member), .count = offsetof(type, counter)
 /* A key of a section whose value stands behind the section's struct. */
-#define BESIDE(type, section, member) \
+#define BESIDE(type, section, member)                                                                        \
 	.offset = offsetof(type, member) - offsetof(type, section), .size = sizeof(((type *)0)->member)
 #define KEYS(array) array, sizeof(array) / sizeof *(array)
 #define KIB 1024.0
@@ -16,257 +16,262 @@
 #define DAY (24 * HOUR)
 
 static const struct config_choice orders[] = {
-	{"key", ORDER_KEY}, {"partition", ORDER_PARTITION}, {"none", ORDER_NONE}, {NULL, 0}};
-static const struct config_choice reloads[] = {
-	{"watch", SCRIPT_RELOAD_WATCH}, {"signal", SCRIPT_RELOAD_SIGNAL}, {"off", SCRIPT_RELOAD_OFF}, {NULL, 0}};
+        {"key", ORDER_KEY}, {"partition", ORDER_PARTITION}, {"none", ORDER_NONE}, {NULL, 0}};
+static const struct config_choice reloads[] = {{"watch", SCRIPT_RELOAD_WATCH},
+        {"signal", SCRIPT_RELOAD_SIGNAL}, {"off", SCRIPT_RELOAD_OFF}, {NULL, 0}};
 static const struct config_choice levels[] = {
-	{"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}, {NULL, 0}};
+        {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}, {NULL, 0}};
 static const struct config_choice formats[] = {
-	{"auto", LOG_AUTO}, {"text", LOG_TEXT}, {"json", LOG_JSON}, {"logfmt", LOG_LOGFMT}, {NULL, 0}};
+        {"auto", LOG_AUTO}, {"text", LOG_TEXT}, {"json", LOG_JSON}, {"logfmt", LOG_LOGFMT}, {NULL, 0}};
 
 static const struct config_key source_keys[] = {
-	{"topics", CONFIG_TEXTS, COUNTED(struct source_config, topics, topic_count), .required = true,
-		.example = "[my.input.v1]", .prose = "Topics to read, by their full names."},
-	{"stream", CONFIG_RESERVED, .prose = "write the full names of the topics under 'topics'"},
-	{"group", CONFIG_TEXT, AT(struct source_config, group), .derived = "the value of `name`",
-		.example = "my-group", .prose = "Consumer group, where positions are kept."},
-	{"start", CONFIG_TEXT, AT(struct source_config, start), .fallback = "earliest",
-		.prose = "Where to begin when the group has no position yet: `earliest`, `latest` or a time "
-			 "such as "
-			 "`2025-11-01T00:00:00Z`."},
-	{"kafka", CONFIG_PROPERTIES, COUNTED(struct source_config, kafka, kafka_count), .required = true,
-		.example = "{bootstrap.servers: \"localhost:9092\"}",
-		.prose =
-			"Properties of the consumer, passed to librdkafka; `bootstrap.servers` is required."},
+        {"topics", CONFIG_TEXTS, COUNTED(struct source_config, topics, topic_count), .required = true,
+                .example = "[my.input.v1]", .prose = "Topics to read, by their full names."},
+        {"stream", CONFIG_RESERVED, .prose = "write the full names of the topics under 'topics'"},
+        {"group", CONFIG_TEXT, AT(struct source_config, group), .derived = "the value of `name`",
+                .example = "my-group", .prose = "Consumer group, where positions are kept."},
+        {"start", CONFIG_TEXT, AT(struct source_config, start), .fallback = "earliest",
+                .prose = "Where to begin when the group has no position yet: `earliest`, `latest` or a time "
+                         "such as "
+                         "`2025-11-01T00:00:00Z`."},
+        {"kafka", CONFIG_PROPERTIES, COUNTED(struct source_config, kafka, kafka_count), .required = true,
+                .example = "{bootstrap.servers: \"localhost:9092\"}",
+                .prose =
+                        "Properties of the consumer, passed to librdkafka; `bootstrap.servers` is required."},
 };
 static const struct config_section source_section = {KEYS(source_keys), 0};
 
 static const struct config_key script_keys[] = {
-	{"path", CONFIG_FILE, AT(struct script_config, path), .required = true, .example = "enrich.lua",
-		.prose = "The Lua script; relative to this file's folder, else to the working directory."},
-	{"params", CONFIG_PARAMS, AT(struct script_config, params_json), .reloadable = true, .example = "{language: en}",
-		.prose = "Any values for the script, which reads them as `millrace.params`."},
-	{"params_file", CONFIG_FILE, BESIDE(struct config, script, script_params_file), .reloadable = true,
-		.example = "params.yaml",
-		.prose = "A YAML or JSON file of more `params`, to keep beside the script; they win over those above."},
-	{"reload", CONFIG_CHOICE, BESIDE(struct config, script, script_reload), .choices = reloads,
-		.fallback = "watch",
-		.prose = "What makes a changed script or changed `params` take over without a restart: `watch` the "
-			 "folder (and what `signal` says), `signal` (HUP and `POST /-/reload`), or nothing: `off`."},
-	{"memory", CONFIG_BYTES, AT(struct script_config, memory), .fallback = "128MiB", .min = 8 * MIB,
-		.max = 4 * GIB, .prose = "Most memory that the script's values may take."},
-	{"budget", CONFIG_DURATION, AT(struct script_config, budget_ms), .fallback = "1s", .min = 10,
-		.max = MINUTE, .prose = "Most CPU time of one call of a hook; beyond it the record fails."},
+        {"path", CONFIG_FILE, AT(struct script_config, path), .required = true, .example = "enrich.lua",
+                .prose = "The Lua script; relative to this file's folder, else to the working directory."},
+        {"params", CONFIG_PARAMS, AT(struct script_config, params_json), .reloadable = true,
+                .example = "{language: en}",
+                .prose = "Any values for the script, which reads them as `millrace.params`."},
+        {"params_file", CONFIG_FILE, BESIDE(struct config, script, script_params_file), .reloadable = true,
+                .example = "params.yaml",
+                .prose = "A YAML or JSON file of more `params`, to keep beside the script; they win over "
+                         "those above."},
+        {"reload", CONFIG_CHOICE, BESIDE(struct config, script, script_reload), .choices = reloads,
+                .fallback = "watch",
+                .prose = "What makes a changed script or changed `params` take over without a restart: "
+                         "`watch` the "
+                         "folder (and what `signal` says), `signal` (HUP and `POST /-/reload`), or nothing: "
+                         "`off`."},
+        {"memory", CONFIG_BYTES, AT(struct script_config, memory), .fallback = "128MiB", .min = 8 * MIB,
+                .max = 4 * GIB, .prose = "Most memory that the script's values may take."},
+        {"budget", CONFIG_DURATION, AT(struct script_config, budget_ms), .fallback = "1s", .min = 10,
+                .max = MINUTE, .prose = "Most CPU time of one call of a hook; beyond it the record fails."},
 };
 static const struct config_section script_section = {KEYS(script_keys), 0};
 
 static const struct config_key retry_keys[] = {
-	{"attempts", CONFIG_INTEGER, AT(struct retry_config, attempts), .fallback = "8", .min = 1, .max = 100,
-		.prose = "Most calls for one lookup, the first included."},
-	{"base", CONFIG_DURATION, AT(struct retry_config, base_ms), .fallback = "500ms", .min = 1,
-		.max = HOUR,
-		.prose = "Longest wait after the first failure; it doubles each time, and the wait is a "
-			 "random part "
-			 "of it."},
-	{"cap", CONFIG_DURATION, AT(struct retry_config, cap_ms), .fallback = "30s", .min = 1, .max = HOUR,
-		.prose = "Longest wait of all."},
-	{"deadline", CONFIG_DURATION, AT(struct retry_config, deadline_ms), .fallback = "10m", .min = 0,
-		.max = 7 * DAY,
-		.prose = "When a lookup is given up, counted from its beginning; `0` for never."},
-	{"on", CONFIG_STATUSES, COUNTED(struct retry_config, on, on_count),
-		.derived = "408, 425, 429 and all 5xx", .example = "[429, 502, 503, 504]",
-		.prose = "The statuses that are asked again."},
+        {"attempts", CONFIG_INTEGER, AT(struct retry_config, attempts), .fallback = "8", .min = 1, .max = 100,
+                .prose = "Most calls for one lookup, the first included."},
+        {"base", CONFIG_DURATION, AT(struct retry_config, base_ms), .fallback = "500ms", .min = 1,
+                .max = HOUR,
+                .prose = "Longest wait after the first failure; it doubles each time, and the wait is a "
+                         "random part "
+                         "of it."},
+        {"cap", CONFIG_DURATION, AT(struct retry_config, cap_ms), .fallback = "30s", .min = 1, .max = HOUR,
+                .prose = "Longest wait of all."},
+        {"deadline", CONFIG_DURATION, AT(struct retry_config, deadline_ms), .fallback = "10m", .min = 0,
+                .max = 7 * DAY,
+                .prose = "When a lookup is given up, counted from its beginning; `0` for never."},
+        {"on", CONFIG_STATUSES, COUNTED(struct retry_config, on, on_count),
+                .derived = "408, 425, 429 and all 5xx", .example = "[429, 502, 503, 504]",
+                .prose = "The statuses that are asked again."},
 };
 static const struct config_section retry_section = {KEYS(retry_keys), sizeof(struct retry_config)};
 
 static const struct config_key tls_keys[] = {
-	{"ca", CONFIG_FILE, AT(struct upstream_config, tls_ca), .derived = "the system's",
-		.example = "/etc/ssl/certs/ca-certificates.crt",
-		.prose = "File of trusted certificates (PEM)."},
-	{"cert", CONFIG_FILE, AT(struct upstream_config, tls_cert), .example = "client.pem",
-		.prose = "File of the client certificate (PEM)."},
-	{"key", CONFIG_FILE, AT(struct upstream_config, tls_key), .example = "client.key",
-		.prose = "File of the client certificate's key (PEM)."},
+        {"ca", CONFIG_FILE, AT(struct upstream_config, tls_ca), .derived = "the system's",
+                .example = "/etc/ssl/certs/ca-certificates.crt",
+                .prose = "File of trusted certificates (PEM)."},
+        {"cert", CONFIG_FILE, AT(struct upstream_config, tls_cert), .example = "client.pem",
+                .prose = "File of the client certificate (PEM)."},
+        {"key", CONFIG_FILE, AT(struct upstream_config, tls_key), .example = "client.key",
+                .prose = "File of the client certificate's key (PEM)."},
 };
 static const struct config_section tls_section = {KEYS(tls_keys), 0};
 
 static const struct config_key upstream_keys[] = {
-	{"url", CONFIG_TEXT, AT(struct upstream_config, url), .required = true,
-		.example = "\"http://localhost:8080/w/api.php\"",
-		.prose = "Address, http or https; a request's path is appended. `{host}` in it is replaced "
-			 "by the "
-			 "request's host, and demands `hosts`."},
-	{"hosts", CONFIG_TEXTS, COUNTED(struct upstream_config, hosts, host_count),
-		.example = "[\"*.example.org\", www.example.net]",
-		.prose = "Hosts that a request may name: exact, `*.` and a domain, or `*` for any. Without "
-			 "it any, "
-			 "too, sent in the Host header."},
-	{"timeout", CONFIG_DURATION, AT(struct upstream_config, timeout_ms), .fallback = "60s", .min = 1,
-		.max = HOUR, .prose = "Longest time of one call, from its start to the last byte."},
-	{"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms), .fallback = "5s",
-		.min = 1, .max = HOUR, .prose = "Longest time to open a connection."},
-	{"concurrency", CONFIG_INTEGER, AT(struct upstream_config, concurrency), .fallback = "64", .min = 1,
-		.max = 4096, .prose = "Most calls in flight."},
-	{"rate", CONFIG_RATE, AT(struct upstream_config, rate), .fallback = "none", .max = 1e6,
-		.prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
-	{"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
-		.max = GIB, .prose = "Largest answer, counted after decompression."},
-	{"max_idle", CONFIG_DURATION, AT(struct upstream_config, max_idle_ms), .fallback = "3s", .min = 0,
-		.max = HOUR,
-		.prose = "A connection idle for longer is not used again; keep it below the server's."},
-	{"http2", CONFIG_BOOL, AT(struct upstream_config, http2), .fallback = "false",
-		.prose = "Speak HTTP/2 where the server does, else HTTP/1.1."},
-	{"per_record_headers", CONFIG_TEXTS,
-		COUNTED(struct upstream_config, per_record_headers, per_record_header_count),
-		.example = "[X-Request-Id]",
-		.prose = "Headers in which lookups may differ and still share one call, which sends its "
-			 "oldest "
-			 "lookup's."},
-	{"retry", CONFIG_SECTION, .offset = offsetof(struct upstream_config, retry),
-		.section = &retry_section, .inherits = "http.retry",
-		.inherits_from = offsetof(struct config, retry), .example = "{attempts: 3}",
-		.prose = "When this upstream is asked again, where it differs from `http.retry`."},
-	{"tls", CONFIG_SECTION, .section = &tls_section, .prose = "Certificates, for https."},
+        {"url", CONFIG_TEXT, AT(struct upstream_config, url), .required = true,
+                .example = "\"http://localhost:8080/w/api.php\"",
+                .prose = "Address, http or https; a request's path is appended. `{host}` in it is replaced "
+                         "by the "
+                         "request's host, and demands `hosts`."},
+        {"hosts", CONFIG_TEXTS, COUNTED(struct upstream_config, hosts, host_count),
+                .example = "[\"*.example.org\", www.example.net]",
+                .prose = "Hosts that a request may name: exact, `*.` and a domain, or `*` for any. Without "
+                         "it any, "
+                         "too, sent in the Host header."},
+        {"timeout", CONFIG_DURATION, AT(struct upstream_config, timeout_ms), .fallback = "60s", .min = 1,
+                .max = HOUR, .prose = "Longest time of one call, from its start to the last byte."},
+        {"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms), .fallback = "5s",
+                .min = 1, .max = HOUR, .prose = "Longest time to open a connection."},
+        {"concurrency", CONFIG_INTEGER, AT(struct upstream_config, concurrency), .fallback = "64", .min = 1,
+                .max = 4096, .prose = "Most calls in flight."},
+        {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .fallback = "none", .max = 1e6,
+                .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
+        {"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
+                .max = GIB, .prose = "Largest answer, counted after decompression."},
+        {"max_idle", CONFIG_DURATION, AT(struct upstream_config, max_idle_ms), .fallback = "3s", .min = 0,
+                .max = HOUR,
+                .prose = "A connection idle for longer is not used again; keep it below the server's."},
+        {"http2", CONFIG_BOOL, AT(struct upstream_config, http2), .fallback = "false",
+                .prose = "Speak HTTP/2 where the server does, else HTTP/1.1."},
+        {"per_record_headers", CONFIG_TEXTS,
+                COUNTED(struct upstream_config, per_record_headers, per_record_header_count),
+                .example = "[X-Request-Id]",
+                .prose = "Headers in which lookups may differ and still share one call, which sends its "
+                         "oldest "
+                         "lookup's."},
+        {"retry", CONFIG_SECTION, .offset = offsetof(struct upstream_config, retry),
+                .section = &retry_section, .inherits = "http.retry",
+                .inherits_from = offsetof(struct config, retry), .example = "{attempts: 3}",
+                .prose = "When this upstream is asked again, where it differs from `http.retry`."},
+        {"tls", CONFIG_SECTION, .section = &tls_section, .prose = "Certificates, for https."},
 };
 static const struct config_section upstream_section = {KEYS(upstream_keys), sizeof(struct upstream_config)};
 
 static const struct config_key http_keys[] = {
-	{"user_agent", CONFIG_TEXT, AT(struct config, user_agent),
-		.fallback = "millrace/1.0 (no contact given)",
-		.prose = "The User-Agent header; say how to reach you."},
-	{"retry", CONFIG_SECTION, .offset = offsetof(struct config, retry), .section = &retry_section,
-		.prose = "When a refused or failed call is asked again."},
-	{"upstreams", CONFIG_NAMED, COUNTED(struct config, upstreams, upstream_count),
-		.section = &upstream_section, .required = true, .example = "api",
-		.prose = "The HTTP services, by name. The first is the default, a request may name another."},
-	{"endpoint", CONFIG_TEXT, AT(struct config, endpoint), .instead = "upstreams",
-		.example = "\"http://localhost:8080/w/api.php\"",
-		.prose = "The address alone: short for one upstream named `default`."},
+        {"user_agent", CONFIG_TEXT, AT(struct config, user_agent),
+                .fallback = "millrace/1.0 (no contact given)",
+                .prose = "The User-Agent header; say how to reach you."},
+        {"retry", CONFIG_SECTION, .offset = offsetof(struct config, retry), .section = &retry_section,
+                .prose = "When a refused or failed call is asked again."},
+        {"upstreams", CONFIG_NAMED, COUNTED(struct config, upstreams, upstream_count),
+                .section = &upstream_section, .required = true, .example = "api",
+                .prose = "The HTTP services, by name. The first is the default, a request may name another."},
+        {"endpoint", CONFIG_TEXT, AT(struct config, endpoint), .instead = "upstreams",
+                .example = "\"http://localhost:8080/w/api.php\"",
+                .prose = "The address alone: short for one upstream named `default`."},
 };
 static const struct config_section http_section = {KEYS(http_keys), 0};
 
 #define TOPIC_KEYS(type, at)                                                                                 \
 	{                                                                                                    \
 		"topic", CONFIG_TEXT, AT(type, at topic),                                                    \
-			.instead = "stream", .example = "my.topic",                                          \
-			.prose = "A topic by its full name: no prefix, and events are not stamped."          \
+		        .instead = "stream", .example = "my.topic",                                          \
+		        .prose = "A topic by its full name: no prefix, and events are not stamped."          \
 	}
 #define MAX_BYTES_KEY(type, at)                                                                              \
 	{                                                                                                    \
 		"max_bytes", CONFIG_BYTES, AT(type, at max_bytes),                                           \
-			.fallback = "10MiB", .min = KIB, .max = 900 * MIB,                                   \
-			.prose = "Largest message, before compression; the producer's `message.max.bytes`."  \
+		        .fallback = "10MiB", .min = KIB, .max = 900 * MIB,                                   \
+		        .prose = "Largest message, before compression; the producer's `message.max.bytes`."  \
 	}
 
 static const struct config_key sink_keys[] = {
-	{"stream", CONFIG_TEXT, AT(struct sink_config, stream), .required = true, .example = "my.output.v1",
-		.prose = "The stream: its topic is `topic_prefix` and this name, and events are stamped with "
-			 "it."},
-	TOPIC_KEYS(struct sink_config, ),
-	{"schema", CONFIG_TEXT, AT(struct sink_config, schema), .fallback = "keep", .nothing = "keep",
-		.prose = "`keep` the input's `$schema`, or the one to write, such as `/my/output/1.0.0`."},
-	{"unknown", CONFIG_RESERVED, .prose = "properties that a schema does not know are kept"},
-	{"key", CONFIG_KEY_FIELDS, COUNTED(struct sink_config, key, key_count),
-		.derived = "the top-level `key`", .example = "{page_id: page.page_id}",
-		.prose = "The key of this sink's messages, where it is not that of the lane."},
-	MAX_BYTES_KEY(struct sink_config, ),
-	{"kafka", CONFIG_PROPERTIES, COUNTED(struct sink_config, kafka, kafka_count), .required = true,
-		.example = "{bootstrap.servers: \"localhost:9092\"}",
-		.prose =
-			"Properties of the producer, passed to librdkafka; `bootstrap.servers` is required."},
+        {"stream", CONFIG_TEXT, AT(struct sink_config, stream), .required = true, .example = "my.output.v1",
+                .prose = "The stream: its topic is `topic_prefix` and this name, and events are stamped with "
+                         "it."},
+        TOPIC_KEYS(struct sink_config, ),
+        {"schema", CONFIG_TEXT, AT(struct sink_config, schema), .fallback = "keep", .nothing = "keep",
+                .prose = "`keep` the input's `$schema`, or the one to write, such as `/my/output/1.0.0`."},
+        {"unknown", CONFIG_RESERVED, .prose = "properties that a schema does not know are kept"},
+        {"key", CONFIG_KEY_FIELDS, COUNTED(struct sink_config, key, key_count),
+                .derived = "the top-level `key`", .example = "{page_id: page.page_id}",
+                .prose = "The key of this sink's messages, where it is not that of the lane."},
+        MAX_BYTES_KEY(struct sink_config, ),
+        {"kafka", CONFIG_PROPERTIES, COUNTED(struct sink_config, kafka, kafka_count), .required = true,
+                .example = "{bootstrap.servers: \"localhost:9092\"}",
+                .prose =
+                        "Properties of the producer, passed to librdkafka; `bootstrap.servers` is required."},
 };
 static const struct config_section sink_section = {KEYS(sink_keys), sizeof(struct sink_config)};
 
 static const struct config_key errors_keys[] = {
-	{"stream", CONFIG_TEXT, AT(struct config, errors.stream),
-		.derived = "`name` with `_` for `-`, and `.error`", .example = "my_job.error",
-		.prose = "The stream of error events."},
-	TOPIC_KEYS(struct config, errors.),
-	{"emitter_id", CONFIG_TEXT, AT(struct config, emitter_id), .derived = "`name` with `_` for `-`",
-		.example = "my_job", .prose = "Who says so: `emitter_id` of the error events."},
-	MAX_BYTES_KEY(struct config, errors.),
-	{"kafka", CONFIG_PROPERTIES, COUNTED(struct config, errors.kafka, errors.kafka_count),
-		.derived = "those of the first sink", .example = "{bootstrap.servers: \"localhost:9092\"}",
-		.prose = "Properties of the error stream's producer."},
+        {"stream", CONFIG_TEXT, AT(struct config, errors.stream),
+                .derived = "`name` with `_` for `-`, and `.error`", .example = "my_job.error",
+                .prose = "The stream of error events."},
+        TOPIC_KEYS(struct config, errors.),
+        {"emitter_id", CONFIG_TEXT, AT(struct config, emitter_id), .derived = "`name` with `_` for `-`",
+                .example = "my_job", .prose = "Who says so: `emitter_id` of the error events."},
+        MAX_BYTES_KEY(struct config, errors.),
+        {"kafka", CONFIG_PROPERTIES, COUNTED(struct config, errors.kafka, errors.kafka_count),
+                .derived = "those of the first sink", .example = "{bootstrap.servers: \"localhost:9092\"}",
+                .prose = "Properties of the error stream's producer."},
 };
 static const struct config_section errors_section = {KEYS(errors_keys), 0};
 
 static const struct config_key limits_keys[] = {
-	{"records", CONFIG_INTEGER, AT(struct config, limit_records), .fallback = "10000", .min = 1,
-		.max = 1e6, .prose = "Most records on their way at one time."},
-	{"memory", CONFIG_MEMORY, AT(struct config, limit_memory), .fallback = "auto", .min = MIB,
-		.max = 1024 * GIB,
-		.prose =
-			"Memory for records, answers, Lua and the Kafka queues together. `auto`: 70 % of the "
-			"container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
+        {"records", CONFIG_INTEGER, AT(struct config, limit_records), .fallback = "10000", .min = 1,
+                .max = 1e6, .prose = "Most records on their way at one time."},
+        {"memory", CONFIG_MEMORY, AT(struct config, limit_memory), .fallback = "auto", .min = MIB,
+                .max = 1024 * GIB,
+                .prose =
+                        "Memory for records, answers, Lua and the Kafka queues together. `auto`: 70 % of the "
+                        "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
 };
 static const struct config_section limits_section = {KEYS(limits_keys), 0};
 
 static const struct config_key checkpoint_keys[] = {
-	{"interval", CONFIG_DURATION, AT(struct config, checkpoint_interval_ms), .fallback = "1s", .min = 100,
-		.max = 5 * MINUTE, .prose = "How often positions are written and committed."},
-	{"dir", CONFIG_TEXT, AT(struct config, checkpoint_dir), .fallback = "none", .nothing = "none",
-		.prose = "Folder in which positions are kept as files, too, beside the consumer group; it must be "
-			 "there. `none` for the group alone."},
-	{"keep", CONFIG_INTEGER, AT(struct config, checkpoint_keep), .fallback = "10", .min = 1, .max = 1000,
-		.prose = "How many files of each partition are kept, the newest."},
+        {"interval", CONFIG_DURATION, AT(struct config, checkpoint_interval_ms), .fallback = "1s", .min = 100,
+                .max = 5 * MINUTE, .prose = "How often positions are written and committed."},
+        {"dir", CONFIG_TEXT, AT(struct config, checkpoint_dir), .fallback = "none", .nothing = "none",
+                .prose = "Folder in which positions are kept as files, too, beside the consumer group; it "
+                         "must be "
+                         "there. `none` for the group alone."},
+        {"keep", CONFIG_INTEGER, AT(struct config, checkpoint_keep), .fallback = "10", .min = 1, .max = 1000,
+                .prose = "How many files of each partition are kept, the newest."},
 };
 static const struct config_section checkpoint_section = {KEYS(checkpoint_keys), 0};
 
 static const struct config_key admin_keys[] = {
-	{"listen", CONFIG_TEXT, AT(struct config, admin_listen), .fallback = "127.0.0.1:9464",
-		.nothing = "off", .prose = "Address and port of metrics, health and status; `off` for none."},
-	{"token", CONFIG_TEXT, AT(struct config, admin_token), .secret = true,
-		.example = "{file: /run/secrets/token}",
-		.prose = "What a caller from elsewhere must send as a bearer token to change anything."},
+        {"listen", CONFIG_TEXT, AT(struct config, admin_listen), .fallback = "127.0.0.1:9464",
+                .nothing = "off", .prose = "Address and port of metrics, health and status; `off` for none."},
+        {"token", CONFIG_TEXT, AT(struct config, admin_token), .secret = true,
+                .example = "{file: /run/secrets/token}",
+                .prose = "What a caller from elsewhere must send as a bearer token to change anything."},
 };
 static const struct config_section admin_section = {KEYS(admin_keys), 0};
 
 static const struct config_key log_keys[] = {
-	{"level", CONFIG_CHOICE, AT(struct config, log_level), .choices = levels, .fallback = "info",
-		.prose = "The least that is worth a line."},
-	{"format", CONFIG_CHOICE, AT(struct config, log_format), .choices = formats, .fallback = "auto",
-		.prose = "`auto`: text on a terminal, else JSON."},
+        {"level", CONFIG_CHOICE, AT(struct config, log_level), .choices = levels, .fallback = "info",
+                .prose = "The least that is worth a line."},
+        {"format", CONFIG_CHOICE, AT(struct config, log_format), .choices = formats, .fallback = "auto",
+                .prose = "`auto`: text on a terminal, else JSON."},
 };
 static const struct config_section log_section = {KEYS(log_keys), 0};
 
 static const struct config_key root_keys[] = {
-	{"name", CONFIG_TEXT, AT(struct config, name), .required = true, .example = "my-job",
-		.prose = "Name of the job: consumer group, client id and the metrics' label unless they are "
-			 "given."},
-	{"topic_prefix", CONFIG_TEXT, AT(struct config, topic_prefix), .fallback = "",
-		.prose = "Put before a stream's name to make its topic, such as `eqiad.`."},
-	{"source", CONFIG_SECTION, .offset = offsetof(struct config, source), .section = &source_section,
-		.required = true, .prose = "Where records come from."},
-	{"script", CONFIG_SECTION, .offset = offsetof(struct config, script), .section = &script_section,
-		.required = true,
-		.prose = "The Lua script that decides what to ask and what to make of the answer."},
-	{"http", CONFIG_SECTION, .section = &http_section, .required = true, .prose = "What is asked."},
-	{"key", CONFIG_KEY_FIELDS, COUNTED(struct config, key, key_count), .fallback = "record",
-		.prose = "What must stay in order, and the key of outputs: names and paths in the event, "
-			 "such as "
-			 "`{page_id: page.page_id}`, made into a JSON object in this order; or `record`, the "
-			 "record's "
-			 "own key."},
-	{"order", CONFIG_CHOICE, AT(struct config, order), .choices = orders, .fallback = "key",
-		.prose =
-			"Outputs leave in the order of their inputs by `key`, by `partition`, or by `none`."},
-	{"sink", CONFIG_ONE, COUNTED(struct config, sinks, sink_count), .section = &sink_section,
-		.required = true, .prose = "Where enriched events go."},
-	{"sinks", CONFIG_NAMED, COUNTED(struct config, sinks, sink_count), .section = &sink_section,
-		.instead = "sink", .example = "content",
-		.prose = "Several sinks by name, each with the keys of `sink`. The first is the default, an "
-			 "output may "
-			 "name another."},
-	{"errors", CONFIG_SECTION, .section = &errors_section, .prose = "Where the events that failed go."},
-	{"limits", CONFIG_SECTION, .section = &limits_section, .prose = "What one process may hold."},
-	{"checkpoint", CONFIG_SECTION, .section = &checkpoint_section, .prose = "How positions are kept."},
-	{"schemas", CONFIG_RESERVED, .prose = "events are not checked against schemas"},
-	{"drain", CONFIG_DURATION, AT(struct config, drain_ms), .fallback = "25s", .min = 0, .max = HOUR,
-		.prose = "How long a stop waits for what is open; keep it below the grace period of what "
-			 "stops it."},
-	{"admin", CONFIG_SECTION, .section = &admin_section,
-		.prose = "Metrics, health and status over HTTP."},
-	{"log", CONFIG_SECTION, .section = &log_section, .prose = "What is told on standard error."},
+        {"name", CONFIG_TEXT, AT(struct config, name), .required = true, .example = "my-job",
+                .prose = "Name of the job: consumer group, client id and the metrics' label unless they are "
+                         "given."},
+        {"topic_prefix", CONFIG_TEXT, AT(struct config, topic_prefix), .fallback = "",
+                .prose = "Put before a stream's name to make its topic, such as `eqiad.`."},
+        {"source", CONFIG_SECTION, .offset = offsetof(struct config, source), .section = &source_section,
+                .required = true, .prose = "Where records come from."},
+        {"script", CONFIG_SECTION, .offset = offsetof(struct config, script), .section = &script_section,
+                .required = true,
+                .prose = "The Lua script that decides what to ask and what to make of the answer."},
+        {"http", CONFIG_SECTION, .section = &http_section, .required = true, .prose = "What is asked."},
+        {"key", CONFIG_KEY_FIELDS, COUNTED(struct config, key, key_count), .fallback = "record",
+                .prose = "What must stay in order, and the key of outputs: names and paths in the event, "
+                         "such as "
+                         "`{page_id: page.page_id}`, made into a JSON object in this order; or `record`, the "
+                         "record's "
+                         "own key."},
+        {"order", CONFIG_CHOICE, AT(struct config, order), .choices = orders, .fallback = "key",
+                .prose =
+                        "Outputs leave in the order of their inputs by `key`, by `partition`, or by `none`."},
+        {"sink", CONFIG_ONE, COUNTED(struct config, sinks, sink_count), .section = &sink_section,
+                .required = true, .prose = "Where enriched events go."},
+        {"sinks", CONFIG_NAMED, COUNTED(struct config, sinks, sink_count), .section = &sink_section,
+                .instead = "sink", .example = "content",
+                .prose = "Several sinks by name, each with the keys of `sink`. The first is the default, an "
+                         "output may "
+                         "name another."},
+        {"errors", CONFIG_SECTION, .section = &errors_section, .prose = "Where the events that failed go."},
+        {"limits", CONFIG_SECTION, .section = &limits_section, .prose = "What one process may hold."},
+        {"checkpoint", CONFIG_SECTION, .section = &checkpoint_section, .prose = "How positions are kept."},
+        {"schemas", CONFIG_RESERVED, .prose = "events are not checked against schemas"},
+        {"drain", CONFIG_DURATION, AT(struct config, drain_ms), .fallback = "25s", .min = 0, .max = HOUR,
+                .prose = "How long a stop waits for what is open; keep it below the grace period of what "
+                         "stops it."},
+        {"admin", CONFIG_SECTION, .section = &admin_section,
+                .prose = "Metrics, health and status over HTTP."},
+        {"log", CONFIG_SECTION, .section = &log_section, .prose = "What is told on standard error."},
 };
 const struct config_section config_root = {KEYS(root_keys), sizeof(struct config)};

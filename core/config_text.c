@@ -41,13 +41,13 @@ static size_t name_size(const char *text)
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
 	size_t size = strspn(text, letters);
 	return size == 0 ? 0
-			 : size + strspn(text + size,
-					  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+	                 : size + strspn(text + size,
+	                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
 }
 
 /* One ${...}: appends its value and answers the text behind it, NULL after a problem. */
 static const char *expand(struct config_loader *loader, const struct yaml_place *place, const char *at,
-	struct buf *out, char **first)
+        struct buf *out, char **first)
 {
 	const char *name = at + 2, *end = strchr(name, '}');
 	size_t size = name_size(name);
@@ -55,7 +55,7 @@ static const char *expand(struct config_loader *loader, const struct yaml_place 
 	bool otherwise = strncmp(rest, ":-", 2) == 0, demand = strncmp(rest, ":?", 2) == 0;
 	if (size == 0 || end == NULL || (rest != end && !otherwise && !demand)) {
 		config_problem(loader, SEVERITY_ERROR, place, "write $$ for a dollar sign",
-			"expected ${NAME}, ${NAME:-default} or ${NAME:?why}");
+		        "expected ${NAME}, ${NAME:-default} or ${NAME:?why}");
 		return NULL;
 	}
 	char *variable = mem_dup(name, size);
@@ -64,7 +64,7 @@ static const char *expand(struct config_loader *loader, const struct yaml_place 
 	if (missing && !otherwise) {
 		char *hint = demand ? NULL : mem_printf("set it, or give a default: ${%s:-...}", variable);
 		config_problem(loader, SEVERITY_ERROR, place, hint, "the variable %s is not set%s%.*s",
-			variable, demand ? ": " : "", demand ? (int)(end - rest - 2) : 0, rest + 2);
+		        variable, demand ? ": " : "", demand ? (int)(end - rest - 2) : 0, rest + 2);
 		mem_free(hint);
 		mem_free(variable);
 		return NULL;
@@ -107,7 +107,7 @@ static char *read_secret(struct config_loader *loader, const struct yaml_place *
 	FILE *file = fopen(path, "re");
 	if (file == NULL || fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) {
 		config_problem(loader, SEVERITY_ERROR, place, NULL, "the file '%s' cannot be read: %s", path,
-			file ? "it is not a regular file" : strerror(errno));
+		        file ? "it is not a regular file" : strerror(errno));
 		if (file)
 			fclose(file);
 		return NULL;
@@ -117,7 +117,7 @@ static char *read_secret(struct config_loader *loader, const struct yaml_place *
 	fclose(file);
 	if (size > FILE_MAX || memchr(text, '\0', size)) {
 		config_problem(loader, SEVERITY_ERROR, place, NULL, "the file '%s' is %s", path,
-			size > FILE_MAX ? "larger than 1 MiB" : "not a text: it contains a NUL byte");
+		        size > FILE_MAX ? "larger than 1 MiB" : "not a text: it contains a NUL byte");
 		mem_free(text);
 		return NULL;
 	}
@@ -151,13 +151,13 @@ struct config_text config_text(struct config_loader *loader, const struct yaml_n
 		return text_of_file(loader, &node->items[0]);
 	if (node->kind != YAML_TEXT || yaml_tree_is_null(node)) {
 		config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s", wanted,
-			config_found(node));
+		        config_found(node));
 		return value;
 	}
 	char *variable = NULL;
 	value.text = interpolate(loader, node, &variable);
 	value.where = variable ? mem_printf("%s:%u, $%s", loader->file, node->place.line, variable)
-			       : mem_printf("%s:%u", loader->file, node->place.line);
+	                       : mem_printf("%s:%u", loader->file, node->place.line);
 	mem_free(variable);
 	return value;
 }
@@ -191,6 +191,7 @@ static void params_scalar(struct params *params, const struct yaml_node *node, b
 		value = config_text(params->loader, node, "a value");
 	if (!null && value.text == NULL) {
 		params->wrong = true;
+		config_text_free(&value);
 		return;
 	}
 	struct buf scalar;
@@ -198,7 +199,7 @@ static void params_scalar(struct params *params, const struct yaml_node *node, b
 	bool plain = node->kind == YAML_TEXT && node->plain;
 	if (!yaml_tree_json_scalar(null ? "" : value.text, plain, &scalar)) {
 		config_problem(params->loader, SEVERITY_ERROR, &node->place, NULL, "%s has no form in JSON",
-			value.text);
+		        value.text);
 		params->wrong = true;
 	} else {
 		secret = !null && (secret || value.secret);
@@ -214,7 +215,7 @@ static void params_node(struct params *params, const struct yaml_node *node, boo
 
 /* The members of a map but those that `but` has, too. Answers how many are written by now. */
 static size_t params_members(struct params *params, const struct yaml_node *map, const struct yaml_node *but,
-	size_t written, bool secret)
+        size_t written, bool secret)
 {
 	for (size_t i = 0; i < map->count; i++) {
 		const char *name = map->keys[i].kind == YAML_TEXT ? map->keys[i].text : "";
@@ -256,12 +257,12 @@ static bool is_params(struct config_loader *loader, const struct yaml_node *node
 	bool map = node->kind == YAML_MAP && (loader->aside || !config_is_file_form(node));
 	if (!map && node->kind != YAML_NOTHING)
 		config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s",
-			config_value_wanted(CONFIG_PARAMS), config_found(node));
+		        config_value_wanted(CONFIG_PARAMS), config_found(node));
 	return map;
 }
 
-bool config_params_over(struct config_loader *loader, const struct yaml_node *node, struct config_loader *over_loader,
-	const struct yaml_node *over, char **json, char **shown)
+bool config_params_over(struct config_loader *loader, const struct yaml_node *node,
+        struct config_loader *over_loader, const struct yaml_node *over, char **json, char **shown)
 {
 	struct params params = {.loader = loader};
 	size_t written = 0;

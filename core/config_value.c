@@ -63,9 +63,9 @@ void config_value_quote(const char *text, struct buf *out)
 	yaml_tree_json_scalar(text, true, &json);
 	size_t size = strlen(text);
 	bool plain = size > 0 && !older_boolean(text) && json.data && json.data[0] == '"' &&
-		     !strchr(first, text[0]) && text[strcspn(text, inside)] == '\0' &&
-		     strstr(text, ": ") == NULL && text[size - 1] != ':' && text[0] != ' ' &&
-		     text[size - 1] != ' ';
+	             !strchr(first, text[0]) && text[strcspn(text, inside)] == '\0' &&
+	             strstr(text, ": ") == NULL && text[size - 1] != ':' && text[0] != ' ' &&
+	             text[size - 1] != ' ';
 	for (size_t i = 0; plain && i < size; i++)
 		plain = (unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x7F;
 	buf_clear(&json);
@@ -79,7 +79,7 @@ void config_value_quote(const char *text, struct buf *out)
 }
 
 static void print_unit(
-	double value, const char *const *names, const double *factors, size_t count, struct buf *out)
+        double value, const char *const *names, const double *factors, size_t count, struct buf *out)
 {
 	size_t i = 0;
 	while (i + 1 < count && (value < factors[i] || fmod(value, factors[i]) != 0))
@@ -90,9 +90,9 @@ static void print_unit(
 void config_value_print_number(const struct config_key *key, double value, struct buf *out)
 {
 	static const char *const times[] = {"d", "h", "m", "s", "ms"}, *const sizes[] = {
-									       "GiB", "MiB", "KiB", "B"};
+	                                                                       "GiB", "MiB", "KiB", "B"};
 	static const double time_factors[] = {8.64e7, 3.6e6, 6e4, 1e3, 1},
-			    size_factors[] = {1073741824, 1048576, 1024, 1};
+	                    size_factors[] = {1073741824, 1048576, 1024, 1};
 	static const char *const rates[] = {"/s", "/m", "/h"};
 	static const double rate_factors[] = {1, 60, 3600};
 	if (key->type == CONFIG_DURATION && value > 0) {
@@ -135,7 +135,7 @@ static bool refuse_range(const struct config_key *key, const char *text, struct 
 	buf_append_text(&range, " to ");
 	config_value_print_number(key, key->max, &range);
 	err_set(err, "expected %s%s, found '%s'",
-		key->type == CONFIG_INTEGER ? "a whole number from " : "from ", range.data, text);
+	        key->type == CONFIG_INTEGER ? "a whole number from " : "from ", range.data, text);
 	buf_free(&range);
 	return false;
 }
@@ -253,7 +253,7 @@ static double number_of(const struct config_key *key, const void *base)
 	case CONFIG_RATE: return *(const double *)member;
 	case CONFIG_INTEGER:
 		return key->size == sizeof(size_t) ? (double)*(const size_t *)member
-						   : (double)*(const unsigned *)member;
+		                                   : (double)*(const unsigned *)member;
 	default: return (double)*(const size_t *)member;
 	}
 }

@@ -25,7 +25,7 @@ static char *underscored(const char *name, const char *suffix)
 }
 
 static void derive_text(
-	struct config_loader *loader, char **member, char *value, const char *path, const char *where)
+        struct config_loader *loader, char **member, char *value, const char *path, const char *where)
 {
 	if (*member) {
 		mem_free(value);
@@ -41,7 +41,7 @@ static void copy_properties(struct sink_config *to, const struct sink_config *fr
 	to->kafka_count = from->kafka_count;
 	for (size_t i = 0; i < from->kafka_count; i++)
 		to->kafka[i] = (struct kafka_property){mem_strdup(from->kafka[i].name),
-			mem_strdup(from->kafka[i].value), mem_strdup(from->kafka[i].where)};
+		        mem_strdup(from->kafka[i].value), mem_strdup(from->kafka[i].where)};
 }
 
 static void derive_errors(struct config_loader *loader)
@@ -50,10 +50,10 @@ static void derive_errors(struct config_loader *loader)
 	config->errors.name = mem_strdup("errors");
 	if (config->name && config->errors.topic == NULL)
 		derive_text(loader, &config->errors.stream, underscored(config->name, ".error"),
-			"errors.stream", "from name");
+		        "errors.stream", "from name");
 	if (config->name)
 		derive_text(loader, &config->emitter_id, underscored(config->name, ""), "errors.emitter_id",
-			"from name");
+		        "from name");
 	if (config_origin_find(config, "errors.kafka") == NULL && config->sink_count > 0)
 		copy_properties(&config->errors, &config->sinks[0]);
 }
@@ -97,8 +97,8 @@ static void derive_memory(struct config_loader *loader)
 	config->limit_memory_auto = true;
 	config->limit_memory = cgroup ? machine / 10 * 7 : share < most ? share : most;
 	char *where = cgroup ? mem_printf("auto: 70 %% of the container's %zu MiB", (size_t)machine / MIB)
-			     : mem_printf("auto: no container limit, the machine has %zu MiB",
-				       (size_t)machine / MIB);
+	                     : mem_printf("auto: no container limit, the machine has %zu MiB",
+	                               (size_t)machine / MIB);
 	config_origin_add(config, "limits.memory.auto", where, NULL, false);
 	mem_free(where);
 }
@@ -123,7 +123,7 @@ void config_derive(struct config_loader *loader)
 	struct config *config = loader->config;
 	if (config->name)
 		derive_text(
-			loader, &config->source.group, mem_strdup(config->name), "source.group", "from name");
+		        loader, &config->source.group, mem_strdup(config->name), "source.group", "from name");
 	derive_errors(loader);
 	for (size_t i = 0; i < config->sink_count; i++)
 		derive_topic(config, &config->sinks[i]);
@@ -135,11 +135,11 @@ void config_derive(struct config_loader *loader)
 /* ---- checks ---- */
 
 static void wrong(struct config_loader *loader, const char *path, const char *hint, const char *expected,
-	const char *found)
+        const char *found)
 {
 	struct yaml_place place = config_place(loader, path);
 	config_problem(
-		loader, SEVERITY_ERROR, &place, hint, "%s: expected %s, found '%s'", path, expected, found);
+	        loader, SEVERITY_ERROR, &place, hint, "%s: expected %s, found '%s'", path, expected, found);
 }
 
 static bool made_of(const char *text, size_t most, const char *letters)
@@ -160,7 +160,7 @@ static void verify_topic(struct config_loader *loader, const char *path, const c
 {
 	if (!topic_valid(topic))
 		wrong(loader, path, NULL, "a topic's name: letters, digits, '.', '_' and '-', at most 249",
-			topic);
+		        topic);
 }
 
 static void verify_source(struct config_loader *loader)
@@ -174,9 +174,9 @@ static void verify_source(struct config_loader *loader)
 				wrong(loader, "source.topics", NULL, "each topic once", source->topics[i]);
 	}
 	if (source->start && strcmp(source->start, "earliest") != 0 && strcmp(source->start, "latest") != 0 &&
-		!clock_parse(source->start, strlen(source->start), &wall))
+	        !clock_parse(source->start, strlen(source->start), &wall))
 		wrong(loader, "source.start", NULL, "earliest, latest or a time such as 2025-11-01T00:00:00Z",
-			source->start);
+		        source->start);
 	if (source->group && *source->group == '\0')
 		wrong(loader, "source.group", NULL, "a name", "");
 }
@@ -193,25 +193,25 @@ static const char *servers(const struct kafka_property *properties, size_t count
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(properties[i].name, "bootstrap.servers") == 0 ||
-			strcmp(properties[i].name, "metadata.broker.list") == 0)
+		        strcmp(properties[i].name, "metadata.broker.list") == 0)
 			return properties[i].value;
 	return NULL;
 }
 
 static void verify_servers(
-	struct config_loader *loader, const char *path, const struct kafka_property *properties, size_t count)
+        struct config_loader *loader, const char *path, const struct kafka_property *properties, size_t count)
 {
 	const char *value = servers(properties, count);
 	struct yaml_place place = config_place(loader, path);
 	if (config_origin_find(loader->config, path) && (value == NULL || *value == '\0'))
 		config_problem(loader, SEVERITY_ERROR, &place,
-			"such as bootstrap.servers: \"localhost:9092\"", "'%s.bootstrap.servers' is required",
-			path);
+		        "such as bootstrap.servers: \"localhost:9092\"", "'%s.bootstrap.servers' is required",
+		        path);
 }
 
 /* librdkafka's own word on one property; its words may repeat the value, which may be a secret. */
 static void verify_property(struct config_loader *loader, const char *path, enum kafka_client client,
-	const struct kafka_property *property)
+        const struct kafka_property *property)
 {
 	struct err err;
 	char *full = mem_printf("%s.%s", path, property->name);
@@ -219,13 +219,13 @@ static void verify_property(struct config_loader *loader, const char *path, enum
 	if (origin && !kafka_check_property(client, property->name, property->value, &err)) {
 		bool known = !strstr(err.text, "has no property");
 		config_problem(loader, SEVERITY_ERROR, &origin->place, NULL, "%s: %s", path,
-			origin->secret && known ? "a value that librdkafka refuses" : err.text);
+		        origin->secret && known ? "a value that librdkafka refuses" : err.text);
 	}
 	mem_free(full);
 }
 
 static void verify_properties(struct config_loader *loader, const char *path, enum kafka_client client,
-	const struct kafka_property *properties, size_t count)
+        const struct kafka_property *properties, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		verify_property(loader, path, client, &properties[i]);
@@ -234,7 +234,7 @@ static void verify_properties(struct config_loader *loader, const char *path, en
 
 /* Together: what contradicts, which file is missing. Only when each for itself was good. */
 static void verify_client(struct config_loader *loader, const char *path, enum kafka_client client,
-	const struct kafka_settings *settings)
+        const struct kafka_settings *settings)
 {
 	struct err err;
 	struct yaml_place place = config_place(loader, path);
@@ -246,18 +246,18 @@ static void verify_clients(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
 	struct kafka_settings settings = {.client_id = config->name,
-		.group = config->source.group,
-		.queue_bytes = config->source.queue_bytes,
-		.properties = config->source.kafka,
-		.property_count = config->source.kafka_count};
+	        .group = config->source.group,
+	        .queue_bytes = config->source.queue_bytes,
+	        .properties = config->source.kafka,
+	        .property_count = config->source.kafka_count};
 	verify_client(loader, "source.kafka", KAFKA_CONSUMER, &settings);
 	for (size_t i = 0; i <= config->sink_count; i++) {
 		const struct sink_config *sink = i < config->sink_count ? &config->sinks[i] : &config->errors;
 		char *path = sink_path(config, sink), *kafka = mem_printf("%s.kafka", path);
 		settings = (struct kafka_settings){.client_id = config->name,
-			.max_bytes = sink->max_bytes,
-			.properties = sink->kafka,
-			.property_count = sink->kafka_count};
+		        .max_bytes = sink->max_bytes,
+		        .properties = sink->kafka,
+		        .property_count = sink->kafka_count};
 		verify_client(loader, kafka, KAFKA_PRODUCER, &settings);
 		mem_free(path);
 		mem_free(kafka);
@@ -273,12 +273,12 @@ static void verify_loop(struct config_loader *loader, const char *path, const st
 {
 	const struct source_config *source = &loader->config->source;
 	if (!same_cluster(
-		    servers(source->kafka, source->kafka_count), servers(sink->kafka, sink->kafka_count)))
+	            servers(source->kafka, source->kafka_count), servers(sink->kafka, sink->kafka_count)))
 		return;
 	for (size_t i = 0; sink->topic && i < source->topic_count; i++)
 		if (strcmp(sink->topic, source->topics[i]) == 0)
 			wrong(loader, path, "every output would come back as an input",
-				"a topic that is not read by 'source.topics'", sink->topic);
+			        "a topic that is not read by 'source.topics'", sink->topic);
 }
 
 static bool name_valid(const char *name)
@@ -304,7 +304,7 @@ static void verify_sink(struct config_loader *loader, const struct sink_config *
 		wrong(loader, schema, NULL, "keep, or a path such as /my/output/1.0.0", sink->schema);
 	else if (sink->schema && sink->stream == NULL)
 		wrong(loader, schema, "events are stamped where the sink has a 'stream'; a 'topic' is plain",
-			"keep for a sink with a 'topic'", sink->schema);
+		        "keep for a sink with a 'topic'", sink->schema);
 	verify_properties(loader, kafka, KAFKA_PRODUCER, sink->kafka, sink->kafka_count);
 	verify_loop(loader, topic, sink);
 	mem_free(path);
@@ -319,10 +319,10 @@ static void verify_error_topic(struct config_loader *loader)
 	for (size_t i = 0; errors->topic && i < loader->config->sink_count; i++) {
 		const struct sink_config *sink = &loader->config->sinks[i];
 		if (sink->topic && strcmp(sink->topic, errors->topic) == 0 &&
-			same_cluster(servers(sink->kafka, sink->kafka_count),
-				servers(errors->kafka, errors->kafka_count)))
+		        same_cluster(servers(sink->kafka, sink->kafka_count),
+		                servers(errors->kafka, errors->kafka_count)))
 			wrong(loader, errors->stream ? "errors.stream" : "errors.topic", NULL,
-				"another topic than the sink's", errors->topic);
+			        "another topic than the sink's", errors->topic);
 	}
 }
 
@@ -366,25 +366,25 @@ static void verify_retry(struct config_loader *loader, const struct retry_config
 	struct yaml_place place = config_place(loader, cap);
 	if (retry->cap_ms < retry->base_ms)
 		config_problem(loader, SEVERITY_ERROR, &place, NULL,
-			"%s: expected at least 'base' (%lld ms), found %lld ms", cap,
-			(long long)retry->base_ms, (long long)retry->cap_ms);
+		        "%s: expected at least 'base' (%lld ms), found %lld ms", cap,
+		        (long long)retry->base_ms, (long long)retry->cap_ms);
 	mem_free(cap);
 }
 
 static void verify_hosts(
-	struct config_loader *loader, const struct upstream_config *upstream, const char *path)
+        struct config_loader *loader, const struct upstream_config *upstream, const char *path)
 {
 	char *url = mem_printf("%s.url", path), *hosts = mem_printf("%s.hosts", path);
 	bool template = upstream->url && strstr(upstream->url, "{host}");
 	struct yaml_place place = config_place(loader, url);
 	if (template && upstream->host_count == 0)
 		config_problem(loader, SEVERITY_ERROR, &place, "such as hosts: [\"*.example.org\"]",
-			"%s: '{host}' in an address demands '%s', the hosts that a request may name", url,
-			hosts);
+		        "%s: '{host}' in an address demands '%s', the hosts that a request may name", url,
+		        hosts);
 	for (size_t i = 0; i < upstream->host_count; i++)
 		if (!host_valid(upstream->hosts[i]))
 			wrong(loader, hosts, NULL, "hosts such as www.example.org or *.example.org",
-				upstream->hosts[i]);
+			        upstream->hosts[i]);
 	mem_free(url);
 	mem_free(hosts);
 }
@@ -396,9 +396,9 @@ static void verify_tls(struct config_loader *loader, const struct upstream_confi
 	if ((upstream->tls_cert == NULL) != (upstream->tls_key == NULL))
 		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: 'cert' and 'key' go together", tls);
 	if (upstream->url && strncmp(upstream->url, "http://", 7) == 0 &&
-		(upstream->tls_ca || upstream->tls_cert))
+	        (upstream->tls_ca || upstream->tls_cert))
 		config_problem(loader, SEVERITY_WARNING, &place, "the address begins with http://",
-			"%s has no effect without https", tls);
+		        "%s has no effect without https", tls);
 	mem_free(tls);
 }
 
@@ -433,13 +433,13 @@ static void verify_user_agent(struct config_loader *loader)
 	struct yaml_place place = config_place(loader, "http.user_agent");
 	if (config_origin_find(loader->config, "http.user_agent") == NULL)
 		config_problem(loader, SEVERITY_WARNING, &place,
-			"whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
-			"(team@example.org)\"",
-			"'http.user_agent' is not set");
+		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
+		        "(team@example.org)\"",
+		        "'http.user_agent' is not set");
 	for (const char *at = agent; at && *at; at++)
 		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
 			config_problem(loader, SEVERITY_ERROR, &place, NULL,
-				"http.user_agent: expected one line of text without control characters");
+			        "http.user_agent: expected one line of text without control characters");
 			return;
 		}
 }
@@ -449,7 +449,7 @@ static bool listen_valid(const char *listen)
 {
 	const char *colon = strrchr(listen, ':');
 	if (colon == NULL || colon == listen || strlen(colon + 1) > 5 ||
-		!made_of(colon + 1, 5, "0123456789") || atoi(colon + 1) > 65535)
+	        !made_of(colon + 1, 5, "0123456789") || atoi(colon + 1) > 65535)
 		return false;
 	size_t host = (size_t)(colon - listen);
 	if (listen[0] == '[')
@@ -465,28 +465,28 @@ static void verify_memory(struct config_loader *loader)
 	if (config->limit_memory >= needed || loader->found->errors > 0)
 		return;
 	const char *hint =
-		config->limit_memory_auto
-			? "give the container more memory, set limits.memory, or lower script.memory or the "
-			  "upstreams' max_body"
-			: "raise it, or lower script.memory or the upstreams' max_body";
+	        config->limit_memory_auto
+	                ? "give the container more memory, set limits.memory, or lower script.memory or the "
+	                  "upstreams' max_body"
+	                : "raise it, or lower script.memory or the upstreams' max_body";
 	config_problem(loader, SEVERITY_ERROR, &place, hint,
-		"limits.memory: %zu MiB%s is too little: %zu MiB are needed (the engine %zu, script.memory "
-		"%zu, and four "
-		"times the largest max_body %zu)",
-		config->limit_memory / MIB, config->limit_memory_auto ? " (auto)" : "",
-		(needed + MIB - 1) / MIB, (size_t)CONFIG_BASE_MEMORY / MIB, config->script.memory / MIB,
-		4 * largest_body(config) / MIB);
+	        "limits.memory: %zu MiB%s is too little: %zu MiB are needed (the engine %zu, script.memory "
+	        "%zu, and four "
+	        "times the largest max_body %zu)",
+	        config->limit_memory / MIB, config->limit_memory_auto ? " (auto)" : "",
+	        (needed + MIB - 1) / MIB, (size_t)CONFIG_BASE_MEMORY / MIB, config->script.memory / MIB,
+	        4 * largest_body(config) / MIB);
 }
 
 void config_verify(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
 	if (config->name &&
-		(!made_of(config->name, 128, ALPHANUMERIC "._-") || strchr("._-", config->name[0])))
+	        (!made_of(config->name, 128, ALPHANUMERIC "._-") || strchr("._-", config->name[0])))
 		wrong(loader, "name", NULL, "letters, digits, '.', '_' and '-', at most 128", config->name);
 	verify_source(loader);
 	verify_properties(
-		loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
+	        loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
 	verify_user_agent(loader);
 	if (config->retry.base_ms)
 		verify_retry(loader, &config->retry, "http.retry");
@@ -498,7 +498,7 @@ void config_verify(struct config_loader *loader)
 	verify_error_topic(loader);
 	if (config->admin_listen && !listen_valid(config->admin_listen))
 		wrong(loader, "admin.listen", NULL, "an address and a port such as 127.0.0.1:9464, or off",
-			config->admin_listen);
+		        config->admin_listen);
 	if (config->admin_token && *config->admin_token == '\0')
 		wrong(loader, "admin.token", NULL, "a text", "");
 	verify_memory(loader);

@@ -282,8 +282,10 @@ void inquiry_run(struct inquiry *inquiry)
 static void add_topic(struct inquiry *inquiry, const struct topic *topic)
 {
 	size_t count = inquiry->count + (size_t)topic->partitions;
-	inquiry->partitions = mem_realloc(inquiry->partitions, (count ? count : 1) * sizeof *inquiry->partitions);
-	memset(&inquiry->partitions[inquiry->count], 0, (size_t)topic->partitions * sizeof *inquiry->partitions);
+	inquiry->partitions =
+	        mem_realloc(inquiry->partitions, (count ? count : 1) * sizeof *inquiry->partitions);
+	memset(&inquiry->partitions[inquiry->count], 0,
+	        (size_t)topic->partitions * sizeof *inquiry->partitions);
 	for (int32_t id = 0; id < topic->partitions; id++) {
 		struct inquiry_partition *partition = &inquiry->partitions[inquiry->count++];
 		partition->topic = mem_strdup(topic->name);

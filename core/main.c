@@ -12,13 +12,14 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *purpose;
 } commands[] = {
-	{"run", command_run, "run the pipeline of a configuration"},
-	{"demo", command_demo, "the whole pipeline on an embedded broker and an embedded API"},
-	{"enrich", command_enrich, "a script as a filter: JSON lines in, enriched JSON lines out"},
-	{"check", command_check, "check configurations and scripts without running them"},
-	{"config", command_config, "show the effective configuration, the defaults, the schema"},
-	{"offsets", command_offsets, "where partitions stand, and where they would start"},
-	{"version", command_version, "what runs, with its libraries"},
+        {"run", command_run, "run the pipeline of a configuration"},
+        {"demo", command_demo, "the whole pipeline on an embedded broker and an embedded API"},
+        {"enrich", command_enrich, "a script as a filter: JSON lines in, enriched JSON lines out"},
+        {"check", command_check, "check configurations and scripts without running them"},
+        {"reload", command_reload, "make a running engine load its script again"},
+        {"config", command_config, "show the effective configuration, the defaults, the schema"},
+        {"offsets", command_offsets, "where partitions stand, and where they would start"},
+        {"version", command_version, "what runs, with its libraries"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -37,7 +38,7 @@ static void print_help(FILE *to)
 	      "  millrace enrich script.lua events.jsonl --endpoint http://localhost:6500/w/api.php\n"
 	      "\n"
 	      "commands:\n",
-		to);
+	        to);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-22s  %s\n", commands[i].name, commands[i].purpose);
 	fputs("\n"
@@ -47,7 +48,7 @@ static void print_help(FILE *to)
 	      "\n"
 	      "exit codes: 0 done, 1 failed, 2 usage, 65 bad input data, 69 unreachable,\n"
 	      "75 drain timed out, 78 configuration or script does not load.\n",
-		to);
+	        to);
 }
 
 static int unknown(const char *word)
@@ -56,8 +57,10 @@ static int unknown(const char *word)
 	for (size_t i = 0; i < COMMANDS; i++)
 		names[i] = commands[i].name;
 	const char *near = text_did_you_mean(word, names, COMMANDS);
-	fprintf(stderr, near ? "millrace: unknown command '%s'; did you mean '%s'?\n" : "millrace: unknown command '%s'\n",
-		word, near);
+	fprintf(stderr,
+	        near ? "millrace: unknown command '%s'; did you mean '%s'?\n"
+	             : "millrace: unknown command '%s'\n",
+	        word, near);
 	fputs("Try 'millrace --help'.\n", stderr);
 	return EXIT_USAGE;
 }

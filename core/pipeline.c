@@ -51,11 +51,13 @@ struct pipeline {
 	struct source *source;
 	struct sink **sinks;
 	struct ledger *ledger;
-	int64_t now, wall; /* read once per turn */
+	int64_t now, wall; /* of what happens now, and of the turn */
+	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
 	size_t *typical;  /* of each upstream's answers: bytes that most of the recent ones stay below */
 	bool gate_closed; /* an answer found no room in this turn */
+	bool turned_away; /* the source found no room since the last turn that made some */
 	bool full;        /* a sink had no room: nothing is sent until it has */
 	bool undelivered; /* a delivery failed: nothing is sent until the failed records can be sent again */
 	int64_t resend_at, resend_wait;
@@ -67,20 +69,14 @@ struct pipeline {
 
 static void walk(struct pipeline *p, struct record *r);
 
-/* ---- making: outcomes, outputs, error events ---- */
-
-/* Lua is done with the record: keeps the texts that an error event may still need, lets go of the heap. */
-static void let_go_of_lua(struct record *r)
+/* The loop may have slept since the last turn. */
+static void look_at_clock(struct pipeline *p)
 {
-	struct script_event kept = r->event;
-	if (kept.script == NULL)
-		return;
-	r->event.id = r->event.domain = r->event.request_id = r->event.uri = NULL;
-	r->event.schema = r->event.stream = r->event.lane_key = NULL;
-	script_forget(&r->event);
-	kept.script = NULL;
-	r->event = kept;
+	if (p->config.clock)
+		p->now = p->config.clock();
 }
+
+/* ---- making: outcomes, outputs, error events ---- */
 
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 {
@@ -92,7 +88,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
 	r->outcome = outcome;
 	record_forget_lookups(&p->records, r);
-	let_go_of_lua(r);
+	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	record_move(&p->records, r, RECORD_MADE);
 }
 
@@ -245,8 +241,7 @@ static size_t first_guess(const struct pipeline_config *config, size_t upstream)
 static void forget_calls(struct pipeline *p, struct record *r)
 {
 	for (size_t i = 0; i < r->lookup_count; i++)
-		if (r->lookups[i].state != LOOKUP_DONE && r->lookups[i].state != LOOKUP_IDLE)
-			dispatch_cancel(p->dispatch, &r->lookups[i]);
+		dispatch_cancel(p->dispatch, &r->lookups[i]);
 	record_forget_lookups(&p->records, r);
 }
 
@@ -324,6 +319,7 @@ static void dispatch_done(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
 	struct record *r = lookup->record;
+	look_at_clock(p);
 	r->lookups_open--;
 	record_charge(&p->records, r, LEDGER_ANSWER,
 	        r->charged[LEDGER_ANSWER] - lookup->reserved + response_bytes(&lookup->response));
@@ -494,6 +490,7 @@ static void undeliverable(struct pipeline *p, struct record *r, const struct out
 	p->resend_wait = p->resend_wait ? p->resend_wait * 2 : RESEND_FIRST_MS;
 	if (p->resend_wait > RESEND_MAX_MS)
 		p->resend_wait = RESEND_MAX_MS;
+	look_at_clock(p);
 	p->resend_at = p->now + p->resend_wait;
 	log_throttled(LOG_WARN, "sink",
 	        "delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms",
@@ -595,9 +592,8 @@ static bool lua_has_room(const struct pipeline *p)
 	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 8 * 3;
 }
 
-static bool door_has_room(void *context)
+static bool has_room(const struct pipeline *p)
 {
-	const struct pipeline *p = context;
 	size_t open = records_open(&p->records);
 	if (p->draining || p->undelivered || p->full)
 		return false;
@@ -607,9 +603,18 @@ static bool door_has_room(void *context)
 	                            held_bytes(p) < p->config.limit_bytes / 4 * 3 && lua_has_room(p));
 }
 
+static bool door_has_room(void *context)
+{
+	struct pipeline *p = context;
+	bool room = has_room(p);
+	p->turned_away = p->turned_away || !room;
+	return room;
+}
+
 static void pipeline_take(void *context, const struct source_message *message)
 {
 	struct pipeline *p = context;
+	look_at_clock(p);
 	struct record *r = record_new(&p->records, message, p->now);
 	r->ticket = offsets_begin(message->partition->offsets, message->offset);
 	p->counts.taken++;
@@ -879,8 +884,8 @@ static void serve_sinks(struct pipeline *p)
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
-		*p->paused_sink += (double)(now - p->now) / 1000;
-	p->now = now;
+		*p->paused_sink += (double)(now - p->turned) / 1000;
+	p->now = p->turned = now;
 	p->wall = clock_wall();
 	p->full = p->gate_closed = false;
 	serve_sinks(p);
@@ -897,8 +902,12 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	forget_idle_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
-	if (p->undelivered && (next < 0 || p->resend_at < next))
+	if (p->undelivered && p->resend_at > now && (next < 0 || p->resend_at < next))
 		next = p->resend_at;
+	if (p->turned_away && has_room(p)) { /* nothing else may wake the loop for what waits outside */
+		p->turned_away = false;
+		next = now;
+	}
 	return next;
 }
 
@@ -951,7 +960,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->ledger = ledger;
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
-	p->now = clock_now();
+	p->now = p->turned = clock_now();
 	p->wall = clock_wall();
 	records_init(&p->records, ledger);
 	p->typical = mem_zalloc(config->upstream_count, sizeof *p->typical);

@@ -22,19 +22,20 @@
 #include <unistd.h>
 
 enum {
-	STACK_BYTES = 256 << 20, /* lazily committed; what recursion through C can use before its limit ends it */
-	TICK_MS = 1000,          /* the loop turns at least this often, whatever happens */
-	CLOSE_MS = 5000,         /* for the final commit and leaving the group */
-	RETRY_MS = 20,           /* between two looks at something that ends by itself */
+	STACK_BYTES =
+	        256 << 20, /* lazily committed; what recursion through C can use before its limit ends it */
+	TICK_MS = 1000,    /* the loop turns at least this often, whatever happens */
+	CLOSE_MS = 5000,   /* for the final commit and leaving the group */
+	RETRY_MS = 20,     /* between two looks at something that ends by itself */
 };
 
 enum worker_state { WORKER_STARTING, WORKER_RUNNING, WORKER_PAUSED, WORKER_DRAINING, WORKER_STATES };
 
 static const char *const state_names[WORKER_STATES] = {
-	[WORKER_STARTING] = "starting",
-	[WORKER_RUNNING] = "running",
-	[WORKER_PAUSED] = "paused",
-	[WORKER_DRAINING] = "draining",
+        [WORKER_STARTING] = "starting",
+        [WORKER_RUNNING] = "running",
+        [WORKER_PAUSED] = "paused",
+        [WORKER_DRAINING] = "draining",
 };
 
 struct worker {
@@ -137,7 +138,7 @@ static void refresh(void *context)
 	for (int i = 0; i < WORKER_STATES; i++)
 		*metrics_value(worker->metrics, METRIC_STATE, state_names[i]) = i == (int)state;
 	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
-		(double)http_connections_opened(worker->http);
+	        (double)http_connections_opened(worker->http);
 	pipeline_refresh(worker->pipeline, clock_wall());
 }
 
@@ -152,10 +153,10 @@ static bool ready(void *context, struct buf *why)
 {
 	struct worker *worker = context;
 	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
-		"has not joined its group yet, or does not know yet where to start");
+	        "has not joined its group yet, or does not know yet where to start");
 	for (size_t i = 0; i < worker->sink_count; i++)
-		all &= admin_check(why, worker->sink_configs[i].name, worker->sinks[i]->verbs->ready(worker->sinks[i]),
-			"no metadata of its topic yet");
+		all &= admin_check(why, worker->sink_configs[i].name,
+		        worker->sinks[i]->verbs->ready(worker->sinks[i]), "no metadata of its topic yet");
 	return admin_check(why, "stop", !worker->draining, "draining") && all;
 }
 
@@ -163,16 +164,16 @@ static void describe(struct worker *worker)
 {
 	struct versions versions;
 	versions_read(&versions);
-	*metrics_value(worker->metrics, METRIC_BUILD_INFO, versions.millrace, versions.revision, versions.luajit,
-		versions.librdkafka, versions.libcurl) = 1;
+	*metrics_value(worker->metrics, METRIC_BUILD_INFO, versions.millrace, versions.revision,
+	        versions.luajit, versions.librdkafka, versions.libcurl) = 1;
 	if (worker->config.files == NULL)
 		log_info("worker",
-			"millrace %s (%s): %s, librdkafka %s, libcurl %s; script %s (%.12s), at most %zu records and "
-			"%zu MiB",
-			versions.millrace, versions.revision, versions.luajit, versions.librdkafka, versions.libcurl,
-			worker->config.config->script.path, reload_sha256(worker->reload),
-			worker->config.config->limit_records,
-			worker->config.config->limit_memory >> 20);
+		        "millrace %s (%s): %s, librdkafka %s, libcurl %s; script %s (%.12s), at most %zu "
+		        "records and "
+		        "%zu MiB",
+		        versions.millrace, versions.revision, versions.luajit, versions.librdkafka,
+		        versions.libcurl, worker->config.config->script.path, reload_sha256(worker->reload),
+		        worker->config.config->limit_records, worker->config.config->limit_memory >> 20);
 }
 
 /* ---- building, in order ---- */
@@ -222,9 +223,10 @@ static bool open_loop(struct worker *worker)
 		return false;
 	worker->stop_event = event_new(worker->base, worker->stop_fd, EV_READ | EV_PERSIST, on_stop, worker);
 	worker->tick = event_new(worker->base, -1, 0, on_tick, worker);
-	worker->reload_event = event_new(worker->base, worker->reload_fd, EV_READ | EV_PERSIST, on_reload, worker);
+	worker->reload_event =
+	        event_new(worker->base, worker->reload_fd, EV_READ | EV_PERSIST, on_reload, worker);
 	return worker->stop_event && worker->tick && worker->reload_event &&
-		event_add(worker->stop_event, NULL) == 0;
+	       event_add(worker->stop_event, NULL) == 0;
 }
 
 static size_t connections(const struct config *config)
@@ -254,19 +256,20 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	memcpy(worker->sink_configs, config->sinks, config->sink_count * sizeof *config->sinks);
 	worker->sink_configs[config->sink_count] = config->errors;
 	struct pipeline_config pipeline = {
-		.order = config->order == ORDER_KEY ? PIPELINE_ORDER_KEY
-			: config->order == ORDER_PARTITION ? PIPELINE_ORDER_PARTITION
-							   : PIPELINE_ORDER_NONE,
-		.key_from_event = config->key_count > 0,
-		.limit_records = config->limit_records,
-		.limit_bytes = config->limit_memory / 2,
-		.upstreams = config->upstreams,
-		.upstream_count = config->upstream_count,
-		.sinks = worker->sink_configs,
-		.sink_count = worker->sink_count,
-		.emitter_id = config->emitter_id,
-		.ended = worker->config.ended,
-		.ended_context = worker->config.context,
+	        .order = config->order == ORDER_KEY         ? PIPELINE_ORDER_KEY
+	                 : config->order == ORDER_PARTITION ? PIPELINE_ORDER_PARTITION
+	                                                    : PIPELINE_ORDER_NONE,
+	        .key_from_event = config->key_count > 0,
+	        .limit_records = config->limit_records,
+	        .limit_bytes = config->limit_memory / 2,
+	        .upstreams = config->upstreams,
+	        .upstream_count = config->upstream_count,
+	        .sinks = worker->sink_configs,
+	        .sink_count = worker->sink_count,
+	        .emitter_id = config->emitter_id,
+	        .ended = worker->config.ended,
+	        .ended_context = worker->config.context,
+	        .clock = clock_now,
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
 	reload_attach(worker->reload, worker->pipeline);
@@ -283,9 +286,10 @@ static bool open_sinks(struct worker *worker, struct err *err)
 	for (size_t i = 0; i < worker->sink_count; i++) {
 		const struct sink_config *sink = &worker->sink_configs[i];
 		bool errors = i == worker->sink_count - 1;
-		worker->sinks[i] = files ? sink_file_open(errors ? files->errors : files->out, sink, &handlers)
-					 : sink_kafka_open(worker->base, sink, config->name, &handlers,
-						   worker->metrics, queue_share(config), err);
+		worker->sinks[i] =
+		        files ? sink_file_open(errors ? files->errors : files->out, sink, &handlers)
+		              : sink_kafka_open(worker->base, sink, config->name, &handlers, worker->metrics,
+		                        queue_share(config), err);
 		if (worker->sinks[i] == NULL)
 			return false;
 		if (files)
@@ -298,8 +302,9 @@ static bool open_sinks(struct worker *worker, struct err *err)
 static bool open_checkpoint(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
-	struct checkpoint_config checkpoint = {
-		.dir = config->checkpoint_dir, .group = config->source.group, .keep = config->checkpoint_keep};
+	struct checkpoint_config checkpoint = {.dir = config->checkpoint_dir,
+	        .group = config->source.group,
+	        .keep = config->checkpoint_keep};
 	if (config->checkpoint_dir == NULL)
 		return true;
 	worker->checkpoint = checkpoint_open(worker->base, &checkpoint, worker->metrics, err);
@@ -322,14 +327,14 @@ static bool open_source(struct worker *worker, struct err *err)
 	handlers.failed_context = worker;
 	if (files) {
 		worker->source =
-			source_file_open(worker->base, files->in, files->in_name, files->max_line, &handlers);
+		        source_file_open(worker->base, files->in, files->in_name, files->max_line, &handlers);
 	} else {
 		worker->helper = helper_open(worker->base, err);
 		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
 		ledger_set(&worker->ledger, LEDGER_SOURCE, worker->source_config.queue_bytes);
-		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name, worker->helper, &handlers,
-			worker->metrics, err);
+		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name,
+		        worker->helper, &handlers, worker->metrics, err);
 	}
 	if (worker->source == NULL)
 		return false;
@@ -366,12 +371,15 @@ static void answer_status(void *context, const struct admin_request *request, st
 	buf_append_text(&answer->body, "{\"name\":");
 	text_json_string(&answer->body, worker->config.config->name, strlen(worker->config.config->name));
 	buf_printf(&answer->body,
-		",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,\"passed\":%llu,"
-		"\"dropped\":%llu,\"failed\":%llu,\"given_back\":%llu,\"open\":%llu},\"script\":",
-		MILLRACE_VERSION, state_names[state_of(worker)], (unsigned long long)c.taken,
-		(unsigned long long)c.outcomes[OUTCOME_ENRICHED], (unsigned long long)c.outcomes[OUTCOME_PASSED],
-		(unsigned long long)c.outcomes[OUTCOME_DROPPED], (unsigned long long)c.outcomes[OUTCOME_FAILED],
-		(unsigned long long)c.given_back, (unsigned long long)c.open);
+	        ",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,"
+	        "\"passed\":%llu,"
+	        "\"dropped\":%llu,\"failed\":%llu,\"given_back\":%llu,\"open\":%llu},\"script\":",
+	        MILLRACE_VERSION, state_names[state_of(worker)], (unsigned long long)c.taken,
+	        (unsigned long long)c.outcomes[OUTCOME_ENRICHED],
+	        (unsigned long long)c.outcomes[OUTCOME_PASSED],
+	        (unsigned long long)c.outcomes[OUTCOME_DROPPED],
+	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
+	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
 	buf_append_text(&answer->body, "}\n");
 }
@@ -411,8 +419,8 @@ static int build(struct worker *worker)
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;
 	}
-	if (worker->reload && open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
-		open_admin(worker, &err)) {
+	if (worker->reload && open_pipeline(worker, &err) && open_sinks(worker, &err) &&
+	        open_source(worker, &err) && open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;
@@ -435,8 +443,9 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 static bool turn(struct worker *worker, bool more)
 {
 	event_base_loop(worker->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
-	int64_t began = clock_now_ns(), now = began / 1000000;
+	int64_t began = clock_now_ns();
 	more = worker->source->verbs->pump(worker->source);
+	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
@@ -447,7 +456,7 @@ static bool turn(struct worker *worker, bool more)
 	publish_counts(worker);
 	arm(worker, next, now);
 	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
-		(double)(clock_now_ns() - began) / 1e9);
+	        (double)(clock_now_ns() - began) / 1e9);
 	return more;
 }
 
@@ -457,7 +466,8 @@ static void run(struct worker *worker)
 	while (!worker->stopping) {
 		more = turn(worker, more);
 		if (worker->config.files && pipeline_delivery_failed(worker->pipeline)) {
-			log_error("worker", "the output cannot be written any more (closed pipe or full disk?)");
+			log_error("worker",
+			        "the output cannot be written any more (closed pipe or full disk?)");
 			worker->failed = true;
 			return;
 		}
@@ -477,7 +487,7 @@ static uint64_t drain(struct worker *worker)
 	pipeline_counts(worker->pipeline, &counts);
 	if (counts.open)
 		log_info("worker", "draining: %llu records are in the air, %llu were given back",
-			(unsigned long long)counts.open, (unsigned long long)counts.given_back);
+		        (unsigned long long)counts.open, (unsigned long long)counts.given_back);
 	while (!worker->failed && !pipeline_drained(worker->pipeline) && clock_now() < deadline)
 		turn(worker, false);
 	pipeline_counts(worker->pipeline, &counts);
@@ -537,12 +547,14 @@ static void report(struct worker *worker, uint64_t unfinished)
 	if (worker->config.files)
 		return;
 	log_info("worker",
-		"stopped: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given back; "
-		"%llu were in the air when the drain's time was up",
-		(unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
-		(unsigned long long)counts.outcomes[OUTCOME_PASSED], (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
-		(unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
-		(unsigned long long)unfinished);
+	        "stopped: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given "
+	        "back; "
+	        "%llu were in the air when the drain's time was up",
+	        (unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
+	        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
+	        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
+	        (unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
+	        (unsigned long long)unfinished);
 }
 
 static void *worker_main(void *context)
@@ -554,9 +566,7 @@ static void *worker_main(void *context)
 		uint64_t unfinished = drain(worker);
 		leave(worker);
 		report(worker, unfinished);
-		worker->exit_code = worker->failed ? 1
-			: unfinished && worker->config.strict_drain ? 75
-								    : 0;
+		worker->exit_code = worker->failed ? 1 : unfinished && worker->config.strict_drain ? 75 : 0;
 	}
 	tear_down(worker);
 	pthread_mutex_lock(&worker->mutex);

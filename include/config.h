@@ -34,7 +34,7 @@ struct config {
 	char *script_params_file; /* whose members are in script.params_json already; NULL = none */
 	char *user_agent;
 	struct retry_config
-		retry; /* what upstreams have that set none of their own; theirs is in each upstream */
+	        retry; /* what upstreams have that set none of their own; theirs is in each upstream */
 	struct upstream_config *upstreams;
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
@@ -46,7 +46,7 @@ struct config {
 	char *emitter_id;
 	size_t limit_records;
 	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's
-				memory / 4) */
+	                        memory / 4) */
 	bool limit_memory_auto;
 	char *checkpoint_dir; /* NULL = none */
 	int64_t checkpoint_interval_ms;
@@ -78,8 +78,8 @@ size_t config_memory_needed(const struct config *config);
 /* NULL when the report has errors. The report is to be zeroed before (but colour). The environment is read by
  * getenv. */
 struct config *config_load(const char *path, struct config_report *report);
-/* Only the section `script` of the file, for a reload: whatever the other sections say is not looked at, and the
- * members of the others are empty. */
+/* Only the section `script` of the file, for a reload: whatever the other sections say is not looked at, and
+ * the members of the others are empty. */
 struct config *config_load_script(const char *path, struct config_report *report);
 /* All of it from memory, for tests and the demo; `name` stands where the path would. */
 struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);

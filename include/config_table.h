@@ -77,7 +77,7 @@ struct config_origins {
 
 const struct config_origin *config_origin_find(const struct config *config, const char *path);
 void config_origin_add(struct config *config, const char *path, const char *where,
-	const struct yaml_place *place, bool secret);
+        const struct yaml_place *place, bool secret);
 
 /* A scalar's text into its member (the old value is freed). False and err "expected ..., found '...'". */
 bool config_value_set(const struct config_key *key, void *base, const char *text, struct err *err);
@@ -112,7 +112,7 @@ struct config_loader {
 
 /* Adds a problem at a place; message is a format. */
 void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
-	const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+        const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The place of the path, or of the nearest section around it that the file has. */
 struct yaml_place config_place(const struct config_loader *loader, const char *path);
 /* A scalar as the user meant it, with variables replaced and files read. */
@@ -123,7 +123,7 @@ struct config_text {
 };
 /* `wanted` is what the message says was expected. Frees with config_text_free. */
 struct config_text config_text(
-	struct config_loader *loader, const struct yaml_node *node, const char *wanted);
+        struct config_loader *loader, const struct yaml_node *node, const char *wanted);
 void config_text_free(struct config_text *value);
 /* Is this map a {file: PATH}? */
 bool config_is_file_form(const struct yaml_node *node);
@@ -132,10 +132,10 @@ char *config_resolve(const struct config_loader *loader, const char *path);
 /* script.params: a map of anything as JSON; *shown is the same with secrets redacted, NULL when there are
  * none. */
 bool config_params(struct config_loader *loader, const struct yaml_node *node, char **json, char **shown);
-/* The same with the members of `over` (of another file, hence its own loader) in the place of those of the same
- * name. node may be NULL. */
-bool config_params_over(struct config_loader *loader, const struct yaml_node *node, struct config_loader *over_loader,
-	const struct yaml_node *over, char **json, char **shown);
+/* The same with the members of `over` (of another file, hence its own loader) in the place of those of the
+ * same name. node may be NULL. */
+bool config_params_over(struct config_loader *loader, const struct yaml_node *node,
+        struct config_loader *over_loader, const struct yaml_node *over, char **json, char **shown);
 /* "list", "map", ...: what stands there instead of what was expected. */
 const char *config_found(const struct yaml_node *node);
 /* The walk over the whole tree. */
@@ -144,14 +144,15 @@ void config_read(struct config_loader *loader, struct yaml_node *root);
 void config_read_script(struct config_loader *loader, const struct yaml_node *root);
 /* A whole file of at most `most` bytes; frees with mem_free. NULL and why in words. */
 char *config_read_file(const char *path, size_t most, size_t *size, const char **why);
-/* The tree of another file that the configuration names, with a loader for its values. False: told as problems of
- * that file, or at `place` when it cannot be read at all. Ends with config_aside_close, whatever the answer. */
+/* The tree of another file that the configuration names, with a loader for its values. False: told as
+ * problems of that file, or at `place` when it cannot be read at all. Ends with config_aside_close, whatever
+ * the answer. */
 struct config_aside {
 	struct config_loader loader;
 	struct yaml_node *root; /* NULL = nothing stands in the file */
 };
 bool config_aside_open(struct config_aside *aside, const struct config_loader *loader, const char *path,
-	const struct yaml_place *place);
+        const struct yaml_place *place);
 void config_aside_close(struct config_aside *aside);
 /* After all keys were read: derived defaults, then everything that concerns more than one key. */
 void config_derive(struct config_loader *loader);

@@ -1,8 +1,8 @@
 /* HTTP exchanges on the event loop: curl_multi on libevent, and nothing of curl outside this file.
  *
- * Decides how, never when (dispatch.h does). http and https only, no redirects, no proxy from the environment,
- * no cookies; a body is counted after decompression and cut at max_body; `done` is never called from within
- * http_send or from within curl's own callbacks, so callers may send from `done`. */
+ * Decides how, never when (dispatch.h does). http and https only, no redirects, no proxy from the
+ * environment, no cookies; a body is counted after decompression and cut at max_body; `done` is never called
+ * from within http_send or from within curl's own callbacks, so callers may send from `done`. */
 #ifndef MILLRACE_HTTP_H
 #define MILLRACE_HTTP_H
 
@@ -23,28 +23,28 @@ struct http_transfer;
 enum { HTTP_HEADERS_MAX = 100, HTTP_HEADER_BYTES_MAX = 65536 }; /* of one answer */
 
 enum http_failure {
-	HTTP_ANSWERED,   /* a whole answer with a status, whatever it is */
-	HTTP_CONNECT,    /* refused, unreachable, no connection in time, DNS or TLS failure: nothing was sent */
-	HTTP_TIMEOUT,    /* the call's time was up */
-	HTTP_RESET,      /* the connection broke before the whole answer */
-	HTTP_TRUNCATED,  /* fewer bytes than announced */
-	HTTP_STALE,      /* reset of a reused idle connection before the first byte: ask again at once */
-	HTTP_TOO_LARGE,  /* the body outgrew max_body */
-	HTTP_MALFORMED,  /* not HTTP, undecodable content encoding, too many headers, ... */
-	HTTP_INVALID,    /* the request itself cannot be sent (bad URL, bad header); never retried */
+	HTTP_ANSWERED, /* a whole answer with a status, whatever it is */
+	HTTP_CONNECT,  /* refused, unreachable, no connection in time, DNS or TLS failure: nothing was sent */
+	HTTP_TIMEOUT,  /* the call's time was up */
+	HTTP_RESET,    /* the connection broke before the whole answer */
+	HTTP_TRUNCATED, /* fewer bytes than announced */
+	HTTP_STALE,     /* reset of a reused idle connection before the first byte: ask again at once */
+	HTTP_TOO_LARGE, /* the body outgrew max_body */
+	HTTP_MALFORMED, /* not HTTP, undecodable content encoding, too many headers, ... */
+	HTTP_INVALID,   /* the request itself cannot be sent (bad URL, bad header); never retried */
 	HTTP_FAILURES
 };
 
 typedef void http_done(struct http_transfer *transfer);
 
-/* Embedded in and owned by the caller, zeroed before its first use; from http_send until done (or http_cancel)
- * the asked texts are borrowed, upstream too. Content-Length, Transfer-Encoding, Connection and Host are ours to
- * send: a request that names them among its headers is HTTP_INVALID. */
+/* Embedded in and owned by the caller, zeroed before its first use; from http_send until done (or
+ * http_cancel) the asked texts are borrowed, upstream too. Content-Length, Transfer-Encoding, Connection and
+ * Host are ours to send: a request that names them among its headers is HTTP_INVALID. */
 struct http_transfer {
 	/* asked */
 	const struct upstream_config *upstream;
 	const char *method;
-	const char *url; /* whole, with the query */
+	const char *url;  /* whole, with the query */
 	const char *host; /* Host header, NULL = the URL's */
 	const struct header *headers;
 	size_t header_count;
@@ -55,12 +55,12 @@ struct http_transfer {
 	http_done *done;
 	/* answered: owned by the transfer until http_transfer_free */
 	enum http_failure failure;
-	char reason[200]; /* what went wrong, for people; never content */
-	int status;       /* 0 unless HTTP_ANSWERED */
+	char reason[200];              /* what went wrong, for people; never content */
+	int status;                    /* 0 unless HTTP_ANSWERED */
 	struct header *answer_headers; /* names in lower case */
 	size_t answer_header_count;
-	struct buf answer;  /* decompressed body */
-	double elapsed;     /* seconds */
+	struct buf answer; /* decompressed body */
+	double elapsed;    /* seconds */
 	/* private to http.c */
 	struct list_node node;
 	struct http_exchange *exchange;
@@ -68,18 +68,19 @@ struct http_transfer {
 
 struct http_config {
 	const char *user_agent;
-	size_t connections; /* most connections kept: the sum of the upstreams' concurrency, or more calls than
-			     * that in flight would close each other's connections */
+	size_t connections; /* most connections kept: the sum of the upstreams' concurrency, or more calls
+	                     * than that in flight would close each other's connections */
 };
 
 struct http *http_open(struct event_base *base, const struct http_config *config, struct err *err);
 void http_close(struct http *http); /* cancels what is in flight, without done; not from within done */
 void http_send(struct http *http, struct http_transfer *transfer);
-/* done is not called. At any time, from within another's done too; nothing happens to one that is not in flight. */
+/* done is not called. At any time, from within another's done too; nothing happens to one that is not in
+ * flight. */
 void http_cancel(struct http *http, struct http_transfer *transfer);
-void http_transfer_free(struct http_transfer *transfer); /* frees the answer's parts */
-size_t http_in_flight(const struct http *http);          /* sent and not yet given back */
-size_t http_connections_opened(const struct http *http); /* since the start */
+void http_transfer_free(struct http_transfer *transfer);  /* frees the answer's parts */
+size_t http_in_flight(const struct http *http);           /* sent and not yet given back */
+size_t http_connections_opened(const struct http *http);  /* since the start */
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
 /* True when the text may stand in a header or URL: no CR, LF, NUL or other control bytes. */
 bool http_text_ok(const char *text, size_t size);

@@ -42,10 +42,10 @@ struct inquiry {
 };
 
 struct inquiry *inquiry_make(size_t count);
-/* One that asks for every partition of the topics, which are asked of the brokers; NULL and err when they do not
- * say in time. Blocks. */
+/* One that asks for every partition of the topics, which are asked of the brokers; NULL and err when they do
+ * not say in time. Blocks. */
 struct inquiry *inquiry_make_all(
-	struct rd_kafka_s *client, const struct source_config *config, int64_t budget_ms, struct err *err);
+        struct rd_kafka_s *client, const struct source_config *config, int64_t budget_ms, struct err *err);
 void inquiry_free(struct inquiry *inquiry);
 /* Asks; touches nothing but the inquiry. Any thread. */
 void inquiry_run(struct inquiry *inquiry);

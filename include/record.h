@@ -1,6 +1,7 @@
 /* One Kafka message on its way through: its states, what it owns, and the lists it stands on.
  *
- * A record owns its bytes and its encoded outputs until it is settled, so it can be sent again or start again.
+ * A record owns its bytes and its encoded outputs until it is settled, so it can be sent again or start
+ * again.
  *
  *    TAKEN --> DECODED --> ASKING <--> ANSWERED --> MADE --> RELEASED --> SENDING --> SETTLED
  *      ^          |           |            |          ^          |           |
@@ -41,21 +42,21 @@ enum outcome { OUTCOME_ENRICHED, OUTCOME_PASSED, OUTCOME_DROPPED, OUTCOME_FAILED
 
 struct record {
 	enum record_state state;
-	struct list_node node; /* in the list of its state */
+	struct list_node node;  /* in the list of its state */
 	struct list_node order; /* while open: among all of them, the oldest first */
-	uint64_t age;          /* number in the order of taking, process-wide */
+	uint64_t age;           /* number in the order of taking, process-wide */
 	struct partition *partition;
 	uint64_t ticket;
 	struct script_input input; /* points into what the record owns: key, value, headers */
 	char *key, *value;
 	struct output_header *headers;
-	int64_t taken; /* steady ms */
-	int64_t due;   /* RESTING: when to start again */
+	int64_t taken;    /* steady ms */
+	int64_t due;      /* RESTING: when to start again */
 	unsigned attempt; /* how often it began, from 1 */
 	struct script_event event;
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
-	bool hook_waits; /* transform is suspended in millrace.fetch */
+	bool hook_waits;                   /* transform is suspended in millrace.fetch */
 	struct place place;
 	enum outcome outcome;
 	char *reason; /* DROPPED: the reason; FAILED: the type */

@@ -49,10 +49,11 @@ struct source_config {
 	char *start; /* "earliest", "latest" or an RFC 3339 time */
 	struct kafka_property *kafka;
 	size_t kafka_count;
-	size_t queue_bytes; /* prefetch of all partitions together */
-	int64_t revoke_ms;  /* how long a revoked partition may drain: 1500 */
+	size_t queue_bytes;        /* prefetch of all partitions together */
+	int64_t revoke_ms;         /* how long a revoked partition may drain: 1500 */
 	const char *script_sha256; /* for checkpoints; may be NULL */
-	char *until; /* bounded run: "end" or an RFC 3339 time, resolved once per partition; NULL = unbounded */
+	char *until; /* bounded run: "end" or an RFC 3339 time, resolved once per partition; NULL = unbounded
+	              */
 	const struct source_checkpoints *checkpoints; /* NULL = group commits alone */
 };
 
@@ -75,7 +76,8 @@ struct partition {
 	int64_t committed; /* last offset committed in this period, -1 = none */
 	int64_t high;      /* high watermark as last heard, -1 = unknown */
 	size_t records;    /* records of it that are alive, whatever their state: kept by the pipeline */
-	int64_t oldest_dt; /* for freshness: kept by the pipeline; event time of the oldest open record, 0 = none */
+	int64_t oldest_dt; /* for freshness: kept by the pipeline; event time of the oldest open record, 0 =
+	                      none */
 	uint64_t rewound;  /* messages dropped for being below the next expected offset */
 	uint64_t skipped;  /* records skipped: finished in an earlier life */
 	void *owner;       /* the pipeline's own */
@@ -86,7 +88,7 @@ struct partition {
 struct source_message {
 	struct partition *partition;
 	int64_t offset;
-	int64_t timestamp; /* ms */
+	int64_t timestamp;       /* ms */
 	struct bytes key, value; /* data NULL = null */
 	const struct output_header *headers;
 	size_t header_count;
@@ -117,8 +119,9 @@ struct source_verbs {
 	/* All partitions have reached their end (file end, --until); nothing more will come. */
 	bool (*finished)(const struct source *source);
 	bool (*commits_pending)(const struct source *source);
-	void (*stop)(struct source *source);  /* takes nothing more; what is open may end (drain) */
-	/* Leaves: final commit of what is safe, close. Answers true when closed; call again on later turns. */
+	void (*stop)(struct source *source); /* takes nothing more; what is open may end (drain) */
+	/* Leaves: final commit of what is safe, close. Answers true when closed; call again on later turns.
+	 */
 	bool (*close)(struct source *source);
 	void (*destroy)(struct source *source);
 };
@@ -131,10 +134,11 @@ struct source {
 	char cluster[64];       /* id of the cluster as last heard; "" = unknown */
 };
 
-struct source *source_kafka_open(struct event_base *base, const struct source_config *config, const char *client_id,
-	struct helper *helper, const struct source_handlers *handlers, struct metrics *metrics, struct err *err);
+struct source *source_kafka_open(struct event_base *base, const struct source_config *config,
+        const char *client_id, struct helper *helper, const struct source_handlers *handlers,
+        struct metrics *metrics, struct err *err);
 /* JSON lines of a descriptor as partition 0 of the topic `name`; offset = line number from 0. */
 struct source *source_file_open(struct event_base *base, int fd, const char *name, size_t max_line,
-	const struct source_handlers *handlers);
+        const struct source_handlers *handlers);
 
 #endif

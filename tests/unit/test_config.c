@@ -44,18 +44,18 @@ static int leave_folder(void **state)
 
 /* The smallest good file; each line is named by the tests below. */
 static const char good[] = "name: my-job\n"
-			   "source:\n"
-			   "  topics: [in]\n"
-			   "  kafka: {bootstrap.servers: \"localhost:9092\"}\n"
-			   "script: {path: enrich.lua}\n"
-			   "http:\n"
-			   "  user_agent: test/1.0 (me)\n"
-			   "  upstreams:\n"
-			   "    api: {url: \"http://localhost/\"}\n"
-			   "sink:\n"
-			   "  stream: out\n"
-			   "  kafka: {bootstrap.servers: \"localhost:9093\"}\n"
-			   "limits: {memory: 500MiB}\n";
+                           "source:\n"
+                           "  topics: [in]\n"
+                           "  kafka: {bootstrap.servers: \"localhost:9092\"}\n"
+                           "script: {path: enrich.lua}\n"
+                           "http:\n"
+                           "  user_agent: test/1.0 (me)\n"
+                           "  upstreams:\n"
+                           "    api: {url: \"http://localhost/\"}\n"
+                           "sink:\n"
+                           "  stream: out\n"
+                           "  kafka: {bootstrap.servers: \"localhost:9093\"}\n"
+                           "limits: {memory: 500MiB}\n";
 
 /* The good file with one part replaced; frees with mem_free. */
 static char *changed(const char *from, const char *to)
@@ -106,231 +106,231 @@ struct bad {
 };
 
 static const struct bad bad_files[] = {
-	/* keys */
-	{"name:", "nam:", "t.yaml:1:1: error: 'name' is required", NULL},
-	{"limits:", "limit:", "t.yaml:13:1: error: unknown key 'limit'", "did you mean 'limits'?"},
-	{"{memory:", "{memmory:", "t.yaml:13:10: error: unknown key 'limits.memmory'",
-		"did you mean 'memory'?"},
-	{"  user_agent:", "  timeout: 5s\n  user_agent:", "t.yaml:7:3: error: unknown key 'http.timeout'",
-		"there is 'http.upstreams.NAME.timeout'"},
-	{"limits:", "dlq: x\nlimits:", "t.yaml:13:1: error: unknown key 'dlq'",
-		"known at the top: name, topic_prefix, source"},
-	{"script: {", "script: {reload: maybe, ", "t.yaml:5:18: error: script.reload: expected watch, signal or off, found 'maybe'",
-		NULL},
-	{"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n", "t.yaml:4:3: error: duplicate key 'topics'",
-		"it already stands in line 3"},
-	{"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' is required",
-		"Topics to read, by their full names."},
-	{"  topics: [in]", "  stream: in", "t.yaml:2:1: error: 'source.topics' is required", NULL},
-	{"  topics: [in]", "  topics: [in]\n  stream: in",
-		"t.yaml:4:3: error: 'source.stream' is not supported by this version",
-		"write the full names of the topics under 'topics'"},
-	{"limits:", "schemas: {uris: [x]}\nlimits:",
-		"t.yaml:13:1: error: 'schemas' is not supported by this version", NULL},
-	{"  stream: out", "  stream: out\n  unknown: strip",
-		"t.yaml:12:3: error: 'sink.unknown' is not supported by this version", NULL},
-	/* types, units, ranges */
-	{"/\"}", "/\", timeout: 60}",
-		"t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
-		"2m, found '60'",
-		"a unit is missing: did you mean '60s'?"},
-	{"/\"}", "/\", timeout: 2h}",
-		"t.yaml:9:46: error: http.upstreams.api.timeout: expected from 1ms to 1h, found '2h'", NULL},
-	{"/\"}", "/\", timeout: [5s]}",
-		"t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
-		"2m, found a list",
-		NULL},
-	{"/\"}", "/\", timeout: }",
-		"t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
-		"2m, found nothing",
-		NULL},
-	{"/\"}", "/\", concurrency: auto}",
-		"t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-		"found 'auto'",
-		NULL},
-	{"/\"}", "/\", concurrency: 0}",
-		"t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-		"found '0'",
-		NULL},
-	{"/\"}", "/\", concurrency: 1e2}",
-		"t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-		"found '1e2'",
-		NULL},
-	{"/\"}", "/\", rate: 200}",
-		"t.yaml:9:43: error: http.upstreams.api.rate: expected a rate such as 200/s or 12000/m, or "
-		"none, found '200'",
-		"a unit is missing: did you mean '200/s'?"},
-	{"/\"}", "/\", max_body: 10}",
-		"t.yaml:9:47: error: http.upstreams.api.max_body: expected a size such as 512KiB, 10MiB or "
-		"1GB, found '10'",
-		"a unit is missing: did you mean '10MiB'?"},
-	{"/\"}", "/\", http2: yes}",
-		"t.yaml:9:44: error: http.upstreams.api.http2: expected true or false, found 'yes'",
-		"YAML 1.2 has no yes, no, on or off"},
-	{"/\"}", "/\", retry: {on: [429, 200]}}",
-		"t.yaml:9:55: error: http.upstreams.api.retry.on: expected an HTTP status from 300 to 599, "
-		"found '200'",
-		NULL},
-	{"/\"}", "/\", retry: {on: []}}",
-		"t.yaml:9:49: error: http.upstreams.api.retry.on: expected a list of HTTP statuses such as "
-		"[429, 503], found an empty list",
-		NULL},
-	{"/\"}", "/\", retry: {base: 1m}}",
-		"t.yaml:9:37: error: http.upstreams.api.retry.cap: expected at least 'base' (60000 ms), "
-		"found 30000 ms",
-		NULL},
-	{"limits:", "order: keys\nlimits:",
-		"t.yaml:13:8: error: order: expected key, partition or none, found 'keys'", NULL},
-	{"limits:", "log: {level: loud}\nlimits:",
-		"t.yaml:13:14: error: log.level: expected debug, info, warn or error, found 'loud'", NULL},
-	{"limits:", "log: verbose\nlimits:",
-		"t.yaml:13:6: error: log: expected keys and values, found a text", NULL},
-	{"[in]", "in", "t.yaml:3:11: error: source.topics: expected a list such as [a, b], found a text",
-		NULL},
-	{"[in]", "[]",
-		"t.yaml:3:11: error: source.topics: expected a list such as [a, b], found an empty list",
-		NULL},
-	{"[in]", "[[in]]", "t.yaml:3:12: error: expected a text, found a list", NULL},
-	{"limits:", "key: page_id\nlimits:",
-		"t.yaml:13:6: error: key: expected names and paths such as {page_id: page.page_id}, or "
-		"record, found a text",
-		NULL},
-	{"limits:", "key: {a: .b}\nlimits:",
-		"t.yaml:13:10: error: key: expected a path such as page.page_id, found '.b'", NULL},
-	{"{path: enrich.lua}", "{path: enrich.lua, params: [1]}",
-		"t.yaml:5:36: error: expected names and values, found a list", NULL},
-	{"{path: enrich.lua}", "{path: enrich.lua, params: {x: .nan}}",
-		"t.yaml:5:40: error: .nan has no form in JSON", NULL},
-	{"enrich.lua", "gone.lua", "t.yaml:5:16: error: script.path: there is no file 'gone.lua'",
-		"looked for in this file's folder and in the working directory"},
-	{"enrich.lua", ".", "t.yaml:5:16: error: script.path: there is no file '.'", NULL},
-	/* values that concern more than one key */
-	{"my-job", "my job",
-		"t.yaml:1:7: error: name: expected letters, digits, '.', '_' and '-', at most 128, found 'my "
-		"job'",
-		NULL},
-	{"[in]", "[in, in]", "t.yaml:3:11: error: source.topics: expected each topic once, found 'in'", NULL},
-	{"[in]", "[\"^in.*\"]",
-		"t.yaml:3:11: error: source.topics: expected a topic's name: letters, digits, '.', '_' and "
-		"'-', at most 249, found '^in.*'",
-		NULL},
-	{"[in]", "[in]\n  start: yesterday",
-		"t.yaml:4:10: error: source.start: expected earliest, latest or a time such as "
-		"2025-11-01T00:00:00Z, found 'yesterday'",
-		NULL},
-	{"http://localhost/", "ftp://localhost/",
-		"t.yaml:9:16: error: http.upstreams.api.url: expected an address that begins with http:// or "
-		"https://, found 'ftp://localhost/'",
-		NULL},
-	{"http://localhost/", "http:///w/api.php",
-		"t.yaml:9:16: error: http.upstreams.api.url: expected an address with a host, found "
-		"'http:///w/api.php'",
-		NULL},
-	{"http://localhost/", "http://localhost/?a=b",
-		"t.yaml:9:16: error: http.upstreams.api.url: expected an address without '?' and '#' (the "
-		"query belongs to the script's request), found 'http://localhost/?a=b'",
-		NULL},
-	{"http://localhost/", "http://local host/",
-		"t.yaml:9:16: error: http.upstreams.api.url: expected an address without spaces or control "
-		"characters, found 'http://local host/'",
-		NULL},
-	{"http://localhost/", "http://{host}/",
-		"t.yaml:9:16: error: http.upstreams.api.url: '{host}' in an address demands "
-		"'http.upstreams.api.hosts', the hosts that a request may name",
-		"such as hosts: [\"*.example.org\"]"},
-	{"/\"}", "/\", hosts: [\"*\", \"a/b\"]}",
-		"t.yaml:9:44: error: http.upstreams.api.hosts: expected hosts such as www.example.org or "
-		"*.example.org, found 'a/b'",
-		NULL},
-	{"/\"}", "/\", per_record_headers: [\"a b\"]}",
-		"t.yaml:9:57: error: http.upstreams.api.per_record_headers: expected names of headers, found "
-		"'a b'",
-		NULL},
-	{"/\"}", "/\", tls: {cert: client.pem}}",
-		"t.yaml:9:37: error: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
-	{"  upstreams:\n    api: {url: \"http://localhost/\"}\n", "",
-		"t.yaml:6:1: error: 'http.upstreams' or 'http.endpoint' is required", NULL},
-	{"  upstreams:", "  endpoint: http://localhost/\n  upstreams:",
-		"t.yaml:8:3: error: 'http.upstreams' and 'http.endpoint' exclude each other",
-		"keep one of them"},
-	{"    api: {url: \"http://localhost/\"}", "    api: {}",
-		"t.yaml:9:5: error: 'http.upstreams.api.url' is required", NULL},
-	{"    api:", "    \"a b\":",
-		"t.yaml:9:5: error: http.upstreams: 'a b' cannot be a name: expected letters, digits, '_' "
-		"and '-', and not the word errors",
-		NULL},
-	{"sink:\n", "sinks: {errors: {stream: x}}\nunused:\n",
-		"t.yaml:10:9: error: sinks: 'errors' cannot be a name: expected letters, digits, '_' and "
-		"'-', and not the word errors",
-		NULL},
-	{"sink:\n", "sinks: {a: {stream: x, kafka: {bootstrap.servers: x}}}\nsink:\n",
-		"t.yaml:10:1: error: 'sink' and 'sinks' exclude each other", "keep one of them"},
-	{"  stream: out", "  stream: out\n  topic: out",
-		"t.yaml:12:3: error: 'sink.stream' and 'sink.topic' exclude each other", "keep one of them"},
-	{"  stream: out\n", "", "t.yaml:10:1: error: 'sink.stream' or 'sink.topic' is required", NULL},
-	{"stream: out", "topic: out\n  schema: /out/1.0.0",
-		"t.yaml:12:11: error: sink.schema: expected keep for a sink with a 'topic', found "
-		"'/out/1.0.0'",
-		"events are stamped where the sink has a 'stream'; a 'topic' is plain"},
-	{"stream: out", "stream: out\n  schema: out/1.0.0",
-		"t.yaml:12:11: error: sink.schema: expected keep, or a path such as /my/output/1.0.0, found "
-		"'out/1.0.0'",
-		NULL},
-	{"out\n  kafka: {bootstrap.servers: \"localhost:9093\"}",
-		"in\n  kafka: {bootstrap.servers: \"localhost:9092\"}",
-		"t.yaml:11:11: error: sink.stream: expected a topic that is not read by 'source.topics', "
-		"found 'in'",
-		"every output would come back as an input"},
-	{"stream: out", "stream: my_job.error",
-		"t.yaml:1:1: error: errors.stream: expected another topic than the sink's, found "
-		"'my_job.error'",
-		NULL},
-	{"limits:", "admin: {listen: \"9464\"}\nlimits:",
-		"t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
-		"or off, found '9464'",
-		NULL},
-	{"limits:", "admin: {listen: \"a:70000\"}\nlimits:",
-		"t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
-		"or off, found 'a:70000'",
-		NULL},
-	{"500MiB", "300MiB",
-		"t.yaml:13:18: error: limits.memory: 300 MiB is too little: 400 MiB are needed (the engine "
-		"48, script.memory 128, and four times the largest max_body 224)",
-		"raise it, or lower script.memory or the upstreams' max_body"},
-	{"500MiB", "0", "t.yaml:13:18: error: limits.memory: expected from 1MiB to 1024GiB, found '0'", NULL},
-	/* Kafka's properties */
-	{"{bootstrap.servers: \"localhost:9092\"}", "{client.rack: a}",
-		"t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required",
-		"such as bootstrap.servers: \"localhost:9092\""},
-	{"{bootstrap.servers: \"localhost:9092\"}", "{bootstrap: {servers: x}}",
-		"t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required", NULL},
-	{"9093\"}", "9093\", compresion.type: gzip}",
-		"t.yaml:12:65: error: sink.kafka: librdkafka has no property \"compresion.type\"; did you "
-		"mean \"compression.type\"?",
-		NULL},
-	{"9093\"}", "9093\", compression.type: 7zip}",
-		"t.yaml:12:66: error: sink.kafka: \"compression.type\": Invalid value", NULL},
-	{"9092\"}", "9092\", group.id: x}",
-		"t.yaml:4:58: error: source.kafka: \"group.id\" cannot be set: ", NULL},
-	/* variables and files */
-	{"my-job", "${MILLRACE_TEST}", "t.yaml:1:7: error: the variable MILLRACE_TEST is not set",
-		"set it, or give a default: ${MILLRACE_TEST:-...}"},
-	{"my-job", "${MILLRACE_TEST:?the name of the job}",
-		"t.yaml:1:7: error: the variable MILLRACE_TEST is not set: the name of the job", NULL},
-	{"my-job", "${MILLRACE_EMPTY:?never empty}",
-		"t.yaml:1:7: error: the variable MILLRACE_EMPTY is not set: never empty", NULL},
-	{"my-job", "${1x}", "t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
-		"write $$ for a dollar sign"},
-	{"my-job", "\"${MILLRACE_TEST\"",
-		"t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
-		"write $$ for a dollar sign"},
-	{"my-job", "{file: gone}",
-		"t.yaml:1:14: error: the file 'gone' cannot be read: No such file or directory", NULL},
-	{"my-job", "{file: /dev/zero}",
-		"t.yaml:1:14: error: the file '/dev/zero' cannot be read: it is not a regular file", NULL},
-	/* YAML */
-	{"name: my-job", "name: &a my-job", "t.yaml:1:7: error: anchors are not supported", NULL},
-	{"name: my-job", "name: [my-job", "t.yaml:2:7: error: did not find expected ',' or ']'", NULL},
+        /* keys */
+        {"name:", "nam:", "t.yaml:1:1: error: 'name' is required", NULL},
+        {"limits:", "limit:", "t.yaml:13:1: error: unknown key 'limit'", "did you mean 'limits'?"},
+        {"{memory:", "{memmory:", "t.yaml:13:10: error: unknown key 'limits.memmory'",
+                "did you mean 'memory'?"},
+        {"  user_agent:", "  timeout: 5s\n  user_agent:", "t.yaml:7:3: error: unknown key 'http.timeout'",
+                "there is 'http.upstreams.NAME.timeout'"},
+        {"limits:", "dlq: x\nlimits:", "t.yaml:13:1: error: unknown key 'dlq'",
+                "known at the top: name, topic_prefix, source"},
+        {"script: {", "script: {reload: maybe, ",
+                "t.yaml:5:18: error: script.reload: expected watch, signal or off, found 'maybe'", NULL},
+        {"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n", "t.yaml:4:3: error: duplicate key 'topics'",
+                "it already stands in line 3"},
+        {"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' is required",
+                "Topics to read, by their full names."},
+        {"  topics: [in]", "  stream: in", "t.yaml:2:1: error: 'source.topics' is required", NULL},
+        {"  topics: [in]", "  topics: [in]\n  stream: in",
+                "t.yaml:4:3: error: 'source.stream' is not supported by this version",
+                "write the full names of the topics under 'topics'"},
+        {"limits:", "schemas: {uris: [x]}\nlimits:",
+                "t.yaml:13:1: error: 'schemas' is not supported by this version", NULL},
+        {"  stream: out", "  stream: out\n  unknown: strip",
+                "t.yaml:12:3: error: 'sink.unknown' is not supported by this version", NULL},
+        /* types, units, ranges */
+        {"/\"}", "/\", timeout: 60}",
+                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "2m, found '60'",
+                "a unit is missing: did you mean '60s'?"},
+        {"/\"}", "/\", timeout: 2h}",
+                "t.yaml:9:46: error: http.upstreams.api.timeout: expected from 1ms to 1h, found '2h'", NULL},
+        {"/\"}", "/\", timeout: [5s]}",
+                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "2m, found a list",
+                NULL},
+        {"/\"}", "/\", timeout: }",
+                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "2m, found nothing",
+                NULL},
+        {"/\"}", "/\", concurrency: auto}",
+                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "found 'auto'",
+                NULL},
+        {"/\"}", "/\", concurrency: 0}",
+                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "found '0'",
+                NULL},
+        {"/\"}", "/\", concurrency: 1e2}",
+                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "found '1e2'",
+                NULL},
+        {"/\"}", "/\", rate: 200}",
+                "t.yaml:9:43: error: http.upstreams.api.rate: expected a rate such as 200/s or 12000/m, or "
+                "none, found '200'",
+                "a unit is missing: did you mean '200/s'?"},
+        {"/\"}", "/\", max_body: 10}",
+                "t.yaml:9:47: error: http.upstreams.api.max_body: expected a size such as 512KiB, 10MiB or "
+                "1GB, found '10'",
+                "a unit is missing: did you mean '10MiB'?"},
+        {"/\"}", "/\", http2: yes}",
+                "t.yaml:9:44: error: http.upstreams.api.http2: expected true or false, found 'yes'",
+                "YAML 1.2 has no yes, no, on or off"},
+        {"/\"}", "/\", retry: {on: [429, 200]}}",
+                "t.yaml:9:55: error: http.upstreams.api.retry.on: expected an HTTP status from 300 to 599, "
+                "found '200'",
+                NULL},
+        {"/\"}", "/\", retry: {on: []}}",
+                "t.yaml:9:49: error: http.upstreams.api.retry.on: expected a list of HTTP statuses such as "
+                "[429, 503], found an empty list",
+                NULL},
+        {"/\"}", "/\", retry: {base: 1m}}",
+                "t.yaml:9:37: error: http.upstreams.api.retry.cap: expected at least 'base' (60000 ms), "
+                "found 30000 ms",
+                NULL},
+        {"limits:", "order: keys\nlimits:",
+                "t.yaml:13:8: error: order: expected key, partition or none, found 'keys'", NULL},
+        {"limits:", "log: {level: loud}\nlimits:",
+                "t.yaml:13:14: error: log.level: expected debug, info, warn or error, found 'loud'", NULL},
+        {"limits:", "log: verbose\nlimits:",
+                "t.yaml:13:6: error: log: expected keys and values, found a text", NULL},
+        {"[in]", "in", "t.yaml:3:11: error: source.topics: expected a list such as [a, b], found a text",
+                NULL},
+        {"[in]", "[]",
+                "t.yaml:3:11: error: source.topics: expected a list such as [a, b], found an empty list",
+                NULL},
+        {"[in]", "[[in]]", "t.yaml:3:12: error: expected a text, found a list", NULL},
+        {"limits:", "key: page_id\nlimits:",
+                "t.yaml:13:6: error: key: expected names and paths such as {page_id: page.page_id}, or "
+                "record, found a text",
+                NULL},
+        {"limits:", "key: {a: .b}\nlimits:",
+                "t.yaml:13:10: error: key: expected a path such as page.page_id, found '.b'", NULL},
+        {"{path: enrich.lua}", "{path: enrich.lua, params: [1]}",
+                "t.yaml:5:36: error: expected names and values, found a list", NULL},
+        {"{path: enrich.lua}", "{path: enrich.lua, params: {x: .nan}}",
+                "t.yaml:5:40: error: .nan has no form in JSON", NULL},
+        {"enrich.lua", "gone.lua", "t.yaml:5:16: error: script.path: there is no file 'gone.lua'",
+                "looked for in this file's folder and in the working directory"},
+        {"enrich.lua", ".", "t.yaml:5:16: error: script.path: there is no file '.'", NULL},
+        /* values that concern more than one key */
+        {"my-job", "my job",
+                "t.yaml:1:7: error: name: expected letters, digits, '.', '_' and '-', at most 128, found 'my "
+                "job'",
+                NULL},
+        {"[in]", "[in, in]", "t.yaml:3:11: error: source.topics: expected each topic once, found 'in'", NULL},
+        {"[in]", "[\"^in.*\"]",
+                "t.yaml:3:11: error: source.topics: expected a topic's name: letters, digits, '.', '_' and "
+                "'-', at most 249, found '^in.*'",
+                NULL},
+        {"[in]", "[in]\n  start: yesterday",
+                "t.yaml:4:10: error: source.start: expected earliest, latest or a time such as "
+                "2025-11-01T00:00:00Z, found 'yesterday'",
+                NULL},
+        {"http://localhost/", "ftp://localhost/",
+                "t.yaml:9:16: error: http.upstreams.api.url: expected an address that begins with http:// or "
+                "https://, found 'ftp://localhost/'",
+                NULL},
+        {"http://localhost/", "http:///w/api.php",
+                "t.yaml:9:16: error: http.upstreams.api.url: expected an address with a host, found "
+                "'http:///w/api.php'",
+                NULL},
+        {"http://localhost/", "http://localhost/?a=b",
+                "t.yaml:9:16: error: http.upstreams.api.url: expected an address without '?' and '#' (the "
+                "query belongs to the script's request), found 'http://localhost/?a=b'",
+                NULL},
+        {"http://localhost/", "http://local host/",
+                "t.yaml:9:16: error: http.upstreams.api.url: expected an address without spaces or control "
+                "characters, found 'http://local host/'",
+                NULL},
+        {"http://localhost/", "http://{host}/",
+                "t.yaml:9:16: error: http.upstreams.api.url: '{host}' in an address demands "
+                "'http.upstreams.api.hosts', the hosts that a request may name",
+                "such as hosts: [\"*.example.org\"]"},
+        {"/\"}", "/\", hosts: [\"*\", \"a/b\"]}",
+                "t.yaml:9:44: error: http.upstreams.api.hosts: expected hosts such as www.example.org or "
+                "*.example.org, found 'a/b'",
+                NULL},
+        {"/\"}", "/\", per_record_headers: [\"a b\"]}",
+                "t.yaml:9:57: error: http.upstreams.api.per_record_headers: expected names of headers, found "
+                "'a b'",
+                NULL},
+        {"/\"}", "/\", tls: {cert: client.pem}}",
+                "t.yaml:9:37: error: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
+        {"  upstreams:\n    api: {url: \"http://localhost/\"}\n", "",
+                "t.yaml:6:1: error: 'http.upstreams' or 'http.endpoint' is required", NULL},
+        {"  upstreams:", "  endpoint: http://localhost/\n  upstreams:",
+                "t.yaml:8:3: error: 'http.upstreams' and 'http.endpoint' exclude each other",
+                "keep one of them"},
+        {"    api: {url: \"http://localhost/\"}", "    api: {}",
+                "t.yaml:9:5: error: 'http.upstreams.api.url' is required", NULL},
+        {"    api:", "    \"a b\":",
+                "t.yaml:9:5: error: http.upstreams: 'a b' cannot be a name: expected letters, digits, '_' "
+                "and '-', and not the word errors",
+                NULL},
+        {"sink:\n", "sinks: {errors: {stream: x}}\nunused:\n",
+                "t.yaml:10:9: error: sinks: 'errors' cannot be a name: expected letters, digits, '_' and "
+                "'-', and not the word errors",
+                NULL},
+        {"sink:\n", "sinks: {a: {stream: x, kafka: {bootstrap.servers: x}}}\nsink:\n",
+                "t.yaml:10:1: error: 'sink' and 'sinks' exclude each other", "keep one of them"},
+        {"  stream: out", "  stream: out\n  topic: out",
+                "t.yaml:12:3: error: 'sink.stream' and 'sink.topic' exclude each other", "keep one of them"},
+        {"  stream: out\n", "", "t.yaml:10:1: error: 'sink.stream' or 'sink.topic' is required", NULL},
+        {"stream: out", "topic: out\n  schema: /out/1.0.0",
+                "t.yaml:12:11: error: sink.schema: expected keep for a sink with a 'topic', found "
+                "'/out/1.0.0'",
+                "events are stamped where the sink has a 'stream'; a 'topic' is plain"},
+        {"stream: out", "stream: out\n  schema: out/1.0.0",
+                "t.yaml:12:11: error: sink.schema: expected keep, or a path such as /my/output/1.0.0, found "
+                "'out/1.0.0'",
+                NULL},
+        {"out\n  kafka: {bootstrap.servers: \"localhost:9093\"}",
+                "in\n  kafka: {bootstrap.servers: \"localhost:9092\"}",
+                "t.yaml:11:11: error: sink.stream: expected a topic that is not read by 'source.topics', "
+                "found 'in'",
+                "every output would come back as an input"},
+        {"stream: out", "stream: my_job.error",
+                "t.yaml:1:1: error: errors.stream: expected another topic than the sink's, found "
+                "'my_job.error'",
+                NULL},
+        {"limits:", "admin: {listen: \"9464\"}\nlimits:",
+                "t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
+                "or off, found '9464'",
+                NULL},
+        {"limits:", "admin: {listen: \"a:70000\"}\nlimits:",
+                "t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
+                "or off, found 'a:70000'",
+                NULL},
+        {"500MiB", "300MiB",
+                "t.yaml:13:18: error: limits.memory: 300 MiB is too little: 400 MiB are needed (the engine "
+                "48, script.memory 128, and four times the largest max_body 224)",
+                "raise it, or lower script.memory or the upstreams' max_body"},
+        {"500MiB", "0", "t.yaml:13:18: error: limits.memory: expected from 1MiB to 1024GiB, found '0'", NULL},
+        /* Kafka's properties */
+        {"{bootstrap.servers: \"localhost:9092\"}", "{client.rack: a}",
+                "t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required",
+                "such as bootstrap.servers: \"localhost:9092\""},
+        {"{bootstrap.servers: \"localhost:9092\"}", "{bootstrap: {servers: x}}",
+                "t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required", NULL},
+        {"9093\"}", "9093\", compresion.type: gzip}",
+                "t.yaml:12:65: error: sink.kafka: librdkafka has no property \"compresion.type\"; did you "
+                "mean \"compression.type\"?",
+                NULL},
+        {"9093\"}", "9093\", compression.type: 7zip}",
+                "t.yaml:12:66: error: sink.kafka: \"compression.type\": Invalid value", NULL},
+        {"9092\"}", "9092\", group.id: x}",
+                "t.yaml:4:58: error: source.kafka: \"group.id\" cannot be set: ", NULL},
+        /* variables and files */
+        {"my-job", "${MILLRACE_TEST}", "t.yaml:1:7: error: the variable MILLRACE_TEST is not set",
+                "set it, or give a default: ${MILLRACE_TEST:-...}"},
+        {"my-job", "${MILLRACE_TEST:?the name of the job}",
+                "t.yaml:1:7: error: the variable MILLRACE_TEST is not set: the name of the job", NULL},
+        {"my-job", "${MILLRACE_EMPTY:?never empty}",
+                "t.yaml:1:7: error: the variable MILLRACE_EMPTY is not set: never empty", NULL},
+        {"my-job", "${1x}", "t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
+                "write $$ for a dollar sign"},
+        {"my-job", "\"${MILLRACE_TEST\"",
+                "t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
+                "write $$ for a dollar sign"},
+        {"my-job", "{file: gone}",
+                "t.yaml:1:14: error: the file 'gone' cannot be read: No such file or directory", NULL},
+        {"my-job", "{file: /dev/zero}",
+                "t.yaml:1:14: error: the file '/dev/zero' cannot be read: it is not a regular file", NULL},
+        /* YAML */
+        {"name: my-job", "name: &a my-job", "t.yaml:1:7: error: anchors are not supported", NULL},
+        {"name: my-job", "name: [my-job", "t.yaml:2:7: error: did not find expected ',' or ']'", NULL},
 };
 
 /* False after telling what differs. */
@@ -385,9 +385,9 @@ static void the_report_shows_the_line_with_a_caret_and_a_hint(void **state)
 	char *text = changed("[in]", "[in]\n  grup: x");
 	assert_null(load(text, &report));
 	assert_string_equal(report.text.data, "t.yaml:4:3: error: unknown key 'source.grup'\n"
-					      "     4 |   grup: x\n"
-					      "       |   ^^^^\n"
-					      "   hint: did you mean 'group'?\n");
+	                                      "     4 |   grup: x\n"
+	                                      "       |   ^^^^\n"
+	                                      "   hint: did you mean 'group'?\n");
 	config_report_free(&report);
 	mem_free(text);
 }
@@ -396,12 +396,12 @@ static void no_message_shows_a_secret(void **state)
 {
 	(void)state;
 	static const char *const changes[][2] = {
-		{"9092\"}", "9092\", sasl.password: hunter2, bad.one: 1}"},
-		{"9092\"}", "9092\", enable.ssl.certificate.verification: {file: secret}}"},
-		{"http://localhost/", "http://user:hunter2@localhost/"},
-		{"limits:", "admin: {token: [hunter2]}\nlimits:"},
-		{"500MiB", "{file: secret}"},
-		{"/\"}", "/\", concurrency: {file: secret}}"},
+	        {"9092\"}", "9092\", sasl.password: hunter2, bad.one: 1}"},
+	        {"9092\"}", "9092\", enable.ssl.certificate.verification: {file: secret}}"},
+	        {"http://localhost/", "http://user:hunter2@localhost/"},
+	        {"limits:", "admin: {token: [hunter2]}\nlimits:"},
+	        {"500MiB", "{file: secret}"},
+	        {"/\"}", "/\", concurrency: {file: secret}}"},
 	};
 	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
 		struct config_report report;
@@ -432,46 +432,46 @@ static void a_file_that_is_not_there_is_one_error(void **state)
 /* ---- what is taken ---- */
 
 static const char full[] =
-	"name: mw-enrich\n"
-	"topic_prefix: eqiad.\n"
-	"source:\n"
-	"  topics: [eqiad.a, eqiad.b]\n"
-	"  group: other-group\n"
-	"  start: 2025-11-01T00:00:00Z\n"
-	"  kafka: {bootstrap.servers: \"a:9092,b:9092\", sasl.mechanism: PLAIN, sasl.username: me, "
-	"sasl.password: {file: secret}}\n"
-	"script: {path: enrich.lua, params: {missing: fail, n: 1.0, list: [1, null, \"1\"], token: x}, "
-	"memory: 64MiB, budget: 250ms}\n"
-	"http:\n"
-	"  user_agent: \"job/1.0 (team@example.org)\"\n"
-	"  retry: {attempts: 5, base: 100ms, cap: 10s, deadline: 2m, on: [429, 503]}\n"
-	"  upstreams:\n"
-	"    wiki:\n"
-	"      url: \"https://{host}/w/api.php\"\n"
-	"      hosts: [\"*.example.org\", www.example.net]\n"
-	"      timeout: 30s\n"
-	"      connect_timeout: 2s\n"
-	"      concurrency: 32\n"
-	"      rate: 12000/m\n"
-	"      max_body: 8MiB\n"
-	"      max_idle: 1s\n"
-	"      http2: true\n"
-	"      per_record_headers: [X-Request-Id]\n"
-	"      retry: {attempts: 2}\n"
-	"      tls: {ca: ca.pem, cert: client.pem, key: client.key}\n"
-	"    scores: {url: \"http://scores.example:8080\", retry: {on: [502]}}\n"
-	"key: {wiki_id: wiki_id, page_id: page.page_id}\n"
-	"order: partition\n"
-	"sinks:\n"
-	"  content: {stream: content.v1, schema: /content/1.0.0, max_bytes: 2MiB, kafka: {bootstrap.servers: "
-	"c}}\n"
-	"  plain: {topic: scores, key: {id: meta.id}, kafka: {bootstrap.servers: d}}\n"
-	"errors: {stream: mw.error, emitter_id: me, max_bytes: 1MiB, kafka: {bootstrap.servers: e}}\n"
-	"limits: {records: 500, memory: 1GiB}\n"
-	"checkpoint: {dir: /srv/positions, interval: 5s, keep: 3}\n"
-	"drain: 10s\n"
-	"admin: {listen: \"[::1]:9000\", token: {file: secret}}\n"
-	"log: {level: debug, format: logfmt}\n";
+        "name: mw-enrich\n"
+        "topic_prefix: eqiad.\n"
+        "source:\n"
+        "  topics: [eqiad.a, eqiad.b]\n"
+        "  group: other-group\n"
+        "  start: 2025-11-01T00:00:00Z\n"
+        "  kafka: {bootstrap.servers: \"a:9092,b:9092\", sasl.mechanism: PLAIN, sasl.username: me, "
+        "sasl.password: {file: secret}}\n"
+        "script: {path: enrich.lua, params: {missing: fail, n: 1.0, list: [1, null, \"1\"], token: x}, "
+        "memory: 64MiB, budget: 250ms}\n"
+        "http:\n"
+        "  user_agent: \"job/1.0 (team@example.org)\"\n"
+        "  retry: {attempts: 5, base: 100ms, cap: 10s, deadline: 2m, on: [429, 503]}\n"
+        "  upstreams:\n"
+        "    wiki:\n"
+        "      url: \"https://{host}/w/api.php\"\n"
+        "      hosts: [\"*.example.org\", www.example.net]\n"
+        "      timeout: 30s\n"
+        "      connect_timeout: 2s\n"
+        "      concurrency: 32\n"
+        "      rate: 12000/m\n"
+        "      max_body: 8MiB\n"
+        "      max_idle: 1s\n"
+        "      http2: true\n"
+        "      per_record_headers: [X-Request-Id]\n"
+        "      retry: {attempts: 2}\n"
+        "      tls: {ca: ca.pem, cert: client.pem, key: client.key}\n"
+        "    scores: {url: \"http://scores.example:8080\", retry: {on: [502]}}\n"
+        "key: {wiki_id: wiki_id, page_id: page.page_id}\n"
+        "order: partition\n"
+        "sinks:\n"
+        "  content: {stream: content.v1, schema: /content/1.0.0, max_bytes: 2MiB, kafka: {bootstrap.servers: "
+        "c}}\n"
+        "  plain: {topic: scores, key: {id: meta.id}, kafka: {bootstrap.servers: d}}\n"
+        "errors: {stream: mw.error, emitter_id: me, max_bytes: 1MiB, kafka: {bootstrap.servers: e}}\n"
+        "limits: {records: 500, memory: 1GiB}\n"
+        "checkpoint: {dir: /srv/positions, interval: 5s, keep: 3}\n"
+        "drain: 10s\n"
+        "admin: {listen: \"[::1]:9000\", token: {file: secret}}\n"
+        "log: {level: debug, format: logfmt}\n";
 
 static void every_key_reaches_its_place(void **state)
 {
@@ -488,7 +488,7 @@ static void every_key_reaches_its_place(void **state)
 	assert_string_equal(c->source.kafka[3].where, "t.yaml:7:89");
 	assert_string_equal(c->script.path, "enrich.lua");
 	assert_string_equal(c->script.params_json,
-		"{\"missing\":\"fail\",\"n\":1.0,\"list\":[1,null,\"1\"],\"token\":\"x\"}");
+	        "{\"missing\":\"fail\",\"n\":1.0,\"list\":[1,null,\"1\"],\"token\":\"x\"}");
 	assert_int_equal(c->script.memory, 64 << 20);
 	assert_int_equal(c->script.budget_ms, 250);
 	assert_true(c->script.max_event >= 8 << 20 && c->script.max_depth > 0);
@@ -613,7 +613,7 @@ static void an_endpoint_is_short_for_one_upstream(void **state)
 {
 	(void)state;
 	struct config *c = load_changed("  upstreams:\n    api: {url: \"http://localhost/\"}\n",
-		"  endpoint: http://localhost:6500/w/api.php\n  retry: {attempts: 3}\n");
+	        "  endpoint: http://localhost:6500/w/api.php\n  retry: {attempts: 3}\n");
 	assert_int_equal(c->upstream_count, 1);
 	assert_string_equal(c->upstreams[0].name, "default");
 	assert_string_equal(c->upstreams[0].url, "http://localhost:6500/w/api.php");
@@ -679,16 +679,16 @@ static void variables_are_replaced_in_scalars_after_parsing(void **state)
 	(void)state;
 	setenv("MILLRACE_TEST", "a: [b", 1);
 	struct config *c = load_changed("test/1.0 (me)",
-		"\"$$5 ${MILLRACE_TEST} ${MILLRACE_EMPTY}|${MILLRACE_EMPTY:-x}|$ ${NOT_SET_1:-}\"");
+	        "\"$$5 ${MILLRACE_TEST} ${MILLRACE_EMPTY}|${MILLRACE_EMPTY:-x}|$ ${NOT_SET_1:-}\"");
 	assert_string_equal(c->user_agent, "$5 a: [b |x|$ ");
 	config_free(c);
 	setenv("MILLRACE_TEST", "7", 1);
 	c = load_changed(
-		"{path: enrich.lua}", "{path: enrich.lua, params: {n: \"${MILLRACE_TEST}\", p: $$x}}");
+	        "{path: enrich.lua}", "{path: enrich.lua, params: {n: \"${MILLRACE_TEST}\", p: $$x}}");
 	assert_string_equal(c->script.params_json, "{\"n\":\"7\",\"p\":\"$x\"}");
 	config_free(c);
 	c = load_changed("{path: enrich.lua}",
-		"\n  path: enrich.lua\n  params:\n    n: ${MILLRACE_TEST}\n  memory: ${MEM:-16MiB}");
+	        "\n  path: enrich.lua\n  params:\n    n: ${MILLRACE_TEST}\n  memory: ${MEM:-16MiB}");
 	assert_string_equal(c->script.params_json, "{\"n\":7}");
 	assert_int_equal(c->script.memory, 16 << 20);
 	char *text = shown(c);
@@ -768,18 +768,20 @@ static void a_bad_file_of_params_is_told_with_its_own_line(void **state)
 	static const struct {
 		const char *text, *error;
 	} files[] = {
-		{"a: 1\nb: .nan\n", "more.yaml:2:4: error: .nan has no form in JSON\n"},
-		{"a: 1\n\nb: [1\n", "more.yaml:"},
-		{"a: 1\na: 2\n", "more.yaml:2:1: error: "},
-		{"- a\n", "more.yaml:1:1: error: expected names and values, found a list\n"},
-		{"a: ${MILLRACE_TEST}\n", "more.yaml:1:4: error: the variable MILLRACE_TEST is not set\n"},
+	        {"a: 1\nb: .nan\n", "more.yaml:2:4: error: .nan has no form in JSON\n"},
+	        {"a: 1\n\nb: [1\n", "more.yaml:"},
+	        {"a: 1\na: 2\n", "more.yaml:2:1: error: "},
+	        {"- a\n", "more.yaml:1:1: error: expected names and values, found a list\n"},
+	        {"a: ${MILLRACE_TEST}\n", "more.yaml:1:4: error: the variable MILLRACE_TEST is not set\n"},
 	};
-	char *text = changed("{path: enrich.lua}", "{path: enrich.lua, params: {a: 1}, params_file: more.yaml}");
+	char *text =
+	        changed("{path: enrich.lua}", "{path: enrich.lua, params: {a: 1}, params_file: more.yaml}");
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		struct config_report report;
 		put("more.yaml", files[i].text);
 		assert_null(load(text, &report));
-		if (strncmp(report.text.data, files[i].error, strlen(files[i].error)) != 0 || report.errors != 1)
+		if (strncmp(report.text.data, files[i].error, strlen(files[i].error)) != 0 ||
+		        report.errors != 1)
 			fail_msg("expected %s, got %s", files[i].error, report.text.data);
 		assert_null(strstr(report.text.data, " | ")); /* lines of the configuration would mislead */
 		config_report_free(&report);
@@ -793,11 +795,12 @@ static void a_reload_looks_at_the_section_script_alone(void **state)
 	struct config_report report = {0};
 	put("more.yaml", "a: 2\n");
 	put("reload.yaml", "name: [not, a, name]\nnonsense: 1\n"
-			   "script: {path: enrich.lua, params: {a: 1}, params_file: more.yaml}\n");
+	                   "script: {path: enrich.lua, params: {a: 1}, params_file: more.yaml}\n");
 	struct config *c = config_load_script("reload.yaml", &report);
 	assert_non_null(c);
 	assert_string_equal(c->script.params_json, "{\"a\":2}");
-	assert_string_equal(c->script_params_file, "./more.yaml" + (c->script_params_file[0] == '.' ? 0 : 2));
+	assert_string_equal(
+	        c->script_params_file, c->script_params_file[0] == '.' ? "./more.yaml" : "more.yaml");
 	config_free(c);
 	config_report_free(&report);
 	put("reload.yaml", "name: x\nscript: {path: enrich.lua, parms: {}}\n");
@@ -843,7 +846,7 @@ static void show_tells_where_each_value_came_from(void **state)
 	text = shown(c);
 	assert_non_null(strstr(text, "  stream: my_job.error                          # from name\n"));
 	assert_non_null(
-		strstr(text, "  kafka:                                        # those of the first sink\n"));
+	        strstr(text, "  kafka:                                        # those of the first sink\n"));
 	assert_null(strstr(text, "sinks:"));
 	mem_free(text);
 	config_free(c);
@@ -938,9 +941,9 @@ static void no_key_of_the_table_is_forgotten_by_the_reference(void **state)
 	buf_init(&out, 0);
 	config_reference(&out);
 	static const char *const rows[] = {"| `name` | text | required |",
-		"| `http.upstreams.NAME.timeout` | duration, 1ms to 1h | `60s` |",
-		"| `order` | `key`, `partition`, `none` | `key` |", "| `sinks` |",
-		"| `http.upstreams.NAME.retry` |", "| `checkpoint.dir` |", "| `admin.token` |"};
+	        "| `http.upstreams.NAME.timeout` | duration, 1ms to 1h | `60s` |",
+	        "| `order` | `key`, `partition`, `none` | `key` |", "| `sinks` |",
+	        "| `http.upstreams.NAME.retry` |", "| `checkpoint.dir` |", "| `admin.token` |"};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (strstr(out.data, rows[i]) == NULL)
 			fail_msg("missing: %s\n%s", rows[i], out.data);
@@ -977,7 +980,7 @@ static void the_schema_is_well_formed_and_has_the_keys(void **state)
 	struct yaml_node *root = yaml_tree_parse(out.data, out.size, &listener);
 	assert_non_null(root);
 	const char *const timeout[] = {"properties", "http", "properties", "upstreams",
-		"additionalProperties", "properties", "timeout", "default", NULL};
+	        "additionalProperties", "properties", "timeout", "default", NULL};
 	const char *const closed[] = {"properties", "sink", "additionalProperties", NULL};
 	assert_string_equal(at_path(root, timeout)->text, "60s");
 	assert_string_equal(at_path(root, closed)->text, "false");
@@ -996,8 +999,8 @@ static unsigned next_random(unsigned *seed)
 static void mutate(char *text, size_t *size, size_t room, unsigned *seed)
 {
 	static const char bits[][12] = {"{", "}", "[", "]", ":", ": ", "\n", "\n  ", "- ", "#", "'", "\"",
-		"&a ", "*a", "!x ", "<<: ", "${", "${X}", "$$", "\t", "\xff", "\xc3\xa9", "---\n", "? ",
-		"|\n", "null", "true", "1e9", "{file: .}", "%", "@"};
+	        "&a ", "*a", "!x ", "<<: ", "${", "${X}", "$$", "\t", "\xff", "\xc3\xa9", "---\n", "? ",
+	        "|\n", "null", "true", "1e9", "{file: .}", "%", "@"};
 	for (unsigned n = 1 + next_random(seed) % 4; n > 0; n--) {
 		size_t at = next_random(seed) % (*size + 1), count = next_random(seed) % 12;
 		const char *bit = bits[next_random(seed) % (sizeof bits / sizeof *bits)];
@@ -1042,33 +1045,33 @@ static void whatever_is_in_the_file_nothing_crashes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_bad_file_is_refused_at_its_place),
-		cmocka_unit_test(all_problems_are_told_in_one_run_by_line),
-		cmocka_unit_test(the_report_shows_the_line_with_a_caret_and_a_hint),
-		cmocka_unit_test(no_message_shows_a_secret),
-		cmocka_unit_test(a_file_that_is_not_there_is_one_error),
-		cmocka_unit_test(every_key_reaches_its_place),
-		cmocka_unit_test(upstreams_take_what_they_leave_out_from_http_retry),
-		cmocka_unit_test(sinks_are_streams_with_a_prefix_or_plain_topics),
-		cmocka_unit_test(what_is_left_out_has_its_default),
-		cmocka_unit_test(an_endpoint_is_short_for_one_upstream),
-		cmocka_unit_test(automatic_memory_is_resolved),
-		cmocka_unit_test(the_admin_port_can_be_off),
-		cmocka_unit_test(an_empty_section_has_its_defaults),
-		cmocka_unit_test(a_missing_user_agent_is_a_warning),
-		cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
-		cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
-		cmocka_unit_test(paths_are_looked_for_beside_the_file_first),
-		cmocka_unit_test(params_of_a_file_win_over_those_of_the_configuration),
-		cmocka_unit_test(a_bad_file_of_params_is_told_with_its_own_line),
-		cmocka_unit_test(a_reload_looks_at_the_section_script_alone),
-		cmocka_unit_test(show_redacts_every_secret),
-		cmocka_unit_test(show_tells_where_each_value_came_from),
-		cmocka_unit_test(what_show_prints_is_a_configuration_that_shows_the_same),
-		cmocka_unit_test(the_commented_defaults_load_as_they_are_and_uncommented),
-		cmocka_unit_test(no_key_of_the_table_is_forgotten_by_the_reference),
-		cmocka_unit_test(the_schema_is_well_formed_and_has_the_keys),
-		cmocka_unit_test(whatever_is_in_the_file_nothing_crashes),
+	        cmocka_unit_test(every_bad_file_is_refused_at_its_place),
+	        cmocka_unit_test(all_problems_are_told_in_one_run_by_line),
+	        cmocka_unit_test(the_report_shows_the_line_with_a_caret_and_a_hint),
+	        cmocka_unit_test(no_message_shows_a_secret),
+	        cmocka_unit_test(a_file_that_is_not_there_is_one_error),
+	        cmocka_unit_test(every_key_reaches_its_place),
+	        cmocka_unit_test(upstreams_take_what_they_leave_out_from_http_retry),
+	        cmocka_unit_test(sinks_are_streams_with_a_prefix_or_plain_topics),
+	        cmocka_unit_test(what_is_left_out_has_its_default),
+	        cmocka_unit_test(an_endpoint_is_short_for_one_upstream),
+	        cmocka_unit_test(automatic_memory_is_resolved),
+	        cmocka_unit_test(the_admin_port_can_be_off),
+	        cmocka_unit_test(an_empty_section_has_its_defaults),
+	        cmocka_unit_test(a_missing_user_agent_is_a_warning),
+	        cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
+	        cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
+	        cmocka_unit_test(paths_are_looked_for_beside_the_file_first),
+	        cmocka_unit_test(params_of_a_file_win_over_those_of_the_configuration),
+	        cmocka_unit_test(a_bad_file_of_params_is_told_with_its_own_line),
+	        cmocka_unit_test(a_reload_looks_at_the_section_script_alone),
+	        cmocka_unit_test(show_redacts_every_secret),
+	        cmocka_unit_test(show_tells_where_each_value_came_from),
+	        cmocka_unit_test(what_show_prints_is_a_configuration_that_shows_the_same),
+	        cmocka_unit_test(the_commented_defaults_load_as_they_are_and_uncommented),
+	        cmocka_unit_test(no_key_of_the_table_is_forgotten_by_the_reference),
+	        cmocka_unit_test(the_schema_is_well_formed_and_has_the_keys),
+	        cmocka_unit_test(whatever_is_in_the_file_nothing_crashes),
 	};
 	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
