@@ -40,7 +40,7 @@ static void place_free(struct place *place)
 static bool read_url(const char *url, struct place *place)
 {
 	const char *rest = url + 7, *colon = NULL;
-	*place = (struct place){NULL};
+	*place = (struct place){.host = NULL};
 	if (strncmp(url, "http://", 7) != 0 || strpbrk(url, " \t\r\n?#@"))
 		return false;
 	size_t size = strcspn(rest, "/"), path = strlen(rest + size);

@@ -191,6 +191,7 @@ static void params_scalar(struct params *params, const struct yaml_node *node, b
 		value = config_text(params->loader, node, "a value");
 	if (!null && value.text == NULL) {
 		params->wrong = true;
+		config_text_free(&value);
 		return;
 	}
 	struct buf scalar;

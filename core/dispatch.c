@@ -544,7 +544,8 @@ static void start_call(
 	http_send(dispatch->http, &call->transfer);
 }
 
-/* Answers when the limiter's rate lets the next one pass, -1 when nothing waits for that. */
+/* Answers when the limiter's rate lets the next one pass, -1 when nothing waits for that: a call that ends,
+ * or room for an answer, is news to the loop anyway. */
 static int64_t send_ready(struct dispatch *dispatch, struct upstream *upstream, int64_t now)
 {
 	struct heap_node *first;
@@ -556,6 +557,8 @@ static int64_t send_ready(struct dispatch *dispatch, struct upstream *upstream, 
 			park(upstream, lookup);
 			continue;
 		}
+		if (dispatch->hooks.room && !dispatch->hooks.room(dispatch->hooks.context, lookup))
+			return -1;
 		if (!limiter_take(&upstream->limiter, 1, now, &wait_ms))
 			return wait_ms < 0 ? -1 : now + wait_ms;
 		heap_remove(&upstream->ready, first);

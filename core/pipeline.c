@@ -29,7 +29,15 @@
 
 #define suspend return
 
-enum { RESEND_FIRST_MS = 500, RESEND_MAX_MS = 30000, REST_MIN_MS = 50 };
+enum {
+	RESEND_FIRST_MS = 500,
+	RESEND_MAX_MS = 30000,
+	REST_MIN_MS = 50,
+	ROOM_PER_BYTE = 2, /* of an answer: its body, and what is made of it */
+	FIRST_CALLS = 8,   /* in flight before anything is known of the answers' sizes */
+	RISE = 8,
+	FALL = 64,
+};
 
 struct pipeline {
 	struct pipeline_config config;
@@ -43,9 +51,13 @@ struct pipeline {
 	struct source *source;
 	struct sink **sinks;
 	struct ledger *ledger;
-	int64_t now, wall; /* read once per turn */
+	int64_t now, wall; /* of what happens now, and of the turn */
+	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
+	size_t *typical;  /* of each upstream's answers: bytes that most of the recent ones stay below */
+	bool gate_closed; /* an answer found no room in this turn */
+	bool turned_away; /* the source found no room since the last turn that made some */
 	bool full;        /* a sink had no room: nothing is sent until it has */
 	bool undelivered; /* a delivery failed: nothing is sent until the failed records can be sent again */
 	int64_t resend_at, resend_wait;
@@ -57,20 +69,14 @@ struct pipeline {
 
 static void walk(struct pipeline *p, struct record *r);
 
-/* ---- making: outcomes, outputs, error events ---- */
-
-/* Lua is done with the record: keeps the texts that an error event may still need, lets go of the heap. */
-static void let_go_of_lua(struct record *r)
+/* The loop may have slept since the last turn. */
+static void look_at_clock(struct pipeline *p)
 {
-	struct script_event kept = r->event;
-	if (kept.script == NULL)
-		return;
-	r->event.id = r->event.domain = r->event.request_id = r->event.uri = NULL;
-	r->event.schema = r->event.stream = r->event.lane_key = NULL;
-	script_forget(&r->event);
-	kept.script = NULL;
-	r->event = kept;
+	if (p->config.clock)
+		p->now = p->config.clock();
 }
+
+/* ---- making: outcomes, outputs, error events ---- */
 
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 {
@@ -82,7 +88,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
 	r->outcome = outcome;
 	record_forget_lookups(&p->records, r);
-	let_go_of_lua(r);
+	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	record_move(&p->records, r, RECORD_MADE);
 }
 
@@ -181,13 +187,61 @@ static void drop(struct pipeline *p, struct record *r, const char *reason)
 	made(p, r, OUTCOME_DROPPED);
 }
 
+/* ---- the gate: an answer has its room before it is asked for ---- */
+
+static size_t held_bytes(const struct pipeline *p)
+{
+	size_t held = p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
+	              p->ledger->used[LEDGER_OUTPUT];
+	for (size_t i = 0; i < p->config.sink_count; i++)
+		held += p->sinks[i]->verbs->held_bytes(p->sinks[i]);
+	return held;
+}
+
+/* The oldest open record is never refused: with what it waits for, all others may be waiting for it. */
+static bool gate_has_room(void *context, struct lookup *lookup)
+{
+	struct pipeline *p = context;
+	struct record *r = lookup->record;
+	size_t size = p->typical[lookup->request.upstream];
+	if (lookup->reserved > 0)
+		return true;
+	if (lookup->request.merge_bytes > size)
+		size = lookup->request.merge_bytes;
+	size *= ROOM_PER_BYTE;
+	if (!records_oldest(&p->records, r) && held_bytes(p) + size > p->config.limit_bytes) {
+		p->gate_closed = true;
+		return false;
+	}
+	lookup->reserved = size;
+	record_charge(&p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + size);
+	return true;
+}
+
+/* Rises fast and falls slowly: above the mean where sizes differ much. */
+static void learn_size(struct pipeline *p, const struct lookup *lookup)
+{
+	size_t *typical = &p->typical[lookup->request.upstream], size = lookup->response.body_size;
+	if (size > *typical)
+		*typical += (size - *typical + RISE - 1) / RISE;
+	else
+		*typical -= (*typical - size) / FALL;
+}
+
+/* Begins high, so that a process whose answers turn out to be large is not flooded by its first ones. */
+static size_t first_guess(const struct pipeline_config *config, size_t upstream)
+{
+	size_t most = config->upstreams[upstream].max_body,
+	       guess = config->limit_bytes / FIRST_CALLS / ROOM_PER_BYTE;
+	return most && most < guess ? most : guess;
+}
+
 /* ---- asking ---- */
 
 static void forget_calls(struct pipeline *p, struct record *r)
 {
 	for (size_t i = 0; i < r->lookup_count; i++)
-		if (r->lookups[i].state != LOOKUP_DONE && r->lookups[i].state != LOOKUP_IDLE)
-			dispatch_cancel(p->dispatch, &r->lookups[i]);
+		dispatch_cancel(p->dispatch, &r->lookups[i]);
 	record_forget_lookups(&p->records, r);
 }
 
@@ -265,9 +319,13 @@ static void dispatch_done(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
 	struct record *r = lookup->record;
+	look_at_clock(p);
 	r->lookups_open--;
-	record_charge(
-	        &p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + response_bytes(&lookup->response));
+	record_charge(&p->records, r, LEDGER_ANSWER,
+	        r->charged[LEDGER_ANSWER] - lookup->reserved + response_bytes(&lookup->response));
+	lookup->reserved = 0;
+	if (lookup->response.error_type == NULL)
+		learn_size(p, lookup);
 	if (lookup->response.error_type && !lookup->request.optional) {
 		char *type = lookup->response.error_type, *message = lookup->response.error_message;
 		lookup->response.error_type = lookup->response.error_message = NULL;
@@ -432,6 +490,7 @@ static void undeliverable(struct pipeline *p, struct record *r, const struct out
 	p->resend_wait = p->resend_wait ? p->resend_wait * 2 : RESEND_FIRST_MS;
 	if (p->resend_wait > RESEND_MAX_MS)
 		p->resend_wait = RESEND_MAX_MS;
+	look_at_clock(p);
 	p->resend_at = p->now + p->resend_wait;
 	log_throttled(LOG_WARN, "sink",
 	        "delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms",
@@ -525,12 +584,6 @@ static void walk(struct pipeline *p, struct record *r)
 
 /* ---- the door ---- */
 
-static size_t held_bytes(const struct pipeline *p)
-{
-	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
-	       p->ledger->used[LEDGER_OUTPUT];
-}
-
 /* Decoded events live in the state's heap: a full one would fail records that did nothing wrong. */
 static bool lua_has_room(const struct pipeline *p)
 {
@@ -538,19 +591,29 @@ static bool lua_has_room(const struct pipeline *p)
 	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 4 * 3;
 }
 
-static bool door_has_room(void *context)
+static bool has_room(const struct pipeline *p)
 {
-	const struct pipeline *p = context;
 	size_t open = records_open(&p->records);
 	if (p->draining || p->undelivered || p->full)
 		return false;
-	return open == 0 ||
-	       (open < p->config.limit_records && held_bytes(p) < p->config.limit_bytes && lua_has_room(p));
+	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
+	 * about. */
+	return open == 0 || (open < p->config.limit_records &&
+	                            held_bytes(p) < p->config.limit_bytes / 4 * 3 && lua_has_room(p));
+}
+
+static bool door_has_room(void *context)
+{
+	struct pipeline *p = context;
+	bool room = has_room(p);
+	p->turned_away = p->turned_away || !room;
+	return room;
 }
 
 static void pipeline_take(void *context, const struct source_message *message)
 {
 	struct pipeline *p = context;
+	look_at_clock(p);
 	struct record *r = record_new(&p->records, message, p->now);
 	r->ticket = offsets_begin(message->partition->offsets, message->offset);
 	p->counts.taken++;
@@ -783,11 +846,14 @@ static void send_released(struct pipeline *p)
 		walk(p, container_of(first, struct record, node));
 }
 
-static void settle_all(struct pipeline *p)
+/* True when there were any. */
+static bool settle_all(struct pipeline *p)
 {
 	struct list_node *first;
+	bool any = !list_empty(&p->records.states[RECORD_SETTLED]);
 	while ((first = list_first(&p->records.states[RECORD_SETTLED])) != NULL)
 		walk(p, container_of(first, struct record, node));
+	return any;
 }
 
 static void forget_script(struct pipeline *p, size_t i)
@@ -817,10 +883,10 @@ static void serve_sinks(struct pipeline *p)
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
-		*p->paused_sink += (double)(now - p->now) / 1000;
-	p->now = now;
+		*p->paused_sink += (double)(now - p->turned) / 1000;
+	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->full = false;
+	p->full = p->gate_closed = false;
 	serve_sinks(p);
 	send_again(p);
 	wake_resting(p);
@@ -829,13 +895,18 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
 	serve_sinks(p); /* a file has settled them already */
-	settle_all(p);
+	if (settle_all(p) && p->gate_closed)
+		next = now; /* there is room that the gate has not seen */
 	script_collect(p->scripts[0]);
 	forget_idle_scripts(p);
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
-	if (p->undelivered && (next < 0 || p->resend_at < next))
+	if (p->undelivered && p->resend_at > now && (next < 0 || p->resend_at < next))
 		next = p->resend_at;
+	if (p->turned_away && has_room(p)) { /* nothing else may wake the loop for what waits outside */
+		p->turned_away = false;
+		next = now;
+	}
 	return next;
 }
 
@@ -876,7 +947,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	struct pipeline *p = mem_zalloc(1, sizeof *p);
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
-	struct dispatch_hooks hooks = {.context = p, .answer = answer_of_call, .done = dispatch_done};
+	struct dispatch_hooks hooks = {
+	        .context = p, .room = gate_has_room, .answer = answer_of_call, .done = dispatch_done};
 	struct dispatch_config dispatch = {
 	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
@@ -887,9 +959,12 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->ledger = ledger;
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
-	p->now = clock_now();
+	p->now = p->turned = clock_now();
 	p->wall = clock_wall();
 	records_init(&p->records, ledger);
+	p->typical = mem_zalloc(config->upstream_count, sizeof *p->typical);
+	for (size_t i = 0; i < config->upstream_count; i++)
+		p->typical[i] = first_guess(config, i);
 	p->lanes = lanes_open(&lanes);
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
@@ -1020,5 +1095,6 @@ void pipeline_close(struct pipeline *p)
 	lanes_close(p->lanes);
 	while (p->script_count > 0)
 		forget_script(p, 0);
+	mem_free(p->typical);
 	mem_free(p);
 }

@@ -49,14 +49,17 @@ void records_init(struct records *records, struct ledger *ledger)
 	*records = (struct records){.ledger = ledger};
 	for (int state = 0; state < RECORD_STATES; state++)
 		list_init(&records->states[state], machine[state].name);
+	list_init(&records->open, "open");
 }
 
 size_t records_open(const struct records *records)
 {
-	size_t open = 0;
-	for (int state = 0; state < RECORD_SETTLED; state++)
-		open += records->states[state].count;
-	return open;
+	return records->open.count;
+}
+
+bool records_oldest(const struct records *records, const struct record *record)
+{
+	return list_first(&records->open) == &record->order;
 }
 
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now)
@@ -84,6 +87,7 @@ struct record *record_new(struct records *records, const struct source_message *
 	};
 	record->taken = now;
 	list_append(&records->states[RECORD_TAKEN], &record->node);
+	list_append(&records->open, &record->order);
 	record_charge(records, record, LEDGER_INPUT, bytes);
 	message->partition->records++;
 	return record;
@@ -99,6 +103,8 @@ void record_move(struct records *records, struct record *record, enum record_sta
 	list_remove(&records->states[record->state], &record->node);
 	record->state = state;
 	list_append(&records->states[state], &record->node);
+	if (state == RECORD_SETTLED || state == RECORD_GIVEN_BACK)
+		list_remove(&records->open, &record->order);
 }
 
 void record_charge(struct records *records, struct record *record, enum ledger_kind kind, size_t bytes)

@@ -108,19 +108,27 @@ static void free_texts(struct script_event *event)
 	*event = (struct script_event){.script = event->script, .run = event->run};
 }
 
-void script_forget(struct script_event *event)
+void script_let_go(struct script_event *event)
 {
 	struct script *script = event->script;
 	if (script == NULL)
 		return;
-	free_texts(event);
 	if (event->run->ref >= 0)
 		luaL_unref(script->L, LUA_REGISTRYINDEX, event->run->ref);
 	output_drop(event->run);
 	mem_free(event->run);
-	*event = (struct script_event){0};
+	event->run = NULL;
+	event->script = NULL;
+	event->bytes = 0;
 	script->events--;
 	script_release(script);
+}
+
+void script_forget(struct script_event *event)
+{
+	script_let_go(event);
+	free_texts(event);
+	*event = (struct script_event){0};
 }
 
 /* Copies the string member of the table on top; NULL when it is none. */

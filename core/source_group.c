@@ -61,6 +61,7 @@ static void forget_lag(struct kafka_source *self, const struct partition *partit
 	snprintf(id, sizeof id, "%d", partition->id);
 	const char *labels[] = {partition->topic, id, NULL};
 	metrics_remove(self->metrics, METRIC_LAG, labels);
+	metrics_remove(self->metrics, METRIC_FRESHNESS, labels);
 }
 
 /* Ends the period; the records that are still open move no offset any more. */
@@ -379,6 +380,7 @@ static void begin_assign(struct kafka_source *self)
 {
 	struct rebalance *rebalance = &self->rebalance;
 	self->joined = true;
+	self->rejoining = false;
 	self->resting_until = 0;
 	*metrics_value(self->metrics, METRIC_REBALANCES, "assign") += 1;
 	if (rebalance->list->cnt == 0 || self->stage > SOURCE_OPEN) {
@@ -410,6 +412,7 @@ static void begin_revoke(struct kafka_source *self, int64_t now)
 	bool lost = rd_kafka_assignment_lost(self->client);
 	*metrics_value(self->metrics, METRIC_REBALANCES, lost ? "lost" : "revoke") += 1;
 	self->resting_until = now + SOURCE_REBALANCE_MS;
+	self->rejoining = true;
 	if (lost)
 		log_warn("source", "%d partitions were lost: others may read them already",
 		        rebalance->list->cnt);
@@ -479,6 +482,7 @@ void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event)
 	source_drop_rebalance(self); /* librdkafka gives one at a time; an unanswered one is void */
 	if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
 		log_warn("source", "rebalance: %s", rd_kafka_err2str(code));
+		self->rejoining = true;
 		source_end_all(self, true);
 		complain_code("giving partitions up", rd_kafka_assign(self->client, NULL));
 		return;

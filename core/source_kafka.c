@@ -326,7 +326,7 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	kafka_wake_add(&self->wake, self->messages);
 	self->health.connected = false;
 	self->health.fatal[0] = '\0';
-	self->joined = false;
+	self->joined = self->rejoining = false;
 	return subscribe(self, err);
 }
 
@@ -414,7 +414,7 @@ static bool kafka_ready(const struct source *source)
 static bool kafka_finished(const struct source *source)
 {
 	const struct kafka_source *self = self_of(source);
-	if (self->config->until == NULL || !kafka_ready(source) || self->rebalance.list)
+	if (self->config->until == NULL || !kafka_ready(source) || self->rebalance.list || self->rejoining)
 		return false;
 	list_each (&source->partitions, node, after)
 		if (!source_owned(node)->partition.reached)

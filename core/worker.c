@@ -269,6 +269,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .emitter_id = config->emitter_id,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
+	        .clock = clock_now,
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
 	reload_attach(worker->reload, worker->pipeline);
@@ -442,8 +443,9 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 static bool turn(struct worker *worker, bool more)
 {
 	event_base_loop(worker->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
-	int64_t began = clock_now_ns(), now = began / 1000000;
+	int64_t began = clock_now_ns();
 	more = worker->source->verbs->pump(worker->source);
+	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)

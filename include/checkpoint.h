@@ -29,10 +29,10 @@ struct checkpoint_config {
 struct checkpoint *checkpoint_open(struct event_base *base, const struct checkpoint_config *config,
         struct metrics *metrics, struct err *err);
 /* After its source; waits a moment for a file that is being written. */
-void checkpoint_close(struct checkpoint *checkpoint);
+void checkpoint_close(struct checkpoint *store);
 /* The SHA-256 of the script that runs from now on, for the files; copied. */
-void checkpoint_use_script(struct checkpoint *checkpoint, const char *sha256);
+void checkpoint_use_script(struct checkpoint *store, const char *sha256);
 /* For source_config.checkpoints; the store's own, valid until it is closed. */
-const struct source_checkpoints *checkpoint_verbs(struct checkpoint *checkpoint);
+const struct source_checkpoints *checkpoint_verbs(struct checkpoint *store);
 
 #endif

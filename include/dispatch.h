@@ -26,11 +26,11 @@ struct upstream;
 struct metrics;
 
 enum lookup_state {
-	LOOKUP_IDLE,      /* not submitted, or given back */
-	LOOKUP_WAITING,   /* for its turn: the limiter, or a paused host */
-	LOOKUP_IN_FLIGHT, /* in a call */
+	LOOKUP_IDLE,        /* not submitted, or given back */
+	LOOKUP_WAITING,     /* for its turn: the limiter, or a paused host */
+	LOOKUP_IN_FLIGHT,   /* in a call */
 	LOOKUP_BACKING_OFF, /* until `due` */
-	LOOKUP_DONE,      /* response is final */
+	LOOKUP_DONE,        /* response is final */
 };
 
 /* Embedded in and owned by the caller (an element of the record's array). */
@@ -39,15 +39,18 @@ struct lookup {
 	struct response response; /* final when state is LOOKUP_DONE; the caller frees it */
 	void *record;             /* whose it is; opaque here */
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
-	int part;                 /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
-	uint64_t age;             /* sequence of its record: the lower is served first */
+	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
+	uint64_t age; /* sequence of its record: the lower is served first */
+	size_t reserved; /* bytes held ready for the answer; hooks.room keeps it, dispatch does not look */
 	enum lookup_state state;
-	unsigned attempts;   /* counted against retry.attempts */
-	unsigned calls;      /* calls it was part of, uncounted ones included */
-	int64_t submitted;   /* steady ms */
-	int64_t due;         /* when backing off */
-	int64_t paused_ms;   /* time its host was paused, as of its last call: does not count for the deadline */
-	struct list_node node; /* private to dispatch.c from here: of the call, the paused host, or those due for done */
+	unsigned attempts; /* counted against retry.attempts */
+	unsigned calls;    /* calls it was part of, uncounted ones included */
+	int64_t submitted; /* steady ms */
+	int64_t due;       /* when backing off */
+	int64_t paused_ms; /* time its host was paused, as of its last call: does not count for the deadline
+	                    */
+	struct list_node node;  /* private to dispatch.c from here: of the call, the paused host, or those due
+	                           for done */
 	struct heap_node place; /* among the waiting by age, or the backing off by due */
 	struct call *call;
 	struct host *host;
@@ -58,7 +61,7 @@ struct lookup {
 
 struct call {
 	struct http_transfer transfer;
-	struct list lookups;  /* linked by lookup.node */
+	struct list lookups; /* linked by lookup.node */
 	size_t lookup_count;
 	struct dispatch *dispatch;
 	struct upstream *upstream; /* private to dispatch.c */
@@ -75,16 +78,21 @@ enum answer {
 };
 
 struct answer_detail {
-	double after;     /* seconds, for ANSWER_RETRY */
-	bool host_scope;  /* pause the whole host; no attempt */
-	char reason[64];  /* retry reason or fail type */
+	double after;    /* seconds, for ANSWER_RETRY */
+	bool host_scope; /* pause the whole host; no attempt */
+	char reason[64]; /* retry reason or fail type */
 	char message[512];
 };
 
 struct dispatch_hooks {
 	void *context;
-	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The answer is
-	 * call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels nothing. */
+	/* Whether there is room for the answer of this lookup: asked, the oldest first, before each call, the
+	 * one after a back-off included. After a no nothing more is sent for its upstream until the next
+	 * tick. NULL: always. */
+	bool (*room)(void *context, struct lookup *lookup);
+	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The
+	 * answer is call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels
+	 * nothing. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
 	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
 	 * dispatch_cancel. May submit and cancel others, and free this one. */
@@ -98,19 +106,21 @@ struct dispatch_config {
 };
 
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
-	const struct dispatch_hooks *hooks, struct metrics *metrics);
+        const struct dispatch_hooks *hooks, struct metrics *metrics);
 void dispatch_close(struct dispatch *dispatch); /* every lookup must be done or cancelled */
 /* Takes a lookup whose request is set; state must be LOOKUP_IDLE. Sends from dispatch_tick, not from here. */
 void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t now);
-/* Forgets a lookup, wherever it is, and makes it LOOKUP_IDLE; hooks are not called. One that is done stays so. */
+/* Forgets a lookup, wherever it is, and makes it LOOKUP_IDLE; hooks are not called. One that is done stays
+ * so. */
 void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup);
-/* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1: nothing
- * until something is submitted or a call ends (the end of a call itself happens on the loop, outside of this, so
- * call it after each turn of the loop). */
+/* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1:
+ * nothing until something is submitted or a call ends (the end of a call itself happens on the loop, outside
+ * of this, so call it after each turn of the loop). */
 int64_t dispatch_tick(struct dispatch *dispatch, int64_t now);
-/* Nothing is sent to this host before `until` (steady ms; at most 60 s ahead). host may be NULL (the upstream's own). */
-void dispatch_pause_host(struct dispatch *dispatch, size_t index, const char *name, int64_t until, int64_t now,
-	const char *reason); /* an identifier, for the log; metrics tell "429" from "retry" */
+/* Nothing is sent to this host before `until` (steady ms; at most 60 s ahead). host may be NULL (the
+ * upstream's own). */
+void dispatch_pause_host(struct dispatch *dispatch, size_t index, const char *name, int64_t until,
+        int64_t now, const char *reason); /* an identifier, for the log; metrics tell "429" from "retry" */
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
 

@@ -1,6 +1,7 @@
 /* The walk of every record, from the door to its end: the one place where the parts meet.
  *
- * Owns the records, the lanes and the order of things; borrows the source, the sinks, the script and the clock. */
+ * Owns the records, the lanes and the order of things; borrows the source, the sinks, the script and the
+ * clock. */
 #ifndef MILLRACE_PIPELINE_H
 #define MILLRACE_PIPELINE_H
 
@@ -22,17 +23,20 @@ enum pipeline_order { PIPELINE_ORDER_KEY, PIPELINE_ORDER_PARTITION, PIPELINE_ORD
 
 struct pipeline_config {
 	enum pipeline_order order;
-	bool key_from_event;   /* the lane's key is made from the event's fields; else the record's own key */
-	size_t limit_records;  /* the door: most records open */
-	size_t limit_bytes;    /* the door: most bytes of open records, answers and outputs */
+	bool key_from_event;  /* the lane's key is made from the event's fields; else the record's own key */
+	size_t limit_records; /* the door: most records open */
+	size_t limit_bytes;   /* the gate: most bytes of open records, answers, outputs and their copies in
+	                         sinks */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	const struct sink_config *sinks; /* the error stream is the last */
 	size_t sink_count;               /* error stream included */
 	const char *emitter_id;
-	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL. */
+	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL.
+	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
+	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */
 };
 
 enum { PIPELINE_SCRIPTS = 4 };
@@ -41,13 +45,13 @@ struct pipeline_counts {
 	uint64_t taken, outcomes[OUTCOMES], given_back, skipped, open;
 };
 
-struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http, struct metrics *metrics,
-	struct ledger *ledger);
+struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http,
+        struct metrics *metrics, struct ledger *ledger);
 /* What to open the source and the sinks with. */
 void pipeline_source_handlers(struct pipeline *pipeline, struct source_handlers *handlers);
 void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *handlers);
-/* New records begin on this state, which is held; records in flight finish on the one they began on. False, and
- * nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
+/* New records begin on this state, which is held; records in flight finish on the one they began on. False,
+ * and nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
 bool pipeline_use_script(struct pipeline *pipeline, struct script *script);
 size_t pipeline_scripts(struct pipeline *pipeline); /* states alive; those with no record left end here */
 /* Borrows both; sinks in the order of the configuration. */

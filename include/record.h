@@ -1,6 +1,7 @@
 /* One Kafka message on its way through: its states, what it owns, and the lists it stands on.
  *
- * A record owns its bytes and its encoded outputs until it is settled, so it can be sent again or start again.
+ * A record owns its bytes and its encoded outputs until it is settled, so it can be sent again or start
+ * again.
  *
  *    TAKEN --> DECODED --> ASKING <--> ANSWERED --> MADE --> RELEASED --> SENDING --> SETTLED
  *      ^          |           |            |          ^          |           |
@@ -41,20 +42,21 @@ enum outcome { OUTCOME_ENRICHED, OUTCOME_PASSED, OUTCOME_DROPPED, OUTCOME_FAILED
 
 struct record {
 	enum record_state state;
-	struct list_node node; /* in the list of its state */
-	uint64_t age;          /* number in the order of taking, process-wide */
+	struct list_node node;  /* in the list of its state */
+	struct list_node order; /* while open: among all of them, the oldest first */
+	uint64_t age;           /* number in the order of taking, process-wide */
 	struct partition *partition;
 	uint64_t ticket;
 	struct script_input input; /* points into what the record owns: key, value, headers */
 	char *key, *value;
 	struct output_header *headers;
-	int64_t taken; /* steady ms */
-	int64_t due;   /* RESTING: when to start again */
+	int64_t taken;    /* steady ms */
+	int64_t due;      /* RESTING: when to start again */
 	unsigned attempt; /* how often it began, from 1 */
 	struct script_event event;
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
-	bool hook_waits; /* transform is suspended in millrace.fetch */
+	bool hook_waits;                   /* transform is suspended in millrace.fetch */
 	struct place place;
 	enum outcome outcome;
 	char *reason; /* DROPPED: the reason; FAILED: the type */
@@ -69,12 +71,14 @@ struct record {
 /* The lists of all records, by state. */
 struct records {
 	struct list states[RECORD_STATES];
+	struct list open; /* by record.order */
 	struct ledger *ledger;
 	uint64_t next_age;
 };
 
 void records_init(struct records *records, struct ledger *ledger);
 size_t records_open(const struct records *records); /* all but SETTLED and GIVEN_BACK */
+bool records_oldest(const struct records *records, const struct record *record); /* of the open ones */
 /* A TAKEN record with copies of the message's bytes, charged to the ledger. */
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now);
 /* Moves to a state that the table of successors allows; anything else is a bug and aborts with both names. */

@@ -157,6 +157,9 @@ void script_resume(struct script_event *event, const struct script_answer_part *
 /* The input as an output of the first sink: stamped and encoded when it has a stream, byte-identical when
  * not. */
 bool script_pass(struct script_event *event, struct output *output, struct script_result *failure);
+/* Lets go of everything the event holds in its state; its texts stay, for an error event. Fine without a
+ * state. */
+void script_let_go(struct script_event *event);
 /* Lets go of everything the event holds in its state, frees its texts and zeroes it; fine on a zeroed one. */
 void script_forget(struct script_event *event);
 

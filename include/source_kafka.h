@@ -98,8 +98,9 @@ struct kafka_source {
 	size_t metadata_limit; /* bytes of a commit's metadata that the broker takes */
 	char missing[512];     /* what librdkafka said of a topic that is not there; "" = nothing */
 	int64_t missing_said;
-	bool joined; /* a first assignment came */
-	bool failed; /* for good */
+	bool joined;    /* a first assignment came */
+	bool rejoining; /* the last rebalance took partitions away: what is ours now is said by the next */
+	bool failed;    /* for good */
 	enum source_stage stage;
 };
 

@@ -79,10 +79,10 @@ C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/sy
 
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 
-.bench: all $(BENCHES)
+.bench: all $(BENCHES) $(BUILD)/bench/apistub
 	@set -e; for b in $(BENCHES); do echo "== $$(basename $$b)"; $$b; done
-	@echo "== enrich.py"
-	@/usr/bin/python3 tests/bench/enrich.py $(BUILD)/millrace $(BENCH_ARGS)
+	@echo "== pipeline.py"
+	@/usr/bin/python3 tests/bench/pipeline.py $(BUILD)/millrace $(BENCH_ARGS)
 
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)

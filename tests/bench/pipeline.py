@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Where time and memory go from end to end: the binary between a Kafka broker and an API stub, as a table.
 
-    /usr/bin/python3 tests/bench/pipeline.py [BINARY] [--stub PROGRAM] [--only WORDS] [--scale 1.0]
+    /usr/bin/python3 tests/bench/pipeline.py [BINARY] [--stub PROGRAM] [--only REGEX] [--scale 1.0]
 
 The machine also runs the broker and the stub, so events/s is what all of them reach together; CPU per event is
 the engine's own, and of it the loop's thread, which is what one process is limited by. Memory is the highest RSS.
@@ -121,7 +121,7 @@ class Bench:
             self.cluster.close()
 
     def wanted(self, name):
-        return not self.options.only or any(word in name for word in self.options.only.split(","))
+        return re.search(self.options.only, name) is not None
 
     def row(self, name, events, seconds, cpu, loop, calls, peak, rss):
         cells = (name, events, f"{events / seconds:.0f}" if events else "-",
@@ -218,6 +218,21 @@ class Bench:
             made.close()
             stub.close()
 
+    @staticmethod
+    def _watch_memory(process):
+        """Its peak RSS and its usage at its end; the peak that wait4 knows is that of this program before exec."""
+        peak = 0
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return peak, usage
+            try:
+                peak = max(peak, Usage(process.pid).status("VmHWM"))
+            except (OSError, TypeError):
+                pass  # it is between its end and its being waited for
+            time.sleep(0.02)
+
     def enrich(self, name, events, body, latency_ms, script):
         """File to file, without Kafka."""
         if not self.wanted(name):
@@ -231,13 +246,11 @@ class Bench:
             process = subprocess.Popen(
                 [self.options.binary, "enrich", str(script), str(source), "--endpoint", stub.url], cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=open(output, "wb"), stderr=subprocess.PIPE)
+            peak, usage = self._watch_memory(process)
             told = process.stderr.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = status
-            if status:
-                print(f"  exit status {status}: {told.decode(errors='replace')[-500:]}")
-            self.row(name, events, time.monotonic() - began, usage.ru_utime + usage.ru_stime, None, None,
-                     usage.ru_maxrss / 1024, None)
+            if process.returncode:
+                print(f"  exit status {process.returncode}: {told.decode(errors='replace')[-500:]}")
+            self.row(name, events, time.monotonic() - began, usage.ru_utime + usage.ru_stime, None, None, peak, None)
         finally:
             stub.close()
 
@@ -260,7 +273,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", nargs="?", default=str(ROOT / "build" / "millrace"))
     parser.add_argument("--stub", help="the program apistub; beside the binary, in bench/, unless given")
-    parser.add_argument("--only", help="scenarios whose name holds one of these words: --only 'idle,70 kB'")
+    parser.add_argument("--only", default="", help="scenarios whose name this regular expression finds: --only 'idle|70 kB'")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of events")
     parser.add_argument("--concurrency", type=int, default=256, help="calls in flight")
     options = parser.parse_args()

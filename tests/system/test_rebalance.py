@@ -54,6 +54,20 @@ def test_two_workers_share_the_partitions_and_hand_them_over(job, stub, workers,
     j.require_clean(repeats=True)
 
 
+def test_a_bounded_run_that_a_second_worker_joins_ends_when_all_of_it_is_done(job, stub, workers, seed):
+    stub.latency(0.2, 0.4)
+    j = job(partitions=4, change={"limits": {"records": 200}})
+    j.send(events.Maker(seed, pages=80).mixed(2000))
+    backfill = ["--group", j.group + "-backfill", "--from", "earliest", "--until", "end"]
+    j.start(arguments=backfill)
+    j.until_outputs(300)
+    second, = workers(j, 1)
+    second.start(ready=False, arguments=backfill)
+    assert j.wait() == 0
+    assert second.wait() == 0
+    j.require_clean(repeats=True)
+
+
 def test_workers_that_come_and_go_lose_and_reorder_nothing(job, stub, workers, seed):
     rng = random.Random(seed)
     stub.latency(0.005, 0.3, slow=3, slow_share=0.01)

@@ -195,7 +195,8 @@ def test_200_reloads_under_load_lose_repeat_and_mix_up_nothing(job, stub, cluste
     infos = [labels for name, labels, value in metrics.series if name == "millrace_script_info"]
     assert [i["sha256"] for i in infos] == [scripts.sha256()[:12]], infos
     assert metrics.value("millrace_lua_states") == 1 and most_states <= 4
-    assert rss[200] <= 1.3 * rss[20], f"grew from {rss[20] / 2**20:.1f} to {rss[200] / 2**20:.1f} MiB"
+    sanitized = b"__asan_init" in engine.BINARY.read_bytes()  # which keeps freed memory on purpose
+    assert sanitized or rss[200] <= 1.3 * rss[20], f"grew from {rss[20] / 2**20:.1f} to {rss[200] / 2**20:.1f} MiB"
     for _, words in BROKEN.values():
         assert re.search("reload.*" + words, log), f"not in the log: {words}"
     print(f"{got}, at most {most_states:.0f} states, {len(versions)} versions, "

@@ -114,6 +114,7 @@ struct fixture {
 	enum answer verdict; /* what the hook says */
 	struct answer_detail detail;
 	int answers;
+	uint64_t no_room;      /* for lookups of this age and younger ones; 0 = there is always room */
 	struct lookup *victim; /* cancelled in the next done */
 	struct lookup *next;   /* submitted in the next done */
 };
@@ -130,6 +131,12 @@ static enum answer on_answer(void *context, struct call *call, struct answer_det
 	*detail = fixture->detail;
 	fixture->answers++;
 	return fixture->verdict;
+}
+
+static bool on_room(void *context, struct lookup *lookup)
+{
+	struct fixture *fixture = context;
+	return fixture->no_room == 0 || lookup->age < fixture->no_room;
 }
 
 static void on_done(void *context, struct lookup *lookup)
@@ -149,7 +156,8 @@ static void reopen(struct fixture *fixture)
 {
 	struct dispatch_config config = {
 	        .upstreams = fixture->upstreams, .upstream_count = 2, .random = given_random};
-	struct dispatch_hooks hooks = {.context = fixture, .answer = on_answer, .done = on_done};
+	struct dispatch_hooks hooks = {
+	        .context = fixture, .room = on_room, .answer = on_answer, .done = on_done};
 	if (fixture->dispatch)
 		dispatch_close(fixture->dispatch);
 	fixture->dispatch = dispatch_open(NULL, &config, &hooks, fixture->metrics);
@@ -332,6 +340,27 @@ static void never_more_calls_than_concurrency(void **state)
 	assert_int_equal(world.maximum, 4);
 	for (int i = 0; i < 50; i++)
 		response_free(&asked[i].lookup.response);
+}
+
+static void nothing_is_sent_that_has_no_room_for_its_answer(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[3];
+	for (uint64_t i = 0; i < 3; i++)
+		submit(fixture, &asked[i], i + 1, NULL);
+	fixture->no_room = 2;
+	assert_int_equal(tick(fixture), -1);
+	assert_int_equal(world.count, 1);
+	fixture->no_room = 3;
+	fail_next(HTTP_RESET); /* the first one waits for its next attempt */
+	tick(fixture);
+	assert_int_equal(world.count, 1);
+	assert_true(is_in_flight(&asked[1]));
+	fixture->no_room = 0;
+	tick(fixture);
+	assert_int_equal(world.count, 2);
+	for (int i = 0; i < 3; i++)
+		dispatch_cancel(fixture->dispatch, &asked[i].lookup);
 }
 
 static void one_upstream_does_not_hold_up_another(void **state)
@@ -1027,6 +1056,7 @@ int main(void)
 	        promise(the_oldest_record_goes_first),
 	        promise(a_retry_of_an_older_record_goes_before_younger_ones),
 	        promise(never_more_calls_than_concurrency),
+	        promise(nothing_is_sent_that_has_no_room_for_its_answer),
 	        promise(one_upstream_does_not_hold_up_another),
 	        promise(the_rate_is_kept),
 	        promise(a_refused_status_ends_at_once),

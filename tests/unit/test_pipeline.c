@@ -15,6 +15,7 @@
 #define script_hold fake_script_hold
 #define script_release fake_script_release
 #define script_forget fake_script_forget
+#define script_let_go fake_script_let_go
 #define script_result_free fake_script_result_free
 #define script_drop_part fake_script_drop_part
 #define dispatch_open fake_dispatch_open
@@ -30,7 +31,7 @@
 enum { SINKS = 2, PARTITIONS = 3, TOPIC_MAX = 64 };
 
 static struct lookup *asked[20000];
-static size_t asked_count;
+static size_t asked_count, taken_back; /* taken_back: final, and taken back before done was called */
 static struct dispatch_hooks hooks;
 static size_t pauses;
 
@@ -57,10 +58,11 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 	return true;
 }
 
-static void answer_requests(struct script_result *result, enum verdict verdict)
+static void answer_requests(struct script_result *result, enum verdict verdict, size_t count)
 {
-	*result = (struct script_result){
-	        .verdict = verdict, .request_count = 1, .requests = mem_zalloc(1, sizeof *result->requests)};
+	*result = (struct script_result){.verdict = verdict,
+	        .request_count = count,
+	        .requests = mem_zalloc(count, sizeof *result->requests)};
 }
 
 void script_request(struct script_event *event, unsigned attempt, struct script_result *result)
@@ -71,7 +73,7 @@ void script_request(struct script_event *event, unsigned attempt, struct script_
 	else if (kind_is(event, "pass"))
 		*result = (struct script_result){.verdict = VERDICT_PASS};
 	else
-		answer_requests(result, VERDICT_ASK);
+		answer_requests(result, VERDICT_ASK, kind_is(event, "pair") ? 2 : 1);
 }
 
 static void output_of(struct script_event *event, struct script_result *result)
@@ -93,7 +95,7 @@ void script_transform(struct script_event *event, const struct script_answer_par
 		*result = (struct script_result){
 		        .verdict = VERDICT_RETRY, .type = mem_strdup("lag"), .after = 1, .host_scope = true};
 	else if (kind_is(event, "fetch"))
-		answer_requests(result, VERDICT_WAIT);
+		answer_requests(result, VERDICT_WAIT, 1);
 	else
 		output_of(event, result);
 }
@@ -135,6 +137,11 @@ enum script_answer script_answer(struct script *script, const struct request *re
 	(void)parts;
 	(void)detail;
 	return SCRIPT_ANSWER_OK;
+}
+
+void script_let_go(struct script_event *event)
+{
+	event->script = NULL;
 }
 
 void script_forget(struct script_event *event)
@@ -213,10 +220,13 @@ void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup)
 	(void)dispatch;
 	for (size_t i = 0; i < asked_count; i++)
 		if (asked[i] == lookup) {
+			taken_back += lookup->state == LOOKUP_DONE;
 			asked[i] = asked[--asked_count];
 			lookup->state = LOOKUP_IDLE;
 			return;
 		}
+	if (lookup->state == LOOKUP_DONE || lookup->state == LOOKUP_IDLE)
+		return;
 	fail_msg("a lookup was cancelled that was not asked");
 }
 
@@ -264,13 +274,21 @@ static void fake_serve(struct sink *sink)
 	(void)sink;
 }
 
+static size_t fake_held_bytes(const struct sink *sink)
+{
+	(void)sink;
+	return 0;
+}
+
 static size_t fake_outstanding(const struct sink *sink)
 {
 	return ((const struct fake_sink *)sink)->held_count;
 }
 
-static const struct sink_verbs fake_verbs = {
-        .send = fake_send, .serve = fake_serve, .outstanding = fake_outstanding};
+static const struct sink_verbs fake_verbs = {.send = fake_send,
+        .serve = fake_serve,
+        .outstanding = fake_outstanding,
+        .held_bytes = fake_held_bytes};
 
 /* The oldest output comes back: stored and acknowledged, or not stored. */
 static void settle_first(struct fake_sink *fake, enum output_state state)
@@ -307,6 +325,8 @@ static void hear(void *context, const struct record *record, const char *message
 		told++;
 }
 
+static size_t limit_bytes = 1 << 28;
+
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
 	static char sink_name[] = "sink", errors_name[] = "errors", topic[] = "in", upstream[] = "api";
@@ -321,7 +341,7 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	struct pipeline_config config = {.order = order,
 	        .key_from_event = true,
 	        .limit_records = limit,
-	        .limit_bytes = 1 << 28,
+	        .limit_bytes = limit_bytes,
 	        .upstreams = &s->upstream,
 	        .upstream_count = 1,
 	        .sinks = s->configs,
@@ -352,10 +372,10 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	return s;
 }
 
-static void turn_once(struct stage *s)
+static int64_t turn_once(struct stage *s)
 {
 	s->now += 10;
-	pipeline_turn(s->pipeline, s->now);
+	return pipeline_turn(s->pipeline, s->now);
 }
 
 static void drop_curtain(struct stage *s)
@@ -560,6 +580,63 @@ static void the_door_closes_while_the_lua_heap_is_nearly_full(void **state)
 	lua_heap = 100;
 	assert_true(take(s, 0, "event key2 2"));
 	drop_curtain(s);
+}
+
+static bool has_room(size_t i)
+{
+	return hooks.room(hooks.context, asked[i]);
+}
+
+static void the_oldest_record_is_asked_about_whatever_is_held(void **state)
+{
+	(void)state;
+	limit_bytes = 8000;
+	struct stage *s = raise_curtain(9, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key2 2");
+	asked[0]->request.merge_bytes = asked[1]->request.merge_bytes = 1 << 20;
+	assert_true(has_room(0));
+	assert_false(has_room(1));
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	assert_int_equal(pipeline_turn(s->pipeline, s->now), -1);
+	assert_true(has_room(0)); /* now it is the oldest */
+	drop_curtain(s);
+	limit_bytes = 1 << 28;
+}
+
+static size_t asked_at_once(size_t body_size, size_t answers)
+{
+	size_t sent = 0;
+	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_NONE);
+	for (size_t i = 0; i < answers; i++) {
+		take(s, 0, "event key1 1");
+		assert_true(has_room(0));
+		asked[0]->response.body_size = body_size;
+		answer(0, false);
+		turn_once(s);
+		settle_first(s->sinks[0], OUTPUT_ACKED);
+		turn_once(s);
+	}
+	for (int i = 0; i < 200; i++)
+		take(s, 0, "event key1 1");
+	while (sent < 200 && has_room(sent))
+		assert_true(has_room(sent++)); /* asked again after a back-off, it takes no more */
+	assert_true(s->ledger.total <= limit_bytes);
+	drop_curtain(s);
+	return sent;
+}
+
+static void as_much_is_asked_at_once_as_there_is_room_for_the_answers(void **state)
+{
+	(void)state;
+	limit_bytes = 16 << 20;
+	assert_in_range(asked_at_once(0, 0), 6, 8);           /* nothing is known yet */
+	assert_in_range(asked_at_once(100000, 1000), 70, 85); /* 16 MiB less the records, twice 100 kB */
+	assert_in_range(asked_at_once(2000000, 1000), 3, 4);
+	assert_int_equal(asked_at_once(1000, 1000), 200);
+	limit_bytes = 1 << 28;
 }
 
 static void every_verdict_ends_in_its_outcome(void **state)
@@ -785,6 +862,85 @@ static void every_output_says_where_it_came_from_and_has_its_lanes_key(void **st
 	drop_curtain(s);
 }
 
+static void room_made_by_a_turn_is_used_at_once(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(1, PIPELINE_ORDER_KEY);
+	take(s, 0, "drop key1 1");
+	assert_false(take(s, 0, "drop key1 2"));
+	int64_t next = turn_once(s);
+	assert_int_equal(next, s->now); /* the source is asked again without waiting */
+	assert_true(take(s, 0, "drop key1 2"));
+	assert_int_equal(turn_once(s), -1); /* nobody was turned away */
+	drop_curtain(s);
+}
+
+static void a_full_house_does_not_keep_the_loop_turning(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(1, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	assert_false(take(s, 0, "event key1 2"));
+	assert_int_equal(turn_once(s), -1);
+	drop_curtain(s);
+}
+
+static void waiting_for_the_producers_to_be_empty_is_not_a_busy_loop(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key2 2");
+	answer(0, false);
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_FAILED);
+	int64_t next = turn_once(s);
+	assert_true(next > s->now);
+	s->now += 100000; /* 2 is with a broker that is away */
+	assert_int_equal(turn_once(s), -1);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	drop_curtain(s);
+}
+
+static void a_refused_lookup_takes_back_one_that_is_final_too(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	take(s, 0, "pair key1 1");
+	assert_int_equal(asked_count, 2);
+	asked[1]->state = LOOKUP_DONE; /* its done is due after that of the first */
+	taken_back = 0;
+	answer(0, true);
+	assert_int_equal(taken_back, 1);
+	assert_int_equal(asked_count, 0);
+	drop_curtain(s);
+}
+
+static int64_t clock_hand;
+
+static int64_t invented_clock(void)
+{
+	return clock_hand;
+}
+
+static void times_are_those_of_what_happens_not_of_the_turn_before(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	s->pipeline->config.clock = invented_clock;
+	clock_hand = s->now + 900; /* the loop slept */
+	take(s, 0, "again key1 1");
+	assert_int_equal(((struct record *)asked[0]->record)->taken, clock_hand);
+	turn_once(s);
+	clock_hand = s->now + 900;
+	answer(0, false);
+	assert_int_equal(s->pipeline->wake, clock_hand + 1000); /* retry after 1 s */
+	drop_curtain(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -795,6 +951,8 @@ int main(void)
 	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
 	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
 	        cmocka_unit_test(the_door_closes_while_the_lua_heap_is_nearly_full),
+	        cmocka_unit_test(the_oldest_record_is_asked_about_whatever_is_held),
+	        cmocka_unit_test(as_much_is_asked_at_once_as_there_is_room_for_the_answers),
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
@@ -806,6 +964,11 @@ int main(void)
 	        cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
 	        cmocka_unit_test(whoever_asks_is_told_of_each_failure_with_its_reason),
 	        cmocka_unit_test(every_output_says_where_it_came_from_and_has_its_lanes_key),
+	        cmocka_unit_test(room_made_by_a_turn_is_used_at_once),
+	        cmocka_unit_test(a_full_house_does_not_keep_the_loop_turning),
+	        cmocka_unit_test(waiting_for_the_producers_to_be_empty_is_not_a_busy_loop),
+	        cmocka_unit_test(a_refused_lookup_takes_back_one_that_is_final_too),
+	        cmocka_unit_test(times_are_those_of_what_happens_not_of_the_turn_before),
 	};
 	srand(unit_seed());
 	log_set_level(LOG_ERROR);

@@ -351,8 +351,9 @@ static void a_fifth_state_waits_until_one_has_ended(void **state)
 		put_script(versions[i]);
 		assert_int_equal(now(f), RELOAD_SWAPPED);
 	}
-	put_script("e");
+	put("scripts/job.lua", "broken, but not even loaded");
 	assert_int_equal(now(f), RELOAD_BUSY);
+	put_script("e");
 	assert_non_null(strstr(f->told.data, "3 older states still finish their records"));
 	turn_for(f, 500);
 	marks("d-p-1");

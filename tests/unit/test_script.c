@@ -316,6 +316,21 @@ static void hooks_see_where_the_record_came_from(void **state)
 	script_release(script);
 }
 
+static void an_event_that_lets_go_keeps_its_texts_and_later_frees_them(void **state)
+{
+	(void)state;
+	struct script *script = fixture_hooks("", "");
+	struct script_event event;
+	fixture_decode(script, &event, edit);
+	script_let_go(&event);
+	assert_int_equal(0, script_usage(script).events);
+	assert_null(event.script);
+	assert_string_equal("en.example.org", event.domain);
+	script_forget(&event); /* the leak checker sees what stays */
+	assert_null(event.domain);
+	script_release(script);
+}
+
 static void the_engine_reads_what_it_needs_of_an_event(void **state)
 {
 	(void)state;
@@ -1172,6 +1187,7 @@ static int run(void)
 	        cmocka_unit_test(a_script_without_transform_may_not_ask),
 	        cmocka_unit_test(an_error_tells_hook_file_line_and_the_way_there),
 	        cmocka_unit_test(hooks_see_where_the_record_came_from),
+	        cmocka_unit_test(an_event_that_lets_go_keeps_its_texts_and_later_frees_them),
 	        cmocka_unit_test(the_engine_reads_what_it_needs_of_an_event),
 	        cmocka_unit_test(an_event_without_its_key_has_no_lane),
 	        cmocka_unit_test(what_is_no_event_is_poison),
