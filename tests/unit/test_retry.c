@@ -137,8 +137,7 @@ static void a_nonsense_retry_after_is_none(void **state)
 	static const char *const nonsense[] = {"", " ", "-5", "+5", "1.5", "5s", "soon", "0x10", "5,6",
 	        "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994 08:49:37 GMT trailing", "Sun, 06 Nov 1994",
 	        "Sun, 99 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z",
-	        "a text that is much longer than any date or number could be, so long that it fits no "
-	        "buffer"};
+	        "a text that is much longer than any date or number could be: it fits no buffer of theirs"};
 	assert_int_equal(retry_after(NULL, 0), -1);
 	for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
 		assert_int_equal(retry_after(nonsense[i], 0), -1);
