@@ -362,8 +362,7 @@ static int plan(const struct offsets_view *view)
 
 static int unreachable(const struct err *err)
 {
-	fprintf(stderr, "millrace offsets: %s\nThe brokers are bootstrap.servers of source.kafka.\n",
-	        err->text);
+	fprintf(stderr, "millrace offsets: %s\n", err->text);
 	return EXIT_UNREACHABLE;
 }
 
@@ -403,8 +402,11 @@ static int with_client(struct offsets_view *view, bool planning)
 	struct err err;
 	if (view->reader && planning)
 		source.checkpoints = &files;
-	if (!reach(&source, &err))
-		return unreachable(&err);
+	if (!reach(&source, &err)) {
+		unreachable(&err);
+		fputs("Are bootstrap.servers of source.kafka right, and are the brokers up?\n", stderr);
+		return EXIT_UNREACHABLE;
+	}
 	struct rd_kafka_s *client = kafka_open(KAFKA_CONSUMER, &settings, &err);
 	if (client == NULL) {
 		fprintf(stderr, "millrace offsets: %s\n", err.text);

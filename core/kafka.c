@@ -204,6 +204,7 @@ static void set_producer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	set_own(conf, "partitioner", "murmur2_random"); /* Java's, so that keys stay on their partitions */
 	set_own(conf, "compression.codec", "snappy");
 	set_own(conf, "message.timeout.ms", "0");
+	set_own(conf, "topic.metadata.propagation.max.ms", "10000"); /* how soon a missing topic is told */
 	set_own(conf, "linger.ms", "5");
 	set_number(conf, "message.max.bytes", most, 1000000000);
 	set_number(conf, "queue.buffering.max.kbytes", queue / 1024 + 1, 2147483647);

@@ -156,8 +156,11 @@ static void reported(struct producer *producer, struct delivery *delivery, rd_ka
 	}
 	count_failure(self, code);
 	log_throttled(LOG_WARN, "sink",
-	        "%s: an output was not delivered, and is sent again unless it was refused: %s",
-	        self->sink.config->topic, rd_kafka_err2str(code));
+	        "%s: an output was not delivered, and is sent again unless it was refused: %s%s",
+	        self->sink.config->topic, rd_kafka_err2str(code),
+	        code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+	                ? "; is the topic there? Millrace makes none"
+	                : "");
 	if (is_refusal(code))
 		refused(delivery, code);
 	else

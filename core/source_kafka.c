@@ -74,7 +74,8 @@ static void reached_end(struct kafka_source *self, const rd_kafka_topic_partitio
 static void say_missing(struct kafka_source *self, int64_t now)
 {
 	self->missing_said = now;
-	log_error("source", "%s; waiting for it", self->missing);
+	log_error("source", "%s; waiting for it (create it, allow it, or correct source.topics)",
+	        self->missing);
 }
 
 /* True when the error was one that this file deals with. */

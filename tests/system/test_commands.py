@@ -65,6 +65,10 @@ def test_check_says_what_a_bad_script_says(tmp_path):
     assert "broken.lua:2" in said, said
 
 
+def test_every_example_loads_where_it_lies():
+    run("check", *sorted((SCRIPT.parent / "examples").glob("*.lua")), check=0)
+
+
 def test_check_on_a_file_that_is_not_there(tmp_path):
     result = run("check", tmp_path / "none.yaml")
     assert result.returncode in (66, 78) and b"none.yaml" in result.stdout + result.stderr

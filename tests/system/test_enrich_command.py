@@ -94,7 +94,8 @@ def test_a_folder_is_no_input_and_a_missing_script_is_named(stub, tmp_path):
 
 def test_a_question_without_an_endpoint_names_the_option(tmp_path):
     script = tmp_path / "asks.lua"
-    script.write_text('return { api = 1, request = function() return { path = "/" } end }\n')
+    script.write_text('return { api = 1, request = function() return { path = "/" } end,\n'
+                      '  transform = function(event) return event end }\n')
     assert b"--endpoint" in run("enrich", script, stdin=b"{}\n", check=1).stderr
 
 
