@@ -582,7 +582,7 @@ static void the_door_closes_before_the_lua_heap_is_half_full(void **state)
 	drop_curtain(s);
 }
 
-static bool has_room(size_t i)
+static bool may_be_asked(size_t i)
 {
 	return hooks.room(hooks.context, asked[i]);
 }
@@ -595,13 +595,13 @@ static void the_oldest_record_is_asked_about_whatever_is_held(void **state)
 	take(s, 0, "event key1 1");
 	take(s, 0, "event key2 2");
 	asked[0]->request.merge_bytes = asked[1]->request.merge_bytes = 1 << 20;
-	assert_true(has_room(0));
-	assert_false(has_room(1));
+	assert_true(may_be_asked(0));
+	assert_false(may_be_asked(1));
 	answer(0, false);
 	turn_once(s);
 	settle_first(s->sinks[0], OUTPUT_ACKED);
 	assert_int_equal(pipeline_turn(s->pipeline, s->now), -1);
-	assert_true(has_room(0)); /* now it is the oldest */
+	assert_true(may_be_asked(0)); /* now it is the oldest */
 	drop_curtain(s);
 	limit_bytes = 1 << 28;
 }
@@ -612,7 +612,7 @@ static size_t asked_at_once(size_t body_size, size_t answers)
 	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_NONE);
 	for (size_t i = 0; i < answers; i++) {
 		take(s, 0, "event key1 1");
-		assert_true(has_room(0));
+		assert_true(may_be_asked(0));
 		asked[0]->response.body_size = body_size;
 		answer(0, false);
 		turn_once(s);
@@ -621,8 +621,8 @@ static size_t asked_at_once(size_t body_size, size_t answers)
 	}
 	for (int i = 0; i < 200; i++)
 		take(s, 0, "event key1 1");
-	while (sent < 200 && has_room(sent))
-		assert_true(has_room(sent++)); /* asked again after a back-off, it takes no more */
+	while (sent < 200 && may_be_asked(sent))
+		assert_true(may_be_asked(sent++)); /* asked again after a back-off, it takes no more */
 	assert_true(s->ledger.total <= limit_bytes);
 	drop_curtain(s);
 	return sent;
