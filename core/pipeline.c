@@ -56,7 +56,8 @@ struct pipeline {
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
-	size_t *typical;  /* of each upstream's answers: bytes that most of the recent ones stay below */
+	size_t *typical;  /* of each upstream's answers: bytes that most of the recent ones stay below; 0 =
+	                     none yet */
 	bool gate_closed; /* an answer found no room in this turn */
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool full;        /* a sink had no room: nothing is sent until it has */
@@ -201,17 +202,26 @@ static size_t held_bytes(const struct pipeline *p)
 	return held;
 }
 
+/* What an answer may take, as the script expects it or as the recent ones took. With neither it is taken for
+ * a large one, so that a process whose answers turn out to be large is not flooded by its first ones. */
+static size_t expected_bytes(const struct pipeline *p, const struct request *request)
+{
+	size_t told = request->merge_bytes, typical = p->typical[request->upstream];
+	size_t most = p->config.upstreams[request->upstream].max_body;
+	size_t size = told > typical ? told : typical;
+	if (size == 0)
+		size = p->config.limit_bytes / FIRST_CALLS / ROOM_PER_BYTE;
+	return most && most < size ? most : size;
+}
+
 /* The oldest open record is never refused: with what it waits for, all others may be waiting for it. */
 static bool gate_has_room(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
 	struct record *r = lookup->record;
-	size_t size = p->typical[lookup->request.upstream];
 	if (lookup->reserved > 0)
 		return true;
-	if (lookup->request.merge_bytes > size)
-		size = lookup->request.merge_bytes;
-	size *= ROOM_PER_BYTE;
+	size_t size = expected_bytes(p, &lookup->request) * ROOM_PER_BYTE;
 	if (!records_oldest(&p->records, r) && held_bytes(p) + size > p->config.limit_bytes) {
 		p->gate_closed = true;
 		return false;
@@ -225,18 +235,12 @@ static bool gate_has_room(void *context, struct lookup *lookup)
 static void learn_size(struct pipeline *p, const struct lookup *lookup)
 {
 	size_t *typical = &p->typical[lookup->request.upstream], size = lookup->response.body_size;
-	if (size > *typical)
+	if (*typical == 0)
+		*typical = size;
+	else if (size > *typical)
 		*typical += (size - *typical + RISE - 1) / RISE;
 	else
 		*typical -= (*typical - size) / FALL;
-}
-
-/* Begins high, so that a process whose answers turn out to be large is not flooded by its first ones. */
-static size_t first_guess(const struct pipeline_config *config, size_t upstream)
-{
-	size_t most = config->upstreams[upstream].max_body,
-	       guess = config->limit_bytes / FIRST_CALLS / ROOM_PER_BYTE;
-	return most && most < guess ? most : guess;
 }
 
 /* ---- asking ---- */
@@ -986,8 +990,6 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->wall = clock_wall();
 	records_init(&p->records, ledger);
 	p->typical = mem_zalloc(config->upstream_count, sizeof *p->typical);
-	for (size_t i = 0; i < config->upstream_count; i++)
-		p->typical[i] = first_guess(config, i);
 	p->lanes = lanes_open(&lanes);
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
