@@ -520,6 +520,8 @@ static void undeliverable(struct pipeline *p, struct record *r, const struct out
 		p->resend_wait = RESEND_MAX_MS;
 	look_at_clock(p);
 	p->resend_at = p->now + p->resend_wait;
+	if (p->config.files)
+		return;
 	log_throttled(LOG_WARN, "sink",
 	        "delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms",
 	        sink->name, sink->topic, output->error ? output->error : "no reason given",

@@ -269,6 +269,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .emitter_id = config->emitter_id,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
+	        .files = worker->config.files != NULL,
 	        .clock = clock_now,
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
