@@ -36,7 +36,7 @@ struct pipeline_config {
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
-	bool files; /* the sinks are files: what failed will not do better, and the owner stops */
+	bool files;             /* the sinks are files: what failed will not do better, and the owner stops */
 	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */
 };
 
