@@ -1,5 +1,6 @@
 /* Lua values to JSON text. The path of a value without a JSON form is put together on the way back. */
 #include "json_private.h"
+#include "watchdog.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
@@ -12,7 +13,8 @@ struct encoder {
 	struct buf *out;
 	int anchors; /* stack index of the first */
 	const void *array_metatable, *number_metatable;
-	bool notes; /* the state has numbers whose text is noted */
+	const volatile sig_atomic_t *stop; /* an empty table may be large in memory, and stand there often */
+	bool notes;                        /* the state has numbers whose text is noted */
 	unsigned depth;
 	char reason[100];
 	char path[96]; /* filled from its end, so far down to path_at */
@@ -262,6 +264,8 @@ static bool enter(struct encoder *e)
 {
 	if (e->depth == JSON_MAX_DEPTH || !lua_checkstack(e->L, FRAME))
 		return fail(e, "nested deeper than %u levels; does a table contain itself?", e->depth);
+	if (*e->stop)
+		return fail(e, "out of CPU time");
 	e->depth++;
 	return true;
 }
@@ -322,14 +326,14 @@ static bool put_item(struct encoder *e, int table, size_t index)
 	return put_value(e, table) || path_index(e, index);
 }
 
-/* For a list that does not lie in order in memory. */
-static bool put_list_by_index(struct encoder *e, int table)
+/* The items from `first` on of a list that does not lie in order in memory. */
+static bool put_list_by_index(struct encoder *e, int table, size_t first)
 {
 	lua_State *L = e->L;
 	size_t count;
-	if (!check_list(e, table, &count) || !put_byte(e, '['))
+	if (!check_list(e, table, &count))
 		return false;
-	for (size_t i = 1; i <= count; i++) {
+	for (size_t i = first; i <= count; i++) {
 		lua_pushnumber(L, (double)i);
 		lua_pushvalue(L, -1);
 		lua_rawget(L, table);
@@ -343,7 +347,7 @@ static bool put_list_by_index(struct encoder *e, int table)
 static bool put_list(struct encoder *e, int table)
 {
 	lua_State *L = e->L;
-	size_t mark = e->out->size, index = 0;
+	size_t index = 0;
 	if (!put_byte(e, '['))
 		return false;
 	lua_pushnil(L);
@@ -351,8 +355,7 @@ static bool put_list(struct encoder *e, int table)
 		index++;
 		if (lua_type(L, -2) != LUA_TNUMBER || lua_tonumber(L, -2) != (double)index) {
 			lua_pop(L, 2);
-			e->out->size = mark;
-			return put_list_by_index(e, table);
+			return put_list_by_index(e, table, index);
 		}
 		if (!put_item(e, table, index))
 			return false;
@@ -464,6 +467,7 @@ static bool begin(struct encoder *e, lua_State *L, int index, struct buf *out)
 	e->L = L;
 	e->out = out;
 	e->depth = 0;
+	e->stop = watchdog_flag();
 	e->path_at = sizeof e->path;
 	e->path_cut = false;
 	if (!lua_checkstack(L, JSON_ANCHORS + FRAME))

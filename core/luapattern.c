@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { DEPTH_MAX = 200, LOOK_EVERY = 4096 };
+enum { DEPTH_MAX = 200, LOOK_EVERY = 4096, STEP_BYTES = 64 };
 
 const char PATTERN_TOO_COMPLEX[] = "the pattern is too complex for this text";
 static const char unfinished_percent[] = "malformed pattern (ends with '%')";
@@ -30,15 +30,16 @@ static const char *fail(struct pattern *match, const char *error)
 	return NULL;
 }
 
-/* Counts a step; false when there is none left or the match was told to stop. */
-static bool step(struct pattern *match)
+/* Counts a step that looks at `size` bytes; false when there is none left or the match was told to stop. */
+static bool step(struct pattern *match, ptrdiff_t size)
 {
-	if (match->steps == 0) {
+	uint64_t before = match->steps, cost = 1 + (uint64_t)size / STEP_BYTES;
+	if (before < cost) {
 		match->error = PATTERN_TOO_COMPLEX;
 		return false;
 	}
-	match->steps--;
-	if (match->steps % LOOK_EVERY == 0 && match->stop && *match->stop) {
+	match->steps -= cost;
+	if (match->steps / LOOK_EVERY != before / LOOK_EVERY && match->stop && *match->stop) {
 		match->error = "stopped";
 		return false;
 	}
@@ -148,7 +149,7 @@ static const char *balance(struct pattern *match, const char *at, const char *p)
 		return NULL;
 	size_t open = 1;
 	for (at++; at < match->text_end; at++) {
-		if (!step(match))
+		if (!step(match, 0))
 			return NULL;
 		if (*at == p[1]) {
 			if (--open == 0)
@@ -165,7 +166,7 @@ static const char *longest(struct pattern *match, const char *at, const char *p,
 {
 	ptrdiff_t count = 0;
 	while (one(match, at + count, p, end)) {
-		if (!step(match))
+		if (!step(match, end - p))
 			return NULL;
 		count++;
 	}
@@ -182,7 +183,7 @@ static const char *shortest(struct pattern *match, const char *at, const char *p
 {
 	for (;; at++) {
 		const char *found = run(match, at, end + 1);
-		if (found || match->error || !one(match, at, p, end))
+		if (found || match->error || !step(match, end - p) || !one(match, at, p, end))
 			return found;
 	}
 }
@@ -219,6 +220,8 @@ static const char *repeat_capture(struct pattern *match, const char *at, char di
 	if (i >= match->level || match->captures[i].size == CAPTURE_OPEN)
 		return fail(match, "invalid capture index");
 	ptrdiff_t size = match->captures[i].size;
+	if (size > 0 && !step(match, size))
+		return NULL;
 	if (size < 0 || match->text_end - at < size ||
 	        memcmp(match->captures[i].start, at, (size_t)size) != 0)
 		return NULL;
@@ -232,7 +235,7 @@ static bool frontier(struct pattern *match, const char *at, const char *p, const
 		return false;
 	}
 	*end = item_end(match, p);
-	if (*end == NULL)
+	if (*end == NULL || !step(match, *end - p))
 		return false;
 	unsigned char before = at == match->text ? '\0' : (unsigned char)at[-1];
 	unsigned char after = at == match->text_end ? '\0' : (unsigned char)*at;
@@ -282,10 +285,10 @@ static const char *run_items(struct pattern *match, const char *at, const char *
 {
 	const char *found = NULL;
 	while (p < match->pattern_end) {
-		if (!step(match) || special(match, &at, &p, &found))
+		if (!step(match, 0) || special(match, &at, &p, &found))
 			return match->error ? NULL : found;
 		const char *end = item_end(match, p);
-		if (end == NULL)
+		if (end == NULL || (end - p >= STEP_BYTES && !step(match, end - p)))
 			return NULL;
 		char suffix = end < match->pattern_end ? *end : '\0';
 		switch (suffix) {

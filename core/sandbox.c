@@ -9,6 +9,8 @@
 #include <lualib.h>
 #include <string.h>
 
+enum { LOAD_MAX = 128 << 10 };
+
 static const char read_only_mark; /* its address marks the metatables of read-only views */
 
 /* Frames are known by their address: every frame that is alive lies above the present one on the C stack, so
@@ -124,6 +126,13 @@ static int count_garbage(lua_State *L)
 	return 1;
 }
 
+/* No hook interrupts the parser, and a chain of `and`s takes time by the square of its length. */
+static void check_text(lua_State *L, size_t size)
+{
+	if (size > LOAD_MAX)
+		luaL_error(L, "load: the text is larger than %d bytes", LOAD_MAX);
+}
+
 /* Pieces from a reader function, joined on the stack. */
 static void read_pieces(lua_State *L)
 {
@@ -154,6 +163,7 @@ static int safe_load(lua_State *L)
 		read_pieces(L);
 	size_t size;
 	const char *text = luaL_checklstring(L, 1, &size);
+	check_text(L, size);
 	if (luaL_loadbufferx(L, text, size, name ? name : "=(load)", "t") != 0) {
 		lua_pushnil(L);
 		lua_insert(L, -2);
@@ -356,12 +366,34 @@ static void open_string(lua_State *L, int real)
 	sandbox_readonly(L, "string");
 }
 
+/* table.insert, upvalue 1: it moves by one whatever lies behind a place, from as far as -2^31. */
+static int table_insert(lua_State *L)
+{
+	int count = lua_gettop(L);
+	luaL_checktype(L, 1, LUA_TTABLE);
+	if (count == 2) {
+		lua_rawseti(L, 1, (int)lua_objlen(L, 1) + 1);
+		return 0;
+	}
+	if (count > 2) {
+		lua_Number place = luaL_checknumber(L, 2);
+		luaL_argcheck(L, place >= 1 && place <= INT32_MAX, 2, "a place from 1 expected");
+	}
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, count, 0);
+	return 0;
+}
+
 static void open_table(lua_State *L, int real)
 {
-	static const char *const names[] = {"concat", "insert", "maxn", "remove", NULL};
+	static const char *const names[] = {"concat", "maxn", "remove", NULL};
 	lua_getfield(L, real, "table");
 	lua_newtable(L);
 	copy(L, lua_gettop(L) - 1, names);
+	lua_getfield(L, -2, "insert");
+	lua_pushcclosure(L, table_insert, 1);
+	lua_setfield(L, -2, "insert");
 	set(L, "sort", table_sort);
 	lua_replace(L, -2);
 	sandbox_readonly(L, "table");

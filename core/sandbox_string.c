@@ -259,6 +259,8 @@ static int string_gsub(lua_State *L)
 		const char *end = match_at(L, &match, at, pattern + anchored);
 		if (end) {
 			count++;
+			if (*match.stop)
+				luaL_error(L, "stopped");
 			if (type == LUA_TFUNCTION || type == LUA_TTABLE)
 				add_lookup(&out, &match, at, end);
 			else

@@ -121,6 +121,24 @@ void output_fill(
 	out->header_count = input->header_count;
 }
 
+/* Before it is copied: Lua does not count what it is copied to. */
+static void count_bytes(lua_State *L, size_t size)
+{
+	struct script *script = script_of(L);
+	script->run->output_bytes += size;
+	if (script->run->output_bytes > script->heap.limit)
+		state_raise_here(L, "OutputTooLarge",
+		        "the outputs of one record are larger than script.memory together");
+}
+
+static size_t headers_size(const struct script_input *input)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < input->header_count; i++)
+		size += strlen(input->headers[i].name) + input->headers[i].size;
+	return size;
+}
+
 static struct output *make(lua_State *L, size_t sink, int index)
 {
 	struct script *script = script_of(L);
@@ -136,11 +154,9 @@ static struct output *make(lua_State *L, size_t sink, int index)
 	}
 	struct output *out = &run->outputs[run->output_count++];
 	*out = (struct output){0};
+	count_bytes(L, headers_size(&run->input));
 	output_fill(L, index, sink, &run->input, out);
-	run->output_bytes += out->value_size;
-	if (run->output_bytes > script->heap.limit)
-		state_raise_here(L, "OutputTooLarge",
-		        "the outputs of one record are larger than script.memory together");
+	count_bytes(L, out->value_size + out->key_size);
 	return out;
 }
 
@@ -208,6 +224,7 @@ static void read_key(lua_State *L, struct output *out)
 	if (type != LUA_TSTRING)
 		luaL_error(L, "millrace.output: `key` must be a string, it is %s", verdict_describe(L, -1));
 	const char *key = lua_tolstring(L, -1, &size);
+	count_bytes(L, size);
 	mem_free(out->key);
 	set_key(out, key, size);
 }
@@ -227,6 +244,7 @@ static void add_header(lua_State *L, struct output *out)
 	if (out->header_count == HEADERS_MAX)
 		luaL_error(L, "millrace.output: more than %d headers", HEADERS_MAX);
 	const char *value = null ? NULL : lua_tolstring(L, -1, &size);
+	count_bytes(L, size + lua_objlen(L, -2));
 	output_set_header(out, lua_tostring(L, -2), value, size);
 }
 

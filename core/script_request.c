@@ -24,6 +24,7 @@ struct reader {
 	int number; /* in an array, from 1; 0 = alone */
 	const char *where;
 	bool fetched;
+	size_t left; /* bytes that the requests may still have */
 };
 
 static void refuse(const struct reader *reader, const char *format, ...)
@@ -42,6 +43,14 @@ static void refuse(const struct reader *reader, const char *format, ...)
 		state_raise_here(reader->L, "ScriptError", "%s%s: %s", reader->where, which, why);
 	state_raise(reader->L, "ScriptAnswer", "%s answered a request that cannot be sent%s: %s",
 	        reader->where, which, why);
+}
+
+/* Before it is copied: Lua does not count what it is copied to. */
+static void count_bytes(struct reader *reader, size_t size)
+{
+	if (size > reader->left)
+		refuse(reader, "the requests are larger than script.memory together");
+	reader->left -= size;
 }
 
 /* Pushes the member, whatever the table's metatable says. */
@@ -189,7 +198,7 @@ static bool is_dots(const char *segment, size_t size)
 	return dots == 1 || dots == 2;
 }
 
-static void read_path(const struct reader *reader)
+static void read_path(struct reader *reader)
 {
 	size_t size = 0;
 	const char *path = text_member(reader, "path", &size);
@@ -207,6 +216,7 @@ static void read_path(const struct reader *reader)
 		if (is_dots(path + i + 1, next - i - 1))
 			refuse(reader, "`path` has a segment '.' or '..'");
 	}
+	count_bytes(reader, size);
 	reader->request->path = mem_dup(path ? path : "", size);
 	lua_pop(reader->L, 1);
 }
@@ -245,7 +255,7 @@ static const char *scalar(lua_State *L, int index, char digits[JSON_NUMBER_TEXT]
 }
 
 /* The value on top as one parameter's text; an array's values are joined by '|'. */
-static void add_parameter(const struct reader *reader, const char *name, struct buf *out, bool escaped)
+static void add_parameter(struct reader *reader, const char *name, struct buf *out, bool escaped)
 {
 	lua_State *L = reader->L;
 	char digits[JSON_NUMBER_TEXT];
@@ -273,6 +283,8 @@ static void add_parameter(const struct reader *reader, const char *name, struct 
 		else
 			buf_append(out, text, size);
 		lua_pop(L, 1);
+		if (out->size > reader->left)
+			refuse(reader, "query.%.60s is larger than script.memory", name);
 	}
 }
 
@@ -302,7 +314,7 @@ static size_t sorted_names(const struct reader *reader, const char *what, const 
 	return count;
 }
 
-static void add_merged(const struct reader *reader, const char *name)
+static void add_merged(struct reader *reader, const char *name)
 {
 	struct buf *out = &reader->script->encoded;
 	if (lua_istable(reader->L, -1))
@@ -313,11 +325,12 @@ static void add_merged(const struct reader *reader, const char *name)
 		refuse(reader, "query.%.60s is merge.param: it must not be empty or hold a '|'", name);
 	if (memchr(out->data, '\0', out->size))
 		refuse(reader, "query.%.60s is merge.param: it must not hold a NUL", name);
+	count_bytes(reader, out->size);
 	reader->request->merge_value = mem_dup(out->data, out->size);
 }
 
 /* After read_merge: the parameter that may be merged stands apart. */
-static void read_query(const struct reader *reader)
+static void read_query(struct reader *reader)
 {
 	lua_State *L = reader->L;
 	struct request *request = reader->request;
@@ -346,6 +359,7 @@ static void read_query(const struct reader *reader)
 	if (request->merge_param && request->merge_value == NULL)
 		refuse(reader, "merge.param names '%.60s', which `query` does not have",
 		        request->merge_param);
+	count_bytes(reader, out->size);
 	if (out->size)
 		request->query = mem_dup(out->data, out->size);
 	lua_pop(L, 1);
@@ -439,15 +453,17 @@ static void check_header_name(const struct reader *reader, const char *name)
 			refuse(reader, "the header %s is there twice", name);
 }
 
-static void add_header(struct request *request, const char *name, const char *value, size_t size)
+static void add_header(struct reader *reader, const char *name, const char *value, size_t size)
 {
+	struct request *request = reader->request;
+	count_bytes(reader, strlen(name) + size);
 	request->headers =
 	        mem_realloc(request->headers, (request->header_count + 1) * sizeof *request->headers);
 	request->headers[request->header_count++] =
 	        (struct header){.name = mem_strdup(name), .value = mem_dup(value, size)};
 }
 
-static void read_headers(const struct reader *reader)
+static void read_headers(struct reader *reader)
 {
 	lua_State *L = reader->L;
 	const char *names[NAMES_MAX];
@@ -467,13 +483,13 @@ static void read_headers(const struct reader *reader)
 			        verdict_describe(L, -1));
 		if (memchr(value, '\r', size) || memchr(value, '\n', size) || memchr(value, '\0', size))
 			refuse(reader, "headers['%.60s'] holds a line break or a NUL", names[i]);
-		add_header(reader->request, names[i], value, size);
+		add_header(reader, names[i], value, size);
 		lua_pop(L, 1);
 	}
 	lua_pop(L, 1);
 }
 
-static void read_body(const struct reader *reader)
+static void read_body(struct reader *reader)
 {
 	lua_State *L = reader->L;
 	struct request *request = reader->request;
@@ -483,6 +499,7 @@ static void read_body(const struct reader *reader)
 	int type = member(reader, "body");
 	if (type == LUA_TSTRING) {
 		const char *body = lua_tolstring(L, -1, &size);
+		count_bytes(reader, size);
 		request->body = mem_dup(body, size);
 		request->body_size = size;
 	} else if (type == LUA_TTABLE) {
@@ -490,10 +507,11 @@ static void read_body(const struct reader *reader)
 		if (!json_encode(L, -1, encoded, &error))
 			refuse(reader, "`body` cannot be JSON: %s",
 			        encoded->full ? "it is too large" : error.message);
+		count_bytes(reader, encoded->size);
 		request->body = mem_dup(encoded->data, encoded->size);
 		request->body_size = encoded->size;
 		if (headers_get(request->headers, request->header_count, "Content-Type") == NULL)
-			add_header(request, "Content-Type", "application/json", strlen("application/json"));
+			add_header(reader, "Content-Type", "application/json", strlen("application/json"));
 	} else if (type != LUA_TNIL) {
 		refuse(reader, "`body` must be a string, or a table that is sent as JSON; it is %s",
 		        verdict_describe(L, -1));
@@ -577,7 +595,12 @@ void request_read(lua_State *L, int index, const char *where, bool fetched, bool
 {
 	struct script *script = script_of(L);
 	struct script_result *result = script->result;
-	struct reader reader = {.L = L, .script = script, .at = index, .where = where, .fetched = fetched};
+	struct reader reader = {.L = L,
+	        .script = script,
+	        .at = index,
+	        .where = where,
+	        .fetched = fetched,
+	        .left = script->heap.limit};
 	size_t count = lua_objlen(L, index);
 	*array = count > 0 || json_is_array(L, index);
 	if (*array && (count == 0 || count > REQUESTS_MAX))
@@ -615,6 +638,8 @@ int request_path(lua_State *L)
 			escape(out, text, size);
 		else
 			buf_append(out, text, size);
+		if (out->size > script_of(L)->heap.limit)
+			return luaL_error(L, "millrace.path: the path is larger than script.memory");
 	}
 	lua_pushlstring(L, out->data ? out->data : "", out->size);
 	return 1;

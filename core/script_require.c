@@ -13,8 +13,6 @@ enum { FILE_MAX = 16 << 20, MODULES_MAX = 1000 };
 static const char modules_key;  /* its address is the key of the table of modules in the registry */
 static const char loading_mark; /* stands for a module that is being loaded */
 
-int luaopen_cjson(lua_State *L);
-
 static void push_modules(lua_State *L)
 {
 	lua_pushlightuserdata(L, (void *)&modules_key);
@@ -140,37 +138,6 @@ static void load(lua_State *L, const char *name)
 	}
 }
 
-static void set_option(lua_State *L, const char *setter, int value)
-{
-	lua_getfield(L, -1, setter);
-	if (value < 0)
-		lua_pushboolean(L, false);
-	else
-		lua_pushinteger(L, value);
-	lua_call(L, 1, 0);
-}
-
-/* An instance of lua-cjson that takes no nonsense, without the functions that would change that. */
-static void load_cjson(lua_State *L)
-{
-	static const char *const kept[] = {"encode", "decode", "null", "_NAME", "_VERSION"};
-	lua_pushcfunction(L, luaopen_cjson);
-	lua_call(L, 0, 1);
-	lua_getfield(L, -1, "new");
-	lua_call(L, 0, 1);
-	set_option(L, "decode_invalid_numbers", -1);
-	set_option(L, "encode_invalid_numbers", -1);
-	set_option(L, "encode_keep_buffer", -1);
-	set_option(L, "decode_max_depth", 128);
-	set_option(L, "encode_max_depth", 128);
-	lua_newtable(L);
-	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-		lua_getfield(L, -2, kept[i]);
-		lua_setfield(L, -2, kept[i]);
-	}
-	sandbox_readonly(L, "cjson");
-}
-
 int require_module(lua_State *L)
 {
 	size_t size;
@@ -199,7 +166,7 @@ int require_module(lua_State *L)
 	lua_pushlightuserdata(L, (void *)&loading_mark);
 	lua_rawset(L, 2);
 	if (cjson)
-		load_cjson(L);
+		cjson_push(L);
 	else
 		load(L, name);
 	lua_pushvalue(L, 1);

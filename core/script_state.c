@@ -163,6 +163,7 @@ static int try(struct script *script, const struct state_call *call, bool *late)
 	lua_pushvalue(script->L, ENTRY);
 	watchdog_begin(script->budget_ns * (call->budgets ? call->budgets : 1), interrupt, script);
 	watchdog_extend((int64_t)(call->decodes >> 10) * (DECODE_NS_PER_MIB >> 10));
+	script->decoded = 0;
 	script->heap.armed = true;
 	int status = lua_pcall(script->L, 0, 0, HANDLER);
 	script->heap.armed = false;
@@ -176,7 +177,10 @@ static int try(struct script *script, const struct state_call *call, bool *late)
 
 void state_decoding(lua_State *L, size_t bytes)
 {
-	(void)L;
+	struct script *script = script_of(L);
+	if (bytes > script->heap.limit - script->decoded)
+		bytes = script->heap.limit - script->decoded;
+	script->decoded += bytes;
 	watchdog_extend((int64_t)(bytes >> 10) * (DECODE_NS_PER_MIB >> 10));
 }
 

@@ -226,5 +226,7 @@ bool watchdog_end(int64_t *cpu_ns)
 	atomic_fetch_add(&watch->call, 1);
 	if (cpu_ns)
 		*cpu_ns = cpu_now(CLOCK_THREAD_CPUTIME_ID) - watch->begun;
-	return watch->interrupted;
+	bool interrupted = watch->interrupted;
+	watch->interrupted = 0;
+	return interrupted;
 }

@@ -62,7 +62,8 @@ struct run {
 	unsigned attempt, fetches;
 	lua_State *coroutine;   /* of transform; kept alive by ref */
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
-	size_t output_count, output_room, output_bytes;
+	size_t output_count, output_room;
+	size_t output_bytes; /* made so far, keys and headers too */
 };
 enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE };
 
@@ -76,6 +77,7 @@ struct script {
 	size_t max_event;
 	struct json_limits limits;
 	int64_t budget_ns;
+	size_t decoded; /* bytes of JSON that gave the present call more time: script.memory at most */
 	unsigned holds;
 	int request, transform, selftest; /* references, LUA_NOREF = none */
 	int members;                      /* of the table that the script returned: split functions */
@@ -131,7 +133,8 @@ int state_raise_here(lua_State *L, const char *type, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 /* Appends the calls of L, innermost first; allocates nothing of Lua's. */
 void state_traceback(lua_State *L, struct buf *out);
-void state_decoding(lua_State *L, size_t bytes); /* more time for what is about to be decoded */
+void state_decoding(
+        lua_State *L, size_t bytes); /* more time for what is about to be decoded, within bounds */
 void state_fail(struct script_result *result, const char *type, const char *message, size_t size);
 
 void state_collect(struct script *script); /* everything that is not needed, at once */
@@ -139,6 +142,9 @@ void state_collect(struct script *script); /* everything that is not needed, at 
 /* script_load.c */
 /* Runs selftest; true without one. */
 bool load_selftest(struct script *script, struct err *err);
+
+/* script_cjson.c */
+void cjson_push(lua_State *L);
 
 /* script_require.c */
 /* After sandbox_open: the table of modules, with `bit` and the module `millrace`, which it takes from the

@@ -17,7 +17,7 @@
 /* interrupt must be safe in a signal handler; it may run several times. */
 void watchdog_begin(int64_t budget_ns, void (*interrupt)(void *context), void *context);
 void watchdog_extend(int64_t ns); /* more time for the running call; a no-op outside of one */
-/* Set once the running call of this thread was interrupted; cleared by the next begin. For loops in C. */
+/* Set once the running call of this thread was interrupted; cleared by its end. For loops in C. */
 const volatile sig_atomic_t *watchdog_flag(void);
 void watchdog_acknowledge(void); /* the interruption works: no more signals for this call */
 /* After this no interrupt runs. True when the call was interrupted; *cpu_ns (may be NULL) is what it took. */

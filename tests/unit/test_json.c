@@ -222,6 +222,22 @@ static void a_list_comes_out_in_order_however_it_lies(void **state)
 	lua_gives(*state, chunk, "[1,2,3]");
 }
 
+/* A hundred lists in each other, each with 1 and 2 in order, then 4 before 3: no item is written twice. */
+static void lists_in_disorder_cost_no_more_the_deeper_they_are(void **state)
+{
+	static const char list[] = "local function list(inner) local t = {7, a = 1, b = 1, c = 1, d = 1} "
+	                           "t.a, t.b, t.c, t.d = nil, nil, nil, nil t[1] = inner t[4] = 4 t[3] = 3 "
+	                           "t[2] = 2 return t end";
+	char chunk[500];
+	snprintf(chunk, sizeof chunk,
+	        "%s local keys = '' for k in pairs(list(1)) do keys = keys .. k end return keys == '1243'",
+	        list);
+	lua_gives(*state, chunk, "true");
+	snprintf(chunk, sizeof chunk,
+	        "%s local t = 1 for i = 1, 100 do t = list(t) end return #json.encode(t)", list);
+	lua_gives(*state, chunk, "801");
+}
+
 static void plain_tables_are_what_their_keys_say(void **state)
 {
 	lua_gives(*state, "return {}", "{}");
@@ -972,6 +988,7 @@ int main(void)
 	        STORY(null_is_a_light_userdata_as_in_cjson),
 	        STORY(a_script_cannot_unmake_an_array),
 	        STORY(a_list_comes_out_in_order_however_it_lies),
+	        STORY(lists_in_disorder_cost_no_more_the_deeper_they_are),
 	        STORY(plain_tables_are_what_their_keys_say),
 	        STORY(every_code_point_passes_escaped_and_as_it_is),
 	        STORY(escapes_are_written_as_short_as_they_go),

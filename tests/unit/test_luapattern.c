@@ -146,6 +146,21 @@ static void a_match_without_steps_left_says_so(void **state)
 	assert_null(found.error);
 }
 
+/* A set of thousands of characters, or a long capture, is looked at in every step. */
+static void long_items_cost_more_steps(void **state)
+{
+	char set[2000], text[] = "xxxxxxxxxxxxxxxxxxxxxxxx";
+	struct pattern found;
+	(void)state;
+	memset(set, 'b', sizeof set);
+	set[0] = '[';
+	memcpy(set + sizeof set - 4, "x]*", 4);
+	assert_non_null(match(text, "[x]*", 200, &found));
+	assert_null(match(text, set, 200, &found));
+	assert_ptr_equal(PATTERN_TOO_COMPLEX, found.error);
+	assert_non_null(match(text, set, 2000, &found));
+}
+
 static void a_match_stops_when_it_is_told_to(void **state)
 {
 	static const volatile sig_atomic_t stop = 1;
@@ -184,6 +199,7 @@ int main(void)
 	        cmocka_unit_test(random_patterns_match_as_in_lua),
 	        cmocka_unit_test(searches_begin_where_they_are_told),
 	        cmocka_unit_test(a_match_without_steps_left_says_so),
+	        cmocka_unit_test(long_items_cost_more_steps),
 	        cmocka_unit_test(a_match_stops_when_it_is_told_to),
 	        cmocka_unit_test(bytes_of_value_zero_are_bytes),
 	};

@@ -368,6 +368,54 @@ static void cjson_is_there_for_the_scripts_own_texts(void **state)
 	raises("local c = require 'cjson' local t = {} t.t = t c.encode(t)", "excessive nesting");
 }
 
+/* Each of these kept C code busy for minutes, where no hook runs, until the watchdog ended the process. */
+static void c_code_that_a_script_keeps_busy_can_be_stopped(void **state)
+{
+	static const char *const busy[] = {
+	        "local b = {} for i = 1, 2e5 do b[i] = 1 end for i = 1, 2e5 do b[i] = nil end "
+	        "local o = {} for i = 1, 1e5 do o[i] = b end millrace.json.encode(o)",
+	        "local b = {} for i = 1, 2e5 do b[i] = 1 end for i = 1, 2e5 do b[i] = nil end "
+	        "local o = {} for i = 1, 1e5 do o[i] = b end require('cjson').encode(o)",
+	        "(('a'):rep(1e6)):gsub('(x*)', ('%1'):rep(1e5))",
+	        "local s = '\"' .. ('x'):rep(2e6) .. '\"' while true do millrace.json.decode(s) end",
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof busy / sizeof *busy; i++) {
+		char *text = mem_printf("do %s end return event", busy[i]);
+		fails_and_goes_on(text, "ScriptTimeout", "script.budget");
+		mem_free(text);
+	}
+}
+
+static void what_could_not_be_stopped_is_refused(void **state)
+{
+	int usual = fixture_budget_ms;
+	(void)state;
+	fixture_budget_ms = 1000; /* to build the long texts */
+	raises("table.insert({}, -2^31, 1)", "a place from 1 expected");
+	raises("table.insert({}, 0/0, 1)", "a place from 1 expected");
+	raises("load('return ' .. ('a and '):rep(3e5) .. 'a')", "load: the text is larger than");
+	raises("local n = 0 load(function() n = n + 1 return n < 30 and ('x = 1 '):rep(1e3) or nil end)",
+	        "load: the text is larger than");
+	raises("local t = {} for i = 1, 60 do t = {t, t} end require('cjson').encode(t)", "too large");
+	raises("local s, t = ('x'):rep(1e5), {} for i = 1, 5000 do t[i] = s end require('cjson').encode(t)",
+	        "too large");
+	raises("return (('a'):rep(1e5)):find('[' .. ('b'):rep(2e6) .. ']*x')", "too complex");
+	raises("local s, t = ('/x'):rep(1e6), {} for i = 1, 200 do t[i] = s end millrace.path(unpack(t))",
+	        "larger than script.memory");
+	fixture_budget_ms = usual;
+}
+
+static void inserting_inserts(void **state)
+{
+	(void)state;
+	says("local t = {2} table.insert(t, 4) table.insert(t, 1, 1) table.insert(t, 3, 3) "
+	     "return table.concat(t, ',')",
+	        "1,2,3,4");
+	raises("table.insert({}, 1, 2, 3)", "wrong number of arguments");
+	raises("table.insert('x', 1)", "table expected");
+}
+
 /* Budgets between 0.05 and 1 ms end loops of every kind at every place, and the state lives on. */
 static void thousands_of_random_kills_leave_the_state_sane(void **state)
 {
@@ -436,6 +484,9 @@ static int run(void)
 	        cmocka_unit_test(patterns_that_explode_are_refused),
 	        cmocka_unit_test(errors_that_are_no_text_do_no_harm),
 	        cmocka_unit_test(cjson_is_there_for_the_scripts_own_texts),
+	        cmocka_unit_test(c_code_that_a_script_keeps_busy_can_be_stopped),
+	        cmocka_unit_test(what_could_not_be_stopped_is_refused),
+	        cmocka_unit_test(inserting_inserts),
 	        cmocka_unit_test(thousands_of_random_kills_leave_the_state_sane),
 	};
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

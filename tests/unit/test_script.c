@@ -1005,6 +1005,37 @@ static void fetch_where_it_cannot_wait_is_an_error(void **state)
 	script_release(script);
 }
 
+/* A short script that names one long text many times must not fill the machine. */
+static void what_a_record_asks_and_makes_fits_the_memory_of_scripts(void **state)
+{
+	static const char text[] =
+	        "local s, t, h = ('x'):rep(1e6), {}, {} for i = 1, 100 do h['h' .. i] = s ";
+	static const char *const asking[] = {"end return {headers = h}", "t[i] = {body = s} end return t",
+	        "t[i] = {path = '/' .. s} end return t", "t[i] = s end return {query = {q = t}}"};
+	static const char *const making[] = {"millrace.output{value = event, key = s} end return event",
+	        "end return millrace.output{value = event, headers = h}"};
+	int usual = fixture_budget_ms;
+	(void)state;
+	fixture_budget_ms = 1000;
+	for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
+		char *hook = mem_printf("%s %s", text, asking[i]);
+		struct script *script = fixture_hooks(hook, "return event");
+		struct script_result result = fixture_request(script);
+		expect_failure(&result, "ScriptAnswer", "larger than script.memory");
+		script_release(script);
+		mem_free(hook);
+	}
+	for (size_t i = 0; i < sizeof making / sizeof *making; i++) {
+		char *hook = mem_printf("%s %s", text, making[i]);
+		struct script *script = fixture_hooks("return nil", hook);
+		struct script_result result = fixture_transform(script, NULL);
+		expect_failure(&result, "OutputTooLarge", "larger than script.memory");
+		script_release(script);
+		mem_free(hook);
+	}
+	fixture_budget_ms = usual;
+}
+
 static void a_refused_fetch_leaves_nothing_behind(void **state)
 {
 	(void)state;
@@ -1212,6 +1243,7 @@ static int run(void)
 	        cmocka_unit_test(fetch_waits_for_its_answer_while_others_go_on),
 	        cmocka_unit_test(fetch_of_several_is_answered_by_several),
 	        cmocka_unit_test(fetch_where_it_cannot_wait_is_an_error),
+	        cmocka_unit_test(what_a_record_asks_and_makes_fits_the_memory_of_scripts),
 	        cmocka_unit_test(a_refused_fetch_leaves_nothing_behind),
 	        cmocka_unit_test(a_transform_cannot_fetch_for_ever),
 	        cmocka_unit_test(a_loop_after_a_fetch_is_stopped_too),
