@@ -113,7 +113,7 @@ static void reached(struct check *check, bool there, const char *what, const str
 		fflush(stdout);
 		fprintf(stderr, "unreachable: %s: %s\n", what, err->text);
 	} else if (!check->json) {
-		printf("ok %s answers\n", what);
+		printf("ok %s can be reached\n", what);
 	}
 }
 

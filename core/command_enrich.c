@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -38,7 +39,8 @@ static const char help[] =
         "      --log-level LEVEL   debug, info, warn or error [warn]\n"
         "  -h, --help              this text\n"
         "\n"
-        "exit codes: 0 none failed, 1 some failed, 2 usage, 78 the script does not load.\n"
+        "exit codes: 0 none failed, 1 some failed or a file cannot be read or written,\n"
+        "2 usage, 78 the script does not load.\n"
         "See also: millrace check --help\n";
 
 enum { SHOWN_FAILURES = 10, PARAMS_MAX = 64 };
@@ -167,14 +169,38 @@ static int run(struct enrich *enrich, const struct config *config, int in, int e
 	                                                              : EXIT_SUCCESS;
 }
 
+static int open_file(const char *path)
+{
+	struct stat found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &found) == 0 && S_ISDIR(found.st_mode)) {
+		close(fd);
+		fd = -1;
+		errno = EISDIR;
+	}
+	if (fd < 0)
+		fprintf(stderr, "millrace enrich: %s cannot be read: %s\n", path, strerror(errno));
+	return fd;
+}
+
+static bool script_is_there(const struct enrich *enrich)
+{
+	int fd = open_file(enrich->script);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static int open_and_run(struct enrich *enrich)
 {
 	int code = EXIT_FAILURE, in = STDIN_FILENO, errors = -1;
+	if (!script_is_there(enrich))
+		return EXIT_CONFIG;
 	struct config *config = configure(enrich);
 	if (config == NULL)
 		return EXIT_CONFIG;
-	if (enrich->file && (in = open(enrich->file, O_RDONLY | O_CLOEXEC)) < 0)
-		fprintf(stderr, "millrace enrich: %s cannot be read: %s\n", enrich->file, strerror(errno));
+	if (enrich->file)
+		in = open_file(enrich->file);
 	const char *path = enrich->errors ? enrich->errors : "/dev/null";
 	if (in >= 0 && (errors = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
 		fprintf(stderr, "millrace enrich: %s cannot be written: %s\n", path, strerror(errno));

@@ -362,7 +362,8 @@ static int plan(const struct offsets_view *view)
 
 static int unreachable(const struct err *err)
 {
-	fprintf(stderr, "millrace offsets: %s\n", err->text);
+	fprintf(stderr, "millrace offsets: %s\nThe brokers are bootstrap.servers of source.kafka.\n",
+	        err->text);
 	return EXIT_UNREACHABLE;
 }
 

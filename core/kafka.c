@@ -251,14 +251,32 @@ static rd_kafka_conf_t *make_conf(
 	return conf;
 }
 
-static rd_kafka_t *make_client(enum kafka_client client, rd_kafka_conf_t *conf, struct err *err)
+/* librdkafka names the property whose file it could not read, but neither the file nor the reason. */
+static bool unreadable_file(const struct kafka_settings *settings, const char *text, struct err *err)
+{
+	for (size_t i = 0; i < settings->property_count; i++) {
+		const struct kafka_property *property = &settings->properties[i];
+		size_t size = strlen(property->name);
+		if (size < 9 || strcmp(property->name + size - 9, ".location") != 0 ||
+		        strstr(text, property->name) == NULL || access(property->value, R_OK) == 0)
+			continue;
+		err_set(err, "%s: the file '%s' cannot be read: %s", property->name, property->value,
+		        strerror(errno));
+		return true;
+	}
+	return false;
+}
+
+static rd_kafka_t *make_client(enum kafka_client client, rd_kafka_conf_t *conf,
+        const struct kafka_settings *settings, struct err *err)
 {
 	char text[512];
 	rd_kafka_type_t type = client == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
 	rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
 	if (rk == NULL) {
-		err_set(err, "the Kafka %s cannot be set up: %s",
-		        client == KAFKA_CONSUMER ? "consumer" : "producer", text);
+		if (!unreadable_file(settings, text, err))
+			err_set(err, "the Kafka %s cannot be set up: %s",
+			        client == KAFKA_CONSUMER ? "consumer" : "producer", text);
 		rd_kafka_conf_destroy(conf);
 	}
 	return rk;
@@ -267,7 +285,7 @@ static rd_kafka_t *make_client(enum kafka_client client, rd_kafka_conf_t *conf, 
 rd_kafka_t *kafka_open(enum kafka_client client, const struct kafka_settings *settings, struct err *err)
 {
 	rd_kafka_conf_t *conf = make_conf(client, settings, err);
-	rd_kafka_t *rk = conf ? make_client(client, conf, err) : NULL;
+	rd_kafka_t *rk = conf ? make_client(client, conf, settings, err) : NULL;
 	if (rk == NULL)
 		return NULL;
 	if (client == KAFKA_CONSUMER)
@@ -282,7 +300,7 @@ bool kafka_check_client(enum kafka_client client, const struct kafka_settings *s
 	if (conf == NULL)
 		return false;
 	rd_kafka_conf_set(conf, "bootstrap.servers", "", NULL, 0);
-	rd_kafka_t *rk = make_client(client, conf, err);
+	rd_kafka_t *rk = make_client(client, conf, settings, err);
 	if (rk == NULL)
 		return false;
 	kafka_destroy(rk, 2000);

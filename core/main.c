@@ -46,8 +46,8 @@ static void print_help(FILE *to)
 	      "  -h, --help              this text; 'millrace COMMAND --help' for a command's\n"
 	      "  -V, --version           as 'millrace version'\n"
 	      "\n"
-	      "exit codes: 0 done, 1 failed, 2 usage, 65 bad input data, 69 unreachable,\n"
-	      "75 drain timed out, 78 configuration or script does not load.\n",
+	      "exit codes: 0 done, 1 failed, 2 usage, 69 unreachable, 75 drain timed out,\n"
+	      "78 configuration or script does not load.\n",
 	        to);
 }
 

@@ -37,6 +37,7 @@ enum {
 	FIRST_CALLS = 8,   /* in flight before anything is known of the answers' sizes */
 	RISE = 8,
 	FALL = 64,
+	ERROR_LEAST = 2048, /* an error event is not cut below this */
 };
 
 struct pipeline {
@@ -110,12 +111,14 @@ static void reject(
 	r->output_count = 1;
 	failure_make(&p->failure, &r->input, &r->event, reason, words, stack, p->wall, &r->outputs[0]);
 	name_source(r, &r->outputs[0], 0);
+	bool again = r->message != NULL;
 	mem_free(r->reason);
+	mem_free(r->message);
 	r->reason = reason;
+	r->message = words;
 	r->outcome = OUTCOME_FAILED;
-	if (p->config.ended)
+	if (p->config.ended && !again)
 		p->config.ended(p->config.ended_context, r, words);
-	mem_free(words);
 	made(p, r, OUTCOME_FAILED);
 }
 
@@ -461,10 +464,31 @@ static void transform(struct pipeline *p, struct record *r)
 	script_result_free(&result);
 }
 
+/* A broker may take less than `max_bytes` says: half of what it refused is tried next. */
+static void shrink_error(struct pipeline *p, struct record *r)
+{
+	size_t before = p->failure.max_bytes;
+	p->failure.max_bytes = output_bytes(&r->outputs[0]) / 2;
+	reject(p, r, r->reason, r->message, NULL);
+	p->failure.max_bytes = before;
+}
+
+/* A refused error event that cannot be cut any more: nothing could stand in its place, and it waits for a
+ * person. */
+static bool is_final_refusal(const struct record *r, const struct output *output)
+{
+	return r->outcome == OUTCOME_FAILED && output->state == OUTPUT_REFUSED &&
+	       output_bytes(output) <= ERROR_LEAST;
+}
+
 /* An output that no broker will ever take: an error event goes in its place. */
 static void replace_refused(struct pipeline *p, struct record *r)
 {
 	char *why = NULL;
+	if (r->outcome == OUTCOME_FAILED) {
+		shrink_error(p, r);
+		return;
+	}
 	for (size_t i = 0; i < r->output_count; i++)
 		if (r->outputs[i].state == OUTPUT_REFUSED && why == NULL)
 			why = mem_printf("sink %s (topic %s) refused output %zu: %s",
@@ -517,7 +541,7 @@ static bool hand_over(struct pipeline *p, struct record *r)
 			break;
 		case SINK_REFUSED:
 			output->state = OUTPUT_REFUSED;
-			if (r->outcome == OUTCOME_FAILED)
+			if (is_final_refusal(r, output))
 				undeliverable(p, r, output);
 			break;
 		case SINK_NO_ROOM: p->full = true; return false;
@@ -664,9 +688,7 @@ static void sink_settled(void *context, struct output *output)
 			free_given_back(p, r);
 		return;
 	}
-	/* A refused error event has nothing that could stand in its place: it waits for a person. */
-	bool refused_error = output->state == OUTPUT_REFUSED && r->outcome == OUTCOME_FAILED;
-	if (output->state == OUTPUT_FAILED || refused_error)
+	if (output->state == OUTPUT_FAILED || is_final_refusal(r, output))
 		undeliverable(p, r, output);
 	if (r->state == RECORD_SENDING)
 		walk(p, r);

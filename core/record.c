@@ -153,5 +153,6 @@ void record_free(struct records *records, struct record *record)
 	mem_free(record->value);
 	output_headers_free(record->headers, record->input.header_count);
 	mem_free(record->reason);
+	mem_free(record->message);
 	mem_free(record);
 }

@@ -102,6 +102,14 @@ static const char *place_of_word(
 	return message;
 }
 
+/* What follows the place; the whole text where the place is only its end, as in "took too long; it was
+ * stopped at FILE:LINE: in function 'f'". */
+static char *whole_sentence(const char *text, const char *rest)
+{
+	const char *clause = strstr(text, "; it was stopped at ");
+	return mem_strdup(rest && (clause == NULL || clause > rest) ? rest : text);
+}
+
 void script_place_diagnose(const char *path, const char *text, struct diagnostics *found, struct buf *source)
 {
 	struct diagnostic item = {0};
@@ -116,7 +124,7 @@ void script_place_diagnose(const char *path, const char *text, struct diagnostic
 	} else if (item.file == NULL) {
 		item.file = mem_strdup(path);
 	}
-	item.message = mem_strdup(rest ? rest : text);
+	item.message = whole_sentence(text, rest);
 	diagnostics_add(found, &item);
 	mem_free(item.file);
 	mem_free(item.message);

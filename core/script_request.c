@@ -102,7 +102,8 @@ static void read_upstream(struct reader *reader)
 	size_t size;
 	const char *name = text_member(reader, "upstream", &size);
 	if (world->upstream_count == 0)
-		refuse(reader, "no upstream is configured (http.upstreams)");
+		refuse(reader, "there is no upstream to ask; name one in http.upstreams, or give millrace "
+		               "enrich an --endpoint");
 	size_t i = 0;
 	while (name && i < world->upstream_count && strcmp(name, world->upstreams[i].name) != 0)
 		i++;

@@ -156,8 +156,8 @@ static bool ready(void *context, struct buf *why)
 	        "has not joined its group yet, or does not know yet where to start");
 	for (size_t i = 0; i < worker->sink_count; i++)
 		all &= admin_check(why, worker->sink_configs[i].name,
-		        worker->sinks[i]->verbs->ready(worker->sinks[i]), "no metadata of its topic yet");
-	return admin_check(why, "stop", !worker->draining, "draining") && all;
+		        worker->sinks[i]->verbs->ready(worker->sinks[i]), "no broker has answered it yet");
+	return admin_check(why, "not draining", !worker->draining, "a stop was asked for") && all;
 }
 
 static void describe(struct worker *worker)
@@ -203,7 +203,7 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 	(void)got;
 	(void)what;
 	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
-		log_warn("reload", "asked by a signal, but script.reload is off");
+		log_warn("reload", "asked by a signal, but script.reload is off; a restart loads the script");
 	else
 		reload_now(worker->reload, "signal", NULL);
 }
@@ -350,7 +350,7 @@ static void answer_reload(void *context, const struct admin_request *request, st
 	(void)request;
 	buf_init(&told, 0);
 	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
-		buf_append_text(&told, "script.reload is off");
+		buf_append_text(&told, "script.reload is off; a restart loads the script");
 	else
 		outcome = reload_now(worker->reload, "api", &told);
 	answer->status = outcome == RELOAD_FAILED ? 422 : outcome == RELOAD_BUSY ? 409 : 200;
@@ -546,15 +546,18 @@ static void report(struct worker *worker, uint64_t unfinished)
 	pipeline_counts(worker->pipeline, &counts);
 	if (worker->config.files)
 		return;
+	char cut[96] = "";
+	if (unfinished)
+		snprintf(cut, sizeof cut, ", of them %llu still in the air when the drain's time was up",
+		        (unsigned long long)unfinished);
 	log_info("worker",
 	        "stopped: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given "
-	        "back; "
-	        "%llu were in the air when the drain's time was up",
+	        "back%s",
 	        (unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
 	        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
 	        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
 	        (unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
-	        (unsigned long long)unfinished);
+	        cut);
 }
 
 static void *worker_main(void *context)

@@ -59,7 +59,8 @@ struct record {
 	bool hook_waits;                   /* transform is suspended in millrace.fetch */
 	struct place place;
 	enum outcome outcome;
-	char *reason; /* DROPPED: the reason; FAILED: the type */
+	char *reason;  /* DROPPED: the reason; FAILED: the type */
+	char *message; /* FAILED: in words */
 	struct output *outputs;
 	size_t output_count;
 	size_t outputs_sent;      /* handed to the sinks in this round */

@@ -82,7 +82,20 @@ def test_no_input_is_no_error(stub):
 
 def test_an_input_file_that_is_not_there_is_named(stub):
     result = run("enrich", SCRIPT, "/no/such/file.jsonl", "--endpoint", stub.url)
-    assert result.returncode != 0 and b"/no/such/file.jsonl" in result.stderr
+    assert result.returncode == 1 and b"/no/such/file.jsonl" in result.stderr
+
+
+def test_a_folder_is_no_input_and_a_missing_script_is_named(stub, tmp_path):
+    said = run("enrich", SCRIPT, tmp_path, "--endpoint", stub.url, check=1).stderr
+    assert b"cannot be read: Is a directory" in said and b"events" not in said
+    said = run("enrich", "nope.lua", "--endpoint", stub.url, stdin=b"", check=78).stderr
+    assert said.startswith(b"millrace enrich: nope.lua cannot be read")
+
+
+def test_a_question_without_an_endpoint_names_the_option(tmp_path):
+    script = tmp_path / "asks.lua"
+    script.write_text('return { api = 1, request = function() return { path = "/" } end }\n')
+    assert b"--endpoint" in run("enrich", script, stdin=b"{}\n", check=1).stderr
 
 
 def test_a_script_that_does_not_load_exits_78_with_its_line(stub, tmp_path):

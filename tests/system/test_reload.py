@@ -328,7 +328,7 @@ def test_a_script_that_may_not_be_reloaded_is_not(job, stub, seed, tmp_path):
     j = job_of(job, scripts, script={"reload": "off"}).start()
     sha = status(j)["sha256"]
     scripts.good(1)
-    assert post_reload(j) == (422, {"outcome": "failed", "message": "script.reload is off"})
+    assert post_reload(j) == (422, {"outcome": "failed", "message": "script.reload is off; a restart loads the script"})
     j.signal(signal.SIGHUP)
     until("the log says so", lambda: "script.reload is off" in j.stderr())
     assert status(j)["sha256"] == sha and sum(outcomes(j.metrics()).values()) == 0

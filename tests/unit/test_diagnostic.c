@@ -126,7 +126,7 @@ static void script_says(const char *text, const char *expected)
 static void an_error_of_a_script_is_shown_in_its_source(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/millrace-script-XXXXXX", text[200], expected[400];
+	char path[] = "/tmp/millrace-script-XXXXXX", text[200], expected[600];
 	int fd = mkstemp(path);
 	assert_true(fd >= 0 && write(fd, "local a\n  return revison.x\n", 27) == 27);
 	close(fd);
@@ -154,6 +154,14 @@ static void an_error_of_a_script_is_shown_in_its_source(void **state)
 	        "       |          ^^^^^^^\n",
 	        path);
 	script_at_says(path, text, expected);
+	snprintf(text, sizeof text,
+	        "selftest took too long; it was stopped at %s:2: in the function of line 1", path);
+	snprintf(expected, sizeof expected,
+	        "%s:2:3: error: %s\n"
+	        "     2 |   return revison.x\n"
+	        "       |   ^^^^^^^^^^^^^^^^\n",
+	        path, text);
+	script_says(text, expected);
 	unlink(path);
 	script_says("/gone.lua:3: oops", "job.lua: error: /gone.lua:3: oops\n");
 	script_says("no place at all: 12", "job.lua: error: no place at all: 12\n");

@@ -92,6 +92,35 @@ static void it_is_never_larger_than_its_sink_takes(void **state)
 	mem_free(value);
 }
 
+static void even_a_tiny_sink_takes_it_whatever_surrounds_the_input(void **state)
+{
+	(void)state;
+	enum { LONG = 9000 };
+	char *text = mem_zalloc(1, LONG + 1);
+	memset(text, 'x', LONG);
+	struct output_header header = {.name = text, .value = text, .size = LONG};
+	struct script_event event = {
+	        .domain = text, .stream = text, .schema = text, .request_id = text, .uri = text};
+	struct script_input input = {.topic = "in",
+	        .key = {text, LONG},
+	        .value = {text, LONG},
+	        .headers = &header,
+	        .header_count = 1};
+	for (size_t limit = 1024; limit < 60000; limit += 997) {
+		struct output output;
+		config.max_bytes = limit;
+		failure_make(&config, &input, &event, "ScriptError", text, text, 0, &output);
+		output_set_header(&output, "millrace-source", "in/0/0/0", 8);
+		assert_true(output_bytes(&output) <= limit);
+		assert_non_null(
+		        strstr(output.value, "\"error_type\":\"ScriptError\",\"message\":\"xxxxxxxx"));
+		assert_true(limit > 50000 || partial(&output));
+		output_free(&output);
+	}
+	config.max_bytes = 100000;
+	mem_free(text);
+}
+
 static void a_repeat_carries_the_id_of_the_first(void **state)
 {
 	(void)state;
@@ -109,6 +138,7 @@ int main(void)
 	        cmocka_unit_test(it_says_what_the_schema_asks_for),
 	        cmocka_unit_test(bytes_that_are_not_text_become_readable_and_are_marked),
 	        cmocka_unit_test(it_is_never_larger_than_its_sink_takes),
+	        cmocka_unit_test(even_a_tiny_sink_takes_it_whatever_surrounds_the_input),
 	        cmocka_unit_test(a_repeat_carries_the_id_of_the_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

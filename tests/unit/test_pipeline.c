@@ -582,7 +582,7 @@ static void the_door_closes_before_the_lua_heap_is_half_full(void **state)
 	drop_curtain(s);
 }
 
-static bool may_be_asked(size_t i)
+static bool gate_opens(size_t i)
 {
 	return hooks.room(hooks.context, asked[i]);
 }
@@ -595,13 +595,13 @@ static void the_oldest_record_is_asked_about_whatever_is_held(void **state)
 	take(s, 0, "event key1 1");
 	take(s, 0, "event key2 2");
 	asked[0]->request.merge_bytes = asked[1]->request.merge_bytes = 1 << 20;
-	assert_true(may_be_asked(0));
-	assert_false(may_be_asked(1));
+	assert_true(gate_opens(0));
+	assert_false(gate_opens(1));
 	answer(0, false);
 	turn_once(s);
 	settle_first(s->sinks[0], OUTPUT_ACKED);
 	assert_int_equal(pipeline_turn(s->pipeline, s->now), -1);
-	assert_true(may_be_asked(0)); /* now it is the oldest */
+	assert_true(gate_opens(0)); /* now it is the oldest */
 	drop_curtain(s);
 	limit_bytes = 1 << 28;
 }
@@ -612,7 +612,7 @@ static size_t asked_at_once(size_t body_size, size_t answers)
 	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_NONE);
 	for (size_t i = 0; i < answers; i++) {
 		take(s, 0, "event key1 1");
-		assert_true(may_be_asked(0));
+		assert_true(gate_opens(0));
 		asked[0]->response.body_size = body_size;
 		answer(0, false);
 		turn_once(s);
@@ -621,8 +621,8 @@ static size_t asked_at_once(size_t body_size, size_t answers)
 	}
 	for (int i = 0; i < 200; i++)
 		take(s, 0, "event key1 1");
-	while (sent < 200 && may_be_asked(sent))
-		assert_true(may_be_asked(sent++)); /* asked again after a back-off, it takes no more */
+	while (sent < 200 && gate_opens(sent))
+		assert_true(gate_opens(sent++)); /* asked again after a back-off, it takes no more */
 	assert_true(s->ledger.total <= limit_bytes);
 	drop_curtain(s);
 	return sent;
@@ -724,6 +724,40 @@ static void a_refused_error_event_waits_and_is_never_dropped(void **state)
 	settle_first(s->sinks[1], OUTPUT_ACKED);
 	turn_once(s);
 	assert_int_equal(offsets_safe(s->partitions[0].offsets), 1);
+	drop_curtain(s);
+}
+
+static void an_error_event_too_large_for_its_broker_is_cut_until_it_fits(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	char *value = mem_zalloc(1, 20001);
+	memset(value, 'x', 20000);
+	memcpy(value, "poison key1 1", 13);
+	s->pipeline->failure.max_bytes = 100000; /* but the broker takes 3000 */
+	told = 0;
+	take(s, 0, value);
+	take(s, 0, "event key1 2");
+	answer(0, false);
+	turn_once(s);
+	for (int i = 0; i < 10 && s->sinks[1]->held[0]->value_size > 3000; i++) {
+		settle_first(s->sinks[1], OUTPUT_REFUSED);
+		assert_null(pipeline_paused(s->pipeline));
+		turn_once(s);
+		assert_int_equal(s->sinks[1]->held_count, 1);
+	}
+	assert_true(s->sinks[1]->held[0]->value_size > 1000);
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "\"error_type\":\"PoisonEvent\""));
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "\"message\":\"not JSON\""));
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.outcomes[OUTCOME_FAILED], 1);
+	assert_int_equal(told, 1);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 2);
+	mem_free(value);
 	drop_curtain(s);
 }
 
@@ -957,6 +991,7 @@ int main(void)
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
 	        cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
+	        cmocka_unit_test(an_error_event_too_large_for_its_broker_is_cut_until_it_fits),
 	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
 	        cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
