@@ -43,7 +43,7 @@ struct pipeline_config {
 enum { PIPELINE_SCRIPTS = 4 };
 
 struct pipeline_counts {
-	uint64_t taken, outcomes[OUTCOMES], given_back, skipped, open;
+	uint64_t taken, outcomes[OUTCOMES], given_back, open;
 };
 
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http,
