@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,9 @@ static char *interpolate(struct config_loader *loader, const struct yaml_node *n
 static char *read_secret(struct config_loader *loader, const struct yaml_place *place, const char *path)
 {
 	struct stat status;
-	FILE *file = fopen(path, "re");
+	int fd =
+	        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe nobody writes to is not waited for */
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	if (file == NULL || fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) {
 		config_problem(loader, SEVERITY_ERROR, place, NULL, "the file '%s' cannot be read: %s", path,
 		        file ? "it is not a regular file" : strerror(errno));

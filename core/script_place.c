@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SOURCE_MAX = 4 * 1024 * 1024, LINE_MAX_NUMBER = 10000000 };
 
@@ -12,6 +13,9 @@ static bool read_source(const char *path, struct buf *source)
 {
 	char block[8192];
 	size_t size;
+	struct stat about;
+	if (stat(path, &about) != 0 || !S_ISREG(about.st_mode))
+		return false;
 	FILE *file = fopen(path, "re");
 	if (file == NULL)
 		return false;
@@ -24,8 +28,16 @@ static bool read_source(const char *path, struct buf *source)
 	return whole && source->size > 0;
 }
 
+/* The text is the script's to choose: only sources are shown. */
+static bool is_source(const char *path, const char *script)
+{
+	size_t size = strlen(path);
+	return strcmp(path, script) == 0 || (size > 4 && strcmp(path + size - 4, ".lua") == 0);
+}
+
 /* Does FILE:LINE: end at this colon? The file begins after a space or a quote, or with the text. */
-static const char *place_at(const char *text, const char *colon, struct diagnostic *item, struct buf *source)
+static const char *place_at(
+        const char *script, const char *text, const char *colon, struct diagnostic *item, struct buf *source)
 {
 	char *end;
 	unsigned long line = strtoul(colon + 1, &end, 10);
@@ -35,7 +47,7 @@ static const char *place_at(const char *text, const char *colon, struct diagnost
 	while (start > text && strchr(" '\"\n\t(", start[-1]) == NULL)
 		start--;
 	char *path = mem_dup(start, (size_t)(colon - start));
-	if (*path == '\0' || !read_source(path, source)) {
+	if (!is_source(path, script) || !read_source(path, source)) {
 		mem_free(path);
 		return NULL;
 	}
@@ -115,7 +127,7 @@ void script_place_diagnose(const char *path, const char *text, struct diagnostic
 	struct diagnostic item = {0};
 	const char *rest = NULL;
 	for (const char *colon = strchr(text, ':'); colon && rest == NULL; colon = strchr(colon + 1, ':'))
-		rest = place_at(text, colon, &item, source);
+		rest = place_at(path, text, colon, &item, source);
 	if (rest == NULL)
 		rest = place_of_word(path, text, &item, source);
 	if (item.line) {

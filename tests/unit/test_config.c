@@ -717,6 +717,19 @@ static void a_file_gives_its_text_without_the_last_newline(void **state)
 	mem_free(text);
 }
 
+static void a_pipe_without_a_writer_is_not_waited_for(void **state)
+{
+	(void)state;
+	struct config_report report;
+	char *text = changed("limits:", "admin: {token: {file: pipe}}\nlimits:");
+	assert_int_equal(0, mkfifo("pipe", 0600));
+	assert_null(load(text, &report));
+	assert_non_null(strstr(report.text.data, "the file 'pipe' cannot be read: it is not a regular file"));
+	config_report_free(&report);
+	mem_free(text);
+	unlink("pipe");
+}
+
 static void paths_are_looked_for_beside_the_file_first(void **state)
 {
 	(void)state;
@@ -1061,6 +1074,7 @@ int main(void)
 	        cmocka_unit_test(a_missing_user_agent_is_a_warning),
 	        cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
 	        cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
+	        cmocka_unit_test(a_pipe_without_a_writer_is_not_waited_for),
 	        cmocka_unit_test(paths_are_looked_for_beside_the_file_first),
 	        cmocka_unit_test(params_of_a_file_win_over_those_of_the_configuration),
 	        cmocka_unit_test(a_bad_file_of_params_is_told_with_its_own_line),

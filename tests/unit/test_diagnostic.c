@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "unit.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void add(
@@ -126,8 +127,8 @@ static void script_says(const char *text, const char *expected)
 static void an_error_of_a_script_is_shown_in_its_source(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/millrace-script-XXXXXX", text[200], expected[600];
-	int fd = mkstemp(path);
+	char path[] = "/tmp/millrace-script-XXXXXX.lua", text[200], expected[600];
+	int fd = mkstemps(path, 4);
 	assert_true(fd >= 0 && write(fd, "local a\n  return revison.x\n", 27) == 27);
 	close(fd);
 	snprintf(text, sizeof text, "script: %s:2: attempt to index global 'revison' (a nil value)", path);
@@ -169,6 +170,28 @@ static void an_error_of_a_script_is_shown_in_its_source(void **state)
 	script_says("", "job.lua: error: \n");
 }
 
+/* An error's text is the script's: it must not make the engine read a password or wait for a pipe. */
+static void a_script_cannot_have_other_files_shown(void **state)
+{
+	(void)state;
+	char secret[] = "/tmp/millrace-secret-XXXXXX", pipe[] = "/tmp/millrace-pipe-XXXXXX.lua";
+	char text[200], expected[400];
+	int fd = mkstemp(secret);
+	assert_true(fd >= 0 && write(fd, "hunter2\n", 8) == 8);
+	close(fd);
+	snprintf(text, sizeof text, "%s:1: oops", secret);
+	snprintf(expected, sizeof expected, "job.lua: error: %s\n", text);
+	script_says(text, expected);
+	unlink(secret);
+	close(mkstemps(pipe, 4));
+	unlink(pipe);
+	assert_int_equal(0, mkfifo(pipe, 0600));
+	snprintf(text, sizeof text, "%s:1: oops", pipe);
+	snprintf(expected, sizeof expected, "job.lua: error: %s\n", text);
+	script_says(text, expected);
+	unlink(pipe);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +202,7 @@ int main(void)
 	        cmocka_unit_test(problems_are_sorted_by_place_and_counted_beyond_the_limit),
 	        cmocka_unit_test(json_has_one_object_a_line),
 	        cmocka_unit_test(an_error_of_a_script_is_shown_in_its_source),
+	        cmocka_unit_test(a_script_cannot_have_other_files_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
