@@ -35,7 +35,7 @@ static const char help[] =
         "engine was busy or not done in time, 2 usage, 69 unreachable.\n"
         "See also: millrace check --help\n";
 
-enum { POLL_MS = 200, TOKEN_MAX = 4096 };
+enum { POLL_MS = 200, LEAST_MS = 1000 /* for one question, however little time is left */, TOKEN_MAX = 4096 };
 
 struct reload_options {
 	const char *url, *token_file;
@@ -102,7 +102,7 @@ static int unreachable(const struct err *err)
 static int ask(struct asking *asking, const char *method, const char *path, struct err *err)
 {
 	int64_t left = asking->deadline - clock_now();
-	asking->client.timeout_ms = left > 1 ? left : 1;
+	asking->client.timeout_ms = left > LEAST_MS ? left : LEAST_MS;
 	buf_clear(&asking->body);
 	return adminclient_ask(&asking->client, method, path, &asking->body, err);
 }
@@ -121,25 +121,30 @@ static int unexpected(const struct asking *asking, int status)
 	return EXIT_FAILURE;
 }
 
+static int time_is_up(unsigned states)
+{
+	fflush(stdout);
+	fprintf(stderr, "millrace reload: %u older state%s still finish%s records; the time is up\n",
+	        states - 1, states == 2 ? "" : "s", states == 2 ? "es its" : " their");
+	return EXIT_FAILURE;
+}
+
 /* Until one state lives. */
 static int wait_for_one(struct asking *asking)
 {
 	struct err err = {""};
-	for (;;) {
+	for (unsigned states = 0;;) {
 		int status = ask(asking, "GET", "/api/v1/status", &err);
-		unsigned states = status == 200 ? states_of(&asking->body) : 0;
-		if (status == 0)
-			return unreachable(&err);
+		bool late = clock_now() >= asking->deadline;
+		if (status == 0) /* the engine was there a moment ago: a late answer is no missing engine */
+			return late && states > 1 ? time_is_up(states) : unreachable(&err);
+		states = status == 200 ? states_of(&asking->body) : 0;
 		if (states == 0)
 			return unexpected(asking, status);
 		if (states == 1)
 			return EXIT_SUCCESS;
-		if (clock_now() >= asking->deadline) {
-			fprintf(stderr,
-			        "millrace reload: %u older state%s still finish%s records; the time is up\n",
-			        states - 1, states == 2 ? "" : "s", states == 2 ? "es its" : " their");
-			return EXIT_FAILURE;
-		}
+		if (late)
+			return time_is_up(states);
 		rest();
 	}
 }

@@ -271,14 +271,15 @@ def test_a_config_map_with_script_modules_and_params_is_seen_when_it_is_swapped(
 def test_reload_with_wait_ends_when_every_record_runs_on_the_new_script(job, stub, seed, tmp_path):
     maker = events.Maker(seed, pages=4)
     slow, quick = [maker.event() for _ in range(4)], [maker.event() for _ in range(20)]
-    stub.rules({"rev": [e.rev for e in slow], "do": "ok", "delay": 4})
+    stub.rules({"rev": [e.rev for e in slow], "do": "ok", "delay": 15})  # longer than all that is done meanwhile, on any machine
     scripts = Scripts(tmp_path / "scripts")
-    j = job_of(job, scripts, script={"reload": "signal"}, order="none").start()
+    j = job_of(job, scripts, script={"reload": "signal"}, order="none",
+               http={"upstreams": {"mediawiki": {"timeout": "60s"}}}).start()
     url = f"http://127.0.0.1:{j.port}"
     j.send(slow)
     j.until("the slow ones are asked", lambda m: m.sum("millrace_http_in_flight") == 4)
     scripts.good(1)
-    result = engine.run("reload", "--wait", "--url", url, "--timeout", "500ms", check=1)
+    result = engine.run("reload", "--wait", "--url", url, "--timeout", "3s", check=1)
     assert b"swapped: " in result.stdout and b"1 older state still finishes its records" in result.stderr
     j.send(quick)
     assert engine.run("reload", "--url", url, check=0).stdout.startswith(b"unchanged: ")
@@ -293,9 +294,9 @@ def test_reload_with_wait_ends_when_every_record_runs_on_the_new_script(job, stu
 def test_a_fifth_script_waits_for_the_records_of_the_first(job, stub, seed, tmp_path):
     maker = events.Maker(seed, pages=50)
     records = [maker.event() for _ in range(4)]
-    stub.rules({"rev": [e.rev for e in records], "do": "ok", "delay": 5})
+    stub.rules({"rev": [e.rev for e in records], "do": "ok", "delay": 20})  # longer than four reloads take, on any machine
     scripts = Scripts(tmp_path / "scripts")
-    j = job_of(job, scripts, order="none", http={"upstreams": {"mediawiki": {"timeout": "30s"}}}).start()
+    j = job_of(job, scripts, order="none", http={"upstreams": {"mediawiki": {"timeout": "60s"}}}).start()
     for version, record in enumerate(records):
         if version:
             scripts.good(version)
