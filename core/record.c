@@ -62,6 +62,27 @@ bool records_oldest(const struct records *records, const struct record *record)
 	return list_first(&records->open) == &record->order;
 }
 
+static int by_age(const void *a, const void *b)
+{
+	const struct record *x = *(struct record *const *)a, *y = *(struct record *const *)b;
+	return (x->age > y->age) - (x->age < y->age);
+}
+
+struct record **records_collect(struct records *records, bool (*match)(const struct record *, const void *),
+        const void *with, size_t *count)
+{
+	struct record **found = mem_zalloc(records_open(records), sizeof(struct record *));
+	*count = 0;
+	for (int state = 0; state < RECORD_SETTLED; state++)
+		list_each (&records->states[state], node, after) {
+			struct record *record = container_of(node, struct record, node);
+			if (match(record, with))
+				found[(*count)++] = record;
+		}
+	qsort(found, *count, sizeof(struct record *), by_age);
+	return found;
+}
+
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now)
 {
 	struct record *record = mem_zalloc(1, sizeof *record);

@@ -80,6 +80,10 @@ struct records {
 void records_init(struct records *records, struct ledger *ledger);
 size_t records_open(const struct records *records); /* all but SETTLED and GIVEN_BACK */
 bool records_oldest(const struct records *records, const struct record *record); /* of the open ones */
+/* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array.
+ */
+struct record **records_collect(struct records *records, bool (*match)(const struct record *, const void *),
+        const void *with, size_t *count);
 /* A TAKEN record with copies of the message's bytes, charged to the ledger. */
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now);
 /* Moves to a state that the table of successors allows; anything else is a bug and aborts with both names. */

@@ -25,6 +25,8 @@
 #define dispatch_tick fake_dispatch_tick
 #define dispatch_pause_host fake_dispatch_pause_host
 #include "../../core/record.c"
+#include "../../core/gate.c"
+#include "../../core/delivery.c"
 #include "../../core/pipeline.c"
 
 /* An event's value is "KIND KEY NUMBER": what the script does with it, its lane, its place in it. */
