@@ -71,8 +71,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(HTTP_WAITING, METRIC_GAUGE, NONE, "millrace_http_waiting_lookups", "upstream",                              \
 		"Lookups that wait for the limiter, a paused host or the end of a back-off.")                         \
 	X(HTTP_LIMIT, METRIC_GAUGE, NONE, "millrace_http_concurrency_limit", "upstream", "Most calls in flight.")     \
+	X(HTTP_CIRCUIT, METRIC_GAUGE, NONE, "millrace_http_circuit_state", "upstream,state",                          \
+		"1 for the state the upstream's breaker is in, 0 for the others: closed, open, probing.")             \
 	X(HTTP_THROTTLED, METRIC_COUNTER, NONE, "millrace_http_throttled_seconds_total", "upstream,reason",           \
-		"Time for which hosts were paused, by reason.")                                                       \
+		"Time for which hosts were paused (429, retry) or the whole upstream was (breaker).")                                                  \
 	X(HTTP_CONNECTIONS, METRIC_COUNTER, NONE, "millrace_http_new_connections_total", "", "Connections opened.")   \
 	X(HTTP_BYTES, METRIC_COUNTER, NONE, "millrace_http_response_bytes_total", "upstream",                         \
 		"Bytes of answers after decompression.")                                                              \
@@ -101,7 +103,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
 		"Bytes of outputs with the producer.")                                                                \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
-		"Time for which intake stood still although there was room: sink, source, store.")                    \
+		"Time for which intake stood still although there was room: sink, upstream, source.")                    \
 	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind", "Bytes charged to the ledger, by kind.")       \
 	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \
 		"Most bytes that may be charged: limits.memory.")                                                     \
