@@ -959,6 +959,7 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
 	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
 	        (double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
+	*metrics_value_at(p->metrics, METRIC_OPEN_SPAN, NULL) = (double)records_span(&p->records);
 	*metrics_value_at(p->metrics, METRIC_BLOCKED_RECORDS, NULL) = (double)lanes_blocked(p->lanes);
 	for (int state = 0; state < RECORD_SETTLED; state++)
 		*metrics_value(p->metrics, METRIC_RECORDS_BY_STATE,

@@ -36,7 +36,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(GIVEN_BACK, METRIC_COUNTER, NONE, "millrace_given_back_records_total", "reason",                            \
 		"Records given back unfinished: revoked, lost, stopped. Another owner, or the next start, takes them.") \
 	X(OPEN_RECORDS, METRIC_GAUGE, NONE, "millrace_open_records", "", "Records taken and not ended.")              \
-	X(OPEN_LIMIT, METRIC_GAUGE, NONE, "millrace_open_records_limit", "", "Most records that may be open.")        \
+	X(OPEN_LIMIT, METRIC_GAUGE, NONE, "millrace_open_records_limit", "",                                           \
+		"Most records from the oldest open one to the newest.")                                               \
+	X(OPEN_SPAN, METRIC_GAUGE, NONE, "millrace_open_records_span", "",                                            \
+		"Records taken since the oldest open one, that one included: nothing is taken at the limit.")         \
 	X(RECORDS_BY_STATE, METRIC_GAUGE, NONE, "millrace_records", "state", "Open records by their state.")          \
 	X(BLOCKED_RECORDS, METRIC_GAUGE, NONE, "millrace_blocked_records", "",                                        \
 		"Records that are made and wait for an earlier one of their lane.")                                   \
