@@ -94,11 +94,15 @@ bool breaker_failing(const struct breaker *breaker, const struct breaker_window 
 	return sums.failed > sums.asked / 2;
 }
 
+bool breaker_mostly_fails(const struct breaker *breaker, const struct breaker_window *window, int64_t now)
+{
+	struct sums sums = sum(breaker, window, now);
+	return sums.asked >= BREAKER_LEAST && sums.failed > sums.asked / 2;
+}
+
 bool breaker_suspects(const struct breaker *breaker, int64_t now)
 {
-	struct sums sums = sum(breaker, &breaker->all, now);
-	return breaker->state == BREAKER_CLOSED && sums.asked >= BREAKER_LEAST &&
-	       sums.failed > sums.asked / 2;
+	return breaker->state == BREAKER_CLOSED && breaker_mostly_fails(breaker, &breaker->all, now);
 }
 
 bool breaker_should_open(

@@ -138,6 +138,7 @@ void dispatch_pause(struct dispatch *dispatch, struct upstream *upstream, struct
 	int64_t grew = hosts_pause(&upstream->hosts, host, until, now);
 	if (grew == 0)
 		return;
+	dispatch_host_troubled(host, now);
 	rank(upstream, host);
 	const char *label = strcmp(reason, "429") == 0 ? "429" : "retry";
 	*metrics_value(dispatch->metrics, METRIC_HTTP_THROTTLED, upstream->config->name, label) +=

@@ -13,9 +13,18 @@ bool dispatch_host_failing(const struct host *host)
 	return host->failures >= DISPATCH_FAILURES;
 }
 
-static bool in_trouble(const struct host *host)
+void dispatch_host_troubled(struct host *host, int64_t now)
 {
-	return host_is_paused(host) || dispatch_host_failing(host);
+	if (host->troubled < 0)
+		host->troubled = now;
+}
+
+/* One that throttles now and then, and answers in between, only sets the pace. */
+static bool in_trouble(const struct upstream *upstream, const struct host *host, int64_t now)
+{
+	bool silent = host->troubled >= 0 && now - host->troubled >= DISPATCH_TROUBLE_MS;
+	return (silent && (host_is_paused(host) || dispatch_host_failing(host))) ||
+	       breaker_mostly_fails(&upstream->breaker, &host->window, now);
 }
 
 /* --- what a call says --- */
@@ -51,6 +60,16 @@ static bool is_general(const struct upstream *upstream, int64_t now)
 	}
 	return breaker_should_open(
 	        &upstream->breaker, asked, failing, !url_holds_host(upstream->config), now);
+}
+
+static void note_host(struct host *host, const struct fate *fate, enum breaker_result result, int64_t now)
+{
+	bool throttled = fate->kind == FATE_LATER && host_is_paused(host);
+	host->failures = result == BREAKER_GOOD ? 0 : host->failures + 1;
+	if (result != BREAKER_GOOD)
+		dispatch_host_troubled(host, now);
+	else if (!throttled)
+		host->troubled = -1;
 }
 
 static void give_back_attempt(struct upstream *upstream, struct lookup *lookup)
@@ -115,7 +134,7 @@ void dispatch_note(struct call *call, const struct fate *fate, int64_t now)
 	enum breaker_result result = result_of(call, fate);
 	if (is_overload(call) || result == BREAKER_GOOD)
 		limiter_hear(&upstream->limiter, is_overload(call), call->started, now);
-	call->host->failures = result == BREAKER_GOOD ? 0 : call->host->failures + 1;
+	note_host(call->host, fate, result, now);
 	list_each (&call->lookups, node, after)
 		breaker_count(breaker, &call->host->window, &container_of(node, struct lookup, node)->mark,
 		        result, now);
@@ -228,10 +247,10 @@ void dispatch_count_breaker(struct upstream *upstream, int64_t now)
 
 /* --- one host in trouble makes room for the others --- */
 
-static bool holds_up_others(const struct upstream *upstream, uint64_t open)
+static bool holds_up_others(const struct upstream *upstream, uint64_t open, int64_t now)
 {
 	size_t hosts = 0, held = 0;
-	hosts_each(&upstream->hosts, node, after) if (in_trouble(host_of(node)))
+	hosts_each(&upstream->hosts, node, after) if (in_trouble(upstream, host_of(node), now))
 	{
 		hosts++;
 		held += host_of(node)->users;
@@ -247,8 +266,10 @@ static void give_up(struct dispatch *dispatch, struct upstream *upstream, struct
 	char why[60];
 	if (host_is_paused(host))
 		snprintf(why, sizeof why, "asks for a pause");
-	else
+	else if (dispatch_host_failing(host))
 		snprintf(why, sizeof why, "failed its last %u calls", host->failures);
+	else
+		snprintf(why, sizeof why, "fails more often than not");
 	snprintf(fate.message, sizeof fate.message,
 	        "upstream %.64s: %.253s %s, and to wait any longer with this record would hold up those of "
 	        "other "
@@ -294,9 +315,9 @@ void dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, u
 {
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
 		struct upstream *upstream = &dispatch->upstreams[i];
-		if (!holds_up_others(upstream, open))
+		if (!holds_up_others(upstream, open, now))
 			continue;
-		hosts_each(&upstream->hosts, node, after) if (in_trouble(host_of(node)))
+		hosts_each(&upstream->hosts, node, after) if (in_trouble(upstream, host_of(node), now))
 		        relieve(dispatch, upstream, host_of(node), line, late, now);
 	}
 }

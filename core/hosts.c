@@ -84,6 +84,7 @@ static struct host *make(struct hosts *hosts, const char *name, int64_t now)
 	struct host *host = mem_zalloc(1, sizeof *host);
 	host->name = mem_strdup(name);
 	host->still_since = hosts->held ? now : -1;
+	host->troubled = -1;
 	heap_init(&host->ready, hosts->before);
 	list_init(&host->resting, "resting");
 	list_init(&host->calls, "calls");

@@ -65,6 +65,8 @@ void breaker_count(struct breaker *breaker, struct breaker_window *host, struct 
 bool breaker_marked(const struct breaker *breaker, const struct breaker_mark *mark);
 bool breaker_asked(const struct breaker *breaker, const struct breaker_window *host, int64_t now);
 bool breaker_failing(const struct breaker *breaker, const struct breaker_window *host, int64_t now);
+/* The same of at least BREAKER_LEAST lookups. */
+bool breaker_mostly_fails(const struct breaker *breaker, const struct breaker_window *window, int64_t now);
 /* Should it open? Given how many hosts were asked and how many fail (breaker_asked, breaker_failing), which
  * need be known only when breaker_suspects; shared: all hosts have one address. */
 bool breaker_suspects(const struct breaker *breaker, int64_t now);

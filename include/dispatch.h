@@ -149,11 +149,13 @@ bool dispatch_stands(const struct dispatch *dispatch); /* a breaker is not close
 /* Whether this lookup waits for nothing but the end of its host's pause or of the upstream's trouble. */
 bool dispatch_held(const struct dispatch *dispatch, const struct lookup *lookup);
 /* Ends as HostUnavailable the lookups of records with an age of at most `line` at hosts in trouble: paused,
- * or failing (five calls in a row without a good answer). Of those in flight only the ones of at most `late`:
- * what was sent has time to be answered, so that a host can get well. Nothing is ended while trouble is
- * general, which is when all hosts asked are in trouble, or three or more that hold more than half of the
- * `open` records from the oldest open one to the newest, or a breaker is open: then nobody is held up by one
- * host, and to wait is right. A host that is merely slow is not in trouble: it gives back-pressure.
+ * or failing five calls in a row, and nothing good came from it for five seconds; or more than half of at
+ * least twenty of its lookups of the last 30 s failed. One that throttles now and then sets the pace, no
+ * more. Of those in flight only the ones of at most `late`: what was sent has time to be answered, so that a
+ * host can get well. Nothing is ended while trouble is general, which is when all hosts asked are in trouble,
+ * or three or more that hold more than half of the `open` records from the oldest open one to the newest, or
+ * a breaker is open: then nobody is held up by one host, and to wait is right. A host that is merely slow is
+ * not in trouble: it gives back-pressure.
  *
  * This is how one host holds at most half of `limits.records`. What is bounded there is the distance from the
  * oldest open record to the newest, so a host holds what stands between them, however few its own records

@@ -15,6 +15,8 @@
 enum {
 	DISPATCH_PAUSE_MAX_MS = 60000, /* longest pause of a host that one answer can cause */
 	DISPATCH_FAILURES = 5,         /* in a row: from then on a host counts as failing */
+	DISPATCH_TROUBLE_MS =
+	        5000, /* without a good answer: from then on it may have to give way to others */
 	DISPATCH_STATUS_MAX = 600,
 	DISPATCH_LABEL = 16
 };
@@ -82,6 +84,7 @@ void dispatch_apply(struct call *call, int64_t now, const struct fate *fate);
 
 /* dispatch_trouble.c: hosts and upstreams in trouble */
 bool dispatch_host_failing(const struct host *host);
+void dispatch_host_troubled(struct host *host, int64_t now); /* it paused, or a call of it failed */
 /* Tells limiter, host and breaker; before dispatch_apply. */
 void dispatch_note(struct call *call, const struct fate *fate, int64_t now);
 void dispatch_probe_lost(struct call *call, int64_t now); /* a call ended without a word about its upstream */

@@ -25,6 +25,7 @@ struct host {
 	struct list resting; /* lookups that back off */
 	struct list calls;   /* in flight */
 	unsigned failures;   /* calls that failed since the last good one */
+	int64_t troubled;    /* when the first pause or failure since the last good answer was, -1 = none */
 	struct breaker_window window;
 	struct heap_node turn; /* among the hosts that have a lookup to send */
 	/* Private to hosts.c: */

@@ -1178,6 +1178,10 @@ static void one_in_trouble(struct fixture *fixture, struct asked *sick, int stat
 		answer_with(sent_to("a"), status, "retry-after", "30", "");
 		tick(fixture);
 	}
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 60, world.now + DISPATCH_TROUBLE_MS - 1);
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
+	for (size_t i = 0; i < SICK; i++)
+		assert_int_equal(sick[i].done, 0); /* it may have been a moment */
 }
 
 static void a_failing_host_that_holds_up_others_lets_its_oldest_go(void **state)
@@ -1223,6 +1227,49 @@ static void a_paused_host_that_holds_up_others_lets_its_oldest_go(void **state)
 	forget_all(fixture, sick, SICK);
 }
 
+static void a_host_that_throttles_and_answers_in_between_loses_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked paced[SICK];
+	ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &paced[i], i + 1, "a");
+	tick(fixture);
+	for (int i = 0; i < 20; i++) {
+		answer_with(sent_to("a"), 200, NULL, NULL, "{}");
+		answer_with(sent_to("a"), 429, "retry-after", "4", "");
+		tick_at(fixture, world.now + 3000);
+		dispatch_relieve(fixture->dispatch, SICK, SICK, 1000, world.now);
+		tick_at(fixture, world.now + 1000);
+	}
+	for (size_t i = 0; i < SICK; i++)
+		assert_null(paced[i].lookup.response.error_type);
+	forget_all(fixture, paced, SICK);
+}
+
+static void a_host_that_fails_more_often_than_not_is_in_trouble_although_it_answers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked sick[SICK];
+	fixture->upstreams[0].concurrency = 2 * SICK;
+	fixture->upstreams[0].retry.attempts = 100;
+	reopen(fixture);
+	for (int i = 0; i < 40; i++)
+		ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &sick[i], i + 1, "a");
+	tick(fixture);
+	for (int i = 0; i < SICK; i++)
+		answer_next(i % 3 ? 503 : 200);
+	assert_false(dispatch_host_failing(sick[1].lookup.host));
+	dispatch_relieve(fixture->dispatch, 10, 10, 1000, world.now);
+	tick(fixture);
+	ended(&sick[1], 0, "HostUnavailable");
+	assert_non_null(strstr(sick[1].lookup.response.error_message, "fails more often than not"));
+	assert_int_equal(dispatch_waiting(fixture->dispatch) + dispatch_in_flight(fixture->dispatch), 14);
+	forget_all(fixture, sick, SICK);
+}
+
 static void a_host_that_is_merely_slow_loses_nothing(void **state)
 {
 	struct fixture *fixture = *state;
@@ -1247,7 +1294,7 @@ static void when_all_hosts_are_in_trouble_nothing_is_let_go(void **state)
 		submit(fixture, &asked[i], i + 1, names[i % 3]);
 	for (size_t i = 0; i < 3; i++)
 		dispatch_pause_host(fixture->dispatch, 0, names[i], world.now + 60000, world.now, "maxlag");
-	tick(fixture);
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
 	dispatch_relieve(fixture->dispatch, SICK, SICK, SICK, world.now);
 	tick(fixture);
 	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK);
@@ -1268,7 +1315,7 @@ static void the_only_host_gives_back_pressure_and_loses_nothing(void **state)
 	for (uint64_t i = 0; i < SICK; i++)
 		submit(fixture, &asked[i], i + 1, NULL);
 	dispatch_pause_host(fixture->dispatch, 0, NULL, world.now + 60000, world.now, "maxlag");
-	tick(fixture);
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
 	dispatch_relieve(fixture->dispatch, SICK, SICK, 1000, world.now);
 	tick(fixture);
 	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK);
@@ -1620,6 +1667,8 @@ int main(void)
 	        promise(auto_halves_on_503_429_and_timeouts_but_not_for_a_host_known_to_fail),
 	        promise(a_failing_host_that_holds_up_others_lets_its_oldest_go),
 	        promise(a_paused_host_that_holds_up_others_lets_its_oldest_go),
+	        promise(a_host_that_throttles_and_answers_in_between_loses_nothing),
+	        promise(a_host_that_fails_more_often_than_not_is_in_trouble_although_it_answers),
 	        promise(a_host_that_is_merely_slow_loses_nothing),
 	        promise(when_all_hosts_are_in_trouble_nothing_is_let_go),
 	        promise(the_only_host_gives_back_pressure_and_loses_nothing),
