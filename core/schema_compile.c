@@ -6,6 +6,7 @@
  */
 #include "mem.h"
 #include "schema_compiler.h"
+#include "schema_uri.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ bool schema_complain(struct schema_compiler *c, struct schema_spot spot, const c
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	buf_init(&pointer, 0);
-	schema_document_pointer(spot.document, spot.index, &pointer);
+	schema_pointer_of(&spot.document->tree, spot.index, &pointer);
 	err_set(c->err, "%s#%s: %s", spot.document->uri, pointer.data ? pointer.data : "", text);
 	buf_free(&pointer);
 	return false;
@@ -54,7 +55,7 @@ static const char *place_of(struct schema_compiler *c, struct schema_spot spot)
 	struct buf place;
 	buf_init(&place, 0);
 	buf_printf(&place, "%s#", spot.document->uri);
-	schema_document_pointer(spot.document, spot.index, &place);
+	schema_pointer_of(&spot.document->tree, spot.index, &place);
 	char *copy = schema_copy(c->schema, place.data, place.size);
 	buf_free(&place);
 	return copy;

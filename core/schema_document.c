@@ -1,7 +1,6 @@
 /* A schema's document: YAML or JSON text as a flat tree. */
 #include "mem.h"
 #include "schema_private.h"
-#include "schema_uri.h"
 #include "yaml_tree.h"
 
 #include <string.h>
@@ -72,13 +71,14 @@ static bool yaml_to_json(const char *text, size_t size, struct buf *out, struct 
 	return !complaint.told && !out->full;
 }
 
-/* JSON says so by its first character: a YAML map in braces is read as JSON too, and must be it. */
-static bool is_json(const char *text, size_t size)
+/* Does it look like JSON? A YAML map in braces has no quotes around its first key, most often. */
+static bool looks_like_json(const char *text, size_t size)
 {
-	for (size_t i = 0; i < size; i++)
-		if (!strchr(" \t\r\n", text[i]) || text[i] == '\0')
-			return text[i] == '{' || text[i] == '[' || text[i] == '"';
-	return false;
+	char first[2] = {0};
+	for (size_t i = 0, found = 0; i < size && found < 2; i++)
+		if (text[i] == '\0' || !strchr(" \t\r\n", text[i]))
+			first[found++] = text[i];
+	return first[0] == '[' || (first[0] == '{' && (first[1] == '"' || first[1] == '}'));
 }
 
 bool schema_document_read(struct schema_document *document, const char *text, size_t size, struct err *err)
@@ -86,15 +86,17 @@ bool schema_document_read(struct schema_document *document, const char *text, si
 	struct json_error error;
 	buf_init(&document->text, JSON_BYTES);
 	jsontree_init(&document->tree);
-	if (size > JSON_BYTES)
+	if (!buf_append(&document->text, text, size))
 		return err_set(err, "the document is larger than 16 MiB");
-	if (is_json(text, size))
-		buf_append(&document->text, text, size);
-	else if (!yaml_to_json(text, size, &document->text, err))
-		return false;
-	if (!jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error))
+	if (jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error))
+		return true;
+	if (looks_like_json(text, size))
 		return err_set(err, "%s at offset %zu", error.message, error.offset);
-	return true;
+	buf_clear(&document->text);
+	if (!yaml_to_json(text, size, &document->text, err))
+		return false;
+	return jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error) ||
+	       err_set(err, "%s", error.message);
 }
 
 void schema_document_free(struct schema_document *document)
@@ -106,29 +108,4 @@ void schema_document_free(struct schema_document *document)
 	mem_free(document->bases);
 	mem_free(document->roots);
 	mem_free(document);
-}
-
-void schema_document_pointer(const struct schema_document *document, uint32_t index, struct buf *pointer)
-{
-	const struct jsontree *tree = &document->tree;
-	struct buf room;
-	buf_init(&room, 0);
-	for (uint32_t at = 0; at != index;) {
-		bool object = tree->nodes[at].kind == JSONTREE_OBJECT;
-		uint32_t member = at + 1, place = 0;
-		while (tree->nodes[member + object].next <= index) {
-			member = tree->nodes[member + object].next;
-			place++;
-		}
-		if (object) {
-			struct bytes name = jsontree_string(tree, member, &room);
-			schema_pointer_append(pointer, name.data, name.size);
-		} else {
-			buf_printf(pointer, "/%u", place);
-		}
-		at = member + object;
-		if (at > index) /* the index was that of a key */
-			break;
-	}
-	buf_free(&room);
 }

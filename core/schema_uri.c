@@ -1,6 +1,5 @@
 /* References between schemas: RFC 3986 resolution and the fragments of RFC 6901. */
 #include "schema_uri.h"
-#include "json_text.h"
 #include "mem.h"
 
 #include <string.h>
@@ -184,4 +183,26 @@ void schema_pointer_append(struct buf *pointer, const char *name, size_t size)
 		else
 			buf_append_byte(pointer, name[i]);
 	}
+}
+
+void schema_pointer_of(const struct jsontree *tree, uint32_t index, struct buf *pointer)
+{
+	struct buf room;
+	buf_init(&room, 0);
+	for (uint32_t at = 0; at < index;) { /* beyond it when the index is that of a key */
+		bool object = tree->nodes[at].kind == JSONTREE_OBJECT;
+		uint32_t member = at + 1, place = 0;
+		while (tree->nodes[member + object].next <= index) {
+			member = tree->nodes[member + object].next;
+			place++;
+		}
+		if (object) {
+			struct bytes name = jsontree_string(tree, member, &room);
+			schema_pointer_append(pointer, name.data, name.size);
+		} else {
+			buf_printf(pointer, "/%u", place);
+		}
+		at = member + object;
+	}
+	buf_free(&room);
 }

@@ -90,8 +90,8 @@ struct schema_checker *schema_checker_new(const struct json_limits *limits);
 void schema_checker_free(struct schema_checker *checker);
 
 /* Is the JSON text what the schema says? `options` are SCHEMA_... above. On false, errors (may be NULL, which
- * is quicker) hold at least one. Work is bounded: a check that needs more than some 20 million steps, or a
- * pattern that goes back and forth for too long, is an error as well, and never hangs. */
+ * is quicker) hold at least one. Work is bounded: a check that takes far more steps than the event has values, or
+ * a pattern that goes back and forth for too long, is an error ("limit") as well, and never hangs. */
 bool schema_check(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
         unsigned options, struct schema_errors *errors);
 
@@ -101,7 +101,10 @@ bool schema_check(struct schema_checker *checker, const struct schema *schema, c
  * matches apart from that, likewise oneOf. False: not a JSON text (errors, may be NULL, say why), or `out` is full. */
 bool schema_strip(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
         struct buf *out, size_t *stripped, struct schema_errors *errors);
-/* Appends the JSON pointers of those properties, each closed by a NUL byte; otherwise as schema_strip. */
+enum { SCHEMA_MAX_UNKNOWN = 100 };
+
+/* Appends the JSON pointers of those properties, each closed by a NUL byte, of the first SCHEMA_MAX_UNKNOWN;
+ * *count is of all. Otherwise as schema_strip. */
 bool schema_unknown(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
         struct buf *pointers, size_t *count, struct schema_errors *errors);
 

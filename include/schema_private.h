@@ -217,7 +217,5 @@ char *schema_copy(struct schema *schema, const char *text, size_t size);
 /* Reads a text, YAML or JSON, into document->tree; false: err says what is wrong with it. */
 bool schema_document_read(struct schema_document *document, const char *text, size_t size, struct err *err);
 void schema_document_free(struct schema_document *document);
-/* Appends the JSON pointer of the value at `index`. */
-void schema_document_pointer(const struct schema_document *document, uint32_t index, struct buf *pointer);
 
 #endif

@@ -3,6 +3,7 @@
 #define MILLRACE_SCHEMA_URI_H
 
 #include "buf.h"
+#include "jsontree.h"
 
 #include <stdbool.h>
 
@@ -18,5 +19,7 @@ bool schema_uri_unescape(char *text);
 bool schema_pointer_next(const char **pointer, struct buf *name);
 /* Appends "/name" with ~ and / escaped. */
 void schema_pointer_append(struct buf *pointer, const char *name, size_t size);
+/* Appends the pointer of the value at `index`, or of the member whose key is there. */
+void schema_pointer_of(const struct jsontree *tree, uint32_t index, struct buf *pointer);
 
 #endif
