@@ -127,11 +127,10 @@ static void check_group(struct tally *tally, const struct jsontree *cases, uint3
 	struct schema_source source = {&text, load};
 	struct schema_settings settings = {.draft = tally->draft};
 	struct err err;
-	struct schema *schema = is_skipped(tally->file, name, "")
-	                                ? NULL
-	                                : schema_compile("suite:schema", &source, &settings, &err);
+	bool skip = is_skipped(tally->file, name, "");
+	struct schema *schema = skip ? NULL : schema_compile("suite:schema", &source, &settings, &err);
 	uint32_t at = tests + 1;
-	if (schema == NULL && is_skipped(tally->file, name, "")) {
+	if (skip) {
 		tally->skipped += cases->nodes[tests].count;
 	} else if (schema == NULL) {
 		tally->failed += cases->nodes[tests].count;
