@@ -4,6 +4,7 @@
 #include "config.h"
 #include "log.h"
 #include "mem.h"
+#include "notify.h"
 #include "signals.h"
 #include "worker.h"
 
@@ -69,6 +70,7 @@ static int run(const struct run_options *options)
 	log_init(command_log_format(options->log_format, config->log_format),
 	        command_log_level(options->log_level, config->log_level), config->name);
 	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
+	notify_open();
 	struct worker *worker = worker_start(&worker_config);
 	int code = EXIT_FAILURE;
 	if (worker) {

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "notify.h"
 #include "reload.h"
 #include "text.h"
 #include "versions.h"
@@ -456,6 +457,7 @@ static bool turn(struct worker *worker, bool more)
 	}
 	publish_counts(worker);
 	arm(worker, next, now);
+	notify_alive(now);
 	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
 	        (double)(clock_now_ns() - began) / 1e9);
 	return more;
@@ -483,6 +485,7 @@ static uint64_t drain(struct worker *worker)
 	int64_t deadline = clock_now() + worker->config.config->drain_ms;
 	struct pipeline_counts counts;
 	worker->draining = true;
+	notify_say("STOPPING=1\nSTATUS=draining");
 	worker->source->verbs->stop(worker->source);
 	pipeline_drain(worker->pipeline, clock_now());
 	pipeline_counts(worker->pipeline, &counts);
@@ -566,6 +569,7 @@ static void *worker_main(void *context)
 	struct worker *worker = context;
 	worker->exit_code = build(worker);
 	if (worker->exit_code == 0) {
+		notify_say("READY=1\nSTATUS=running");
 		run(worker);
 		uint64_t unfinished = drain(worker);
 		leave(worker);
