@@ -426,6 +426,11 @@ static int run(const char *path, bool planning, bool json)
 	config_report_free(&report);
 	if (config == NULL)
 		return EXIT_CONFIG;
+	int resolved = command_resolve_streams(config, 0);
+	if (resolved != EXIT_SUCCESS) {
+		config_free(config);
+		return resolved;
+	}
 	log_init(LOG_TEXT, LOG_WARN, config->name);
 	struct offsets_view view = {.config = config, .json = json};
 	if (config->checkpoint_dir)

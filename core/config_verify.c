@@ -118,12 +118,34 @@ static void derive_sizes(struct config *config)
 	config->source.queue_bytes = between(config->limit_memory / 32, 1 * MIB, 32 * MIB);
 }
 
+/* By convention; the EventStreamConfig API may know better (config_resolve_streams). */
+static void derive_source_topic(struct config *config)
+{
+	struct source_config *source = &config->source;
+	if (source->stream == NULL || source->topic_count > 0)
+		return;
+	source->topics = mem_zalloc(1, sizeof *source->topics);
+	source->topics[0] = mem_printf("%s%s", config->topic_prefix, source->stream);
+	source->topic_count = 1;
+}
+
+static void derive_streams_cache(struct config_loader *loader)
+{
+	struct config *config = loader->config;
+	if (config->streams_uri && config->checkpoint_dir && config->source.group)
+		derive_text(loader, &config->streams_cache,
+		        mem_printf("%s/%s/streams.json", config->checkpoint_dir, config->source.group),
+		        "streams.cache", "from checkpoint.dir");
+}
+
 void config_derive(struct config_loader *loader)
 {
 	struct config *config = loader->config;
 	if (config->name)
 		derive_text(
 		        loader, &config->source.group, mem_strdup(config->name), "source.group", "from name");
+	derive_source_topic(config);
+	derive_streams_cache(loader);
 	derive_errors(loader);
 	for (size_t i = 0; i < config->sink_count; i++)
 		derive_topic(config, &config->sinks[i]);
@@ -355,6 +377,32 @@ static bool host_valid(const char *host)
 	return made_of(host, 255, ALPHANUMERIC ".-:") && host[0] != '.' && host[0] != ':';
 }
 
+/* An origin is all that comes before the path. */
+static bool origin_valid(const char *origin)
+{
+	const char *host = strstr(origin, "://");
+	return host && url_fault(origin) == NULL && strchr(host + 3, '/') == NULL;
+}
+
+static void verify_streams(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	const char *fault = config->streams_uri ? url_fault(config->streams_uri) : NULL;
+	if (fault)
+		wrong(loader, "streams.config_uri", NULL, fault, config->streams_uri);
+	if (config->streams_cache && config->streams_cache[0] != '/')
+		wrong(loader, "streams.cache", NULL, "a path that begins with /", config->streams_cache);
+	for (size_t i = 0; i < config->route_count; i++) {
+		const struct kafka_property *route = &config->routes[i];
+		if (!origin_valid(route->name))
+			wrong(loader, "routes", NULL,
+			        "an address up to its host, such as https://meta.wikimedia.org", route->name);
+		if (!origin_valid(route->value))
+			wrong(loader, "routes", NULL,
+			        "an address up to its host, such as http://localhost:6500", route->value);
+	}
+}
+
 static bool header_valid(const char *name)
 {
 	return made_of(name, 255, ALPHANUMERIC "!#$%&'*+-.^_`|~");
@@ -485,6 +533,7 @@ void config_verify(struct config_loader *loader)
 	        (!made_of(config->name, 128, ALPHANUMERIC "._-") || strchr("._-", config->name[0])))
 		wrong(loader, "name", NULL, "letters, digits, '.', '_' and '-', at most 128", config->name);
 	verify_source(loader);
+	verify_streams(loader);
 	verify_properties(
 	        loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
 	verify_user_agent(loader);

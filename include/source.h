@@ -45,6 +45,7 @@ struct source_checkpoints {
 struct source_config {
 	char **topics;
 	size_t topic_count;
+	char *stream; /* the topics are those of this stream; NULL = they were named */
 	char *group;
 	char *start; /* "earliest", "latest" or an RFC 3339 time */
 	struct kafka_property *kafka;
