@@ -54,7 +54,9 @@ static const struct reserved {
         {"queue.buffering.max.kbytes", NULL, "it is part of limits.memory and follows from it"},
         {"message.max.bytes", NULL, "set max_bytes of the sink instead"},
         {"enable.idempotence", "|true|t|1|", "order and exactly one copy per send rest on it"},
-        {"enable.gapless.guarantee", NULL, "an output that fails is sent again"},
+        {"enable.gapless.guarantee", "|true|t|1|", "nothing may overtake an output that fails"},
+        {"max.in.flight", "|1|", "nothing may overtake an output that fails"},
+        {"max.in.flight.requests.per.connection", "|1|", "nothing may overtake an output that fails"},
         {"acks", "|all|-1|", "an output counts when all replicas in sync have it"},
         {"request.required.acks", "|all|-1|", "an output counts when all replicas in sync have it"},
         {"transactional.id", NULL, "Millrace delivers at least once and does not use transactions"},
@@ -201,6 +203,10 @@ static void set_producer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	if (queue < most)
 		queue = most; /* or the largest output would never have room */
 	set_own(conf, "enable.idempotence", "true");
+	/* Together they let nothing overtake a message that fails: what follows it is not on its way yet, and
+	 * stays with a client that has become unusable by it (ERR__GAPLESS_GUARANTEE). */
+	set_own(conf, "enable.gapless.guarantee", "true");
+	set_own(conf, "max.in.flight", "1");
 	set_own(conf, "partitioner", "murmur2_random"); /* Java's, so that keys stay on their partitions */
 	set_own(conf, "compression.codec", "snappy");
 	set_own(conf, "message.timeout.ms", "0");
@@ -364,6 +370,8 @@ static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event
 	enum log_level level = severity <= 2 ? LOG_ERROR : severity <= 4 ? LOG_WARN : LOG_DEBUG;
 	if (strcmp(facility, "FAIL") == 0)
 		level = LOG_DEBUG; /* an error event says the same */
+	if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"))
+		level = LOG_DEBUG; /* "experimental": set by us, and known */
 	log_write(level, level == LOG_DEBUG ? NULL : site_of(facility), "kafka", "%s: %s: %s", health->client,
 	        facility, text);
 }
@@ -434,16 +442,16 @@ static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 	        "kafka", "%s: %s%s", health->client, health->trouble, kafka_advice(code));
 }
 
-/* "throttle":{"min":0,"max":0,"avg":0,"sum":0,"cnt":0} of each broker: ms of this interval, of requests that
- * were answered late on purpose. */
+/* "throttle": {"min":0, "max":0, "avg":0, "sum":0, ...} of each broker: ms of this interval, of requests that
+ * were answered late on purpose (https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md). */
 static double throttled_ms(const char *statistics)
 {
 	double sum = 0;
-	for (const char *at = statistics; (at = strstr(at, "\"throttle\":{")) != NULL;) {
+	for (const char *at = statistics; (at = strstr(at, "\"throttle\":")) != NULL;) {
 		const char *end = strchr(at, '}'), *found = strstr(at, "\"sum\":");
 		if (found && end && found < end)
 			sum += strtod(found + strlen("\"sum\":"), NULL);
-		at += strlen("\"throttle\":{");
+		at++;
 	}
 	return sum;
 }

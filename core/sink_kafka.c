@@ -16,7 +16,7 @@
 enum {
 	TICK_MS = 1000,
 	FATAL_WAIT_MS = 10000, /* for the reports of a producer that failed, before they are given up */
-	BACKOFF_MS = 1000,     /* before a new producer; doubled up to the next */
+	BACKOFF_MS = 1000,     /* before a second new producer in a row; doubled up to the next */
 	BACKOFF_MAX_MS = 10000,
 	FATAL_MOST =
 	        5, /* producers in a row that fail before they delivered anything: no new one will help */
@@ -155,6 +155,7 @@ static void refused(struct delivery *delivery, rd_kafka_resp_err_t code)
 {
 	struct kafka_sink *self = delivery->sink;
 	if (self->alone == delivery) {
+		self->producer->backoff = 0; /* it was the output's fault */
 		settle(delivery, OUTPUT_REFUSED, rd_kafka_err2str(code));
 		return;
 	}
@@ -207,7 +208,8 @@ static void settle_failed(struct kafka_sink *self)
 
 static bool has_room(const struct kafka_sink *self)
 {
-	return self->producer->client && !self->producer->failing &&
+	/* While an output is known to have failed and the owner is not told yet, nothing may overtake it. */
+	return self->producer->client && !self->producer->failing && list_empty(&self->failed) &&
 	       (self->suspects == 0 || self->outstanding == 0);
 }
 
@@ -272,41 +274,55 @@ static void give_up(struct producer *producer)
 	mem_free(why);
 }
 
+static void begin_failing(struct producer *producer, int64_t now)
+{
+	producer->failing = true;
+	producer->failing_since = now;
+	rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	/* An output failed, its report says why; librdkafka only sees to it that nothing overtakes it. */
+	if (producer->health.fatal_code == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE)
+		return;
+	producer->fatals++;
+	log_error("sink", "%s: the Kafka producer failed and is replaced, what it held is sent again: %s%s",
+	        producer->health.client, producer->health.fatal, kafka_advice(producer->health.fatal_code));
+	if (producer->fatals >= FATAL_MOST)
+		give_up(producer);
+}
+
+static void end_failing(struct producer *producer, int64_t now)
+{
+	producer->failing = false;
+	close_client(producer, 0);
+	producer->open_at = now + producer->backoff;
+	producer->backoff = producer->backoff == 0 ? BACKOFF_MS : producer->backoff * 2;
+	if (producer->backoff > BACKOFF_MAX_MS)
+		producer->backoff = BACKOFF_MAX_MS;
+	fail_all(producer, producer->health.fatal);
+}
+
+static void replace_client(struct producer *producer, int64_t now)
+{
+	struct err err;
+	bool fatal = producer->health.fatal_code != RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE;
+	if (open_client(producer, &err)) {
+		if (fatal)
+			log_info("sink", "%s: a new Kafka producer takes over", producer->health.client);
+		return;
+	}
+	log_throttled(LOG_ERROR, "sink", "%s: no new producer: %s", producer->health.client, err.text);
+	producer->open_at = now + BACKOFF_MAX_MS;
+}
+
 /* After a fatal error everything comes back, then the client is replaced. */
 static void serve_fatal(struct producer *producer, int64_t now)
 {
-	if (producer->client && producer->health.fatal[0] && !producer->failing) {
-		producer->failing = true;
-		producer->failing_since = now;
-		producer->fatals++;
-		log_error("sink",
-		        "%s: the Kafka producer failed and is replaced, what it held is sent again: %s%s",
-		        producer->health.client, producer->health.fatal,
-		        kafka_advice(producer->health.fatal_code));
-		rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
-		if (producer->fatals >= FATAL_MOST)
-			give_up(producer);
-	}
+	if (producer->client && producer->health.fatal[0] && !producer->failing)
+		begin_failing(producer, now);
 	if (producer->failing &&
-	        (list_empty(&producer->deliveries) || now - producer->failing_since >= FATAL_WAIT_MS)) {
-		producer->failing = false;
-		close_client(producer, 0);
-		producer->backoff = producer->backoff == 0 ? BACKOFF_MS : producer->backoff * 2;
-		if (producer->backoff > BACKOFF_MAX_MS)
-			producer->backoff = BACKOFF_MAX_MS;
-		producer->open_at = now + producer->backoff;
-		fail_all(producer, producer->health.fatal);
-	}
-	if (producer->client == NULL && now >= producer->open_at) {
-		struct err err;
-		if (!open_client(producer, &err)) {
-			log_throttled(LOG_ERROR, "sink", "%s: no new producer: %s", producer->health.client,
-			        err.text);
-			producer->open_at = now + BACKOFF_MAX_MS;
-		} else {
-			log_info("sink", "%s: a new Kafka producer takes over", producer->health.client);
-		}
-	}
+	        (list_empty(&producer->deliveries) || now - producer->failing_since >= FATAL_WAIT_MS))
+		end_failing(producer, now);
+	if (producer->client == NULL && now >= producer->open_at)
+		replace_client(producer, now);
 }
 
 static void producer_serve(struct producer *producer)
