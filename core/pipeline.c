@@ -53,6 +53,7 @@ struct pipeline {
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
 	bool turned_away; /* the source found no room since the last turn that made some */
+	bool replaced;    /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
@@ -469,6 +470,7 @@ static void walk(struct pipeline *p, struct record *r)
 		case RECORD_RESTING: suspend; /* wake_resting calls again */
 		case RECORD_MADE:
 			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
+				p->replaced = true;
 				record_move(&p->records, r, RECORD_RELEASED);
 				suspend;
 			}
@@ -477,8 +479,8 @@ static void walk(struct pipeline *p, struct record *r)
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
 			look_at_clock(p);
-			if (!delivery_send(&p->delivery, r, p->now))
-				suspend; /* until there is room */
+			if (!delivery_may_leave(r) || !delivery_send(&p->delivery, r, p->now))
+				suspend; /* until there is room; send_released calls again */
 			continue;
 		case RECORD_SENDING:
 			if (r->outputs_unsettled > 0 || r->undelivered || r->place.state != PLACE_LEFT)
@@ -579,7 +581,7 @@ static void sink_settled(void *context, struct output *output)
 
 static void sink_room(void *context)
 {
-	((struct pipeline *)context)->delivery.full = false;
+	delivery_room(&((struct pipeline *)context)->delivery);
 }
 
 /* ---- giving back ---- */
@@ -678,12 +680,14 @@ static void wake_resting(struct pipeline *p)
 	}
 }
 
+/* What one topic has no room for stands in nobody's way but its own lane's. */
 static void send_released(struct pipeline *p)
 {
-	struct list_node *first;
-	while (delivery_open(&p->delivery) &&
-	        (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
-		walk(p, container_of(first, struct record, node));
+	do {
+		p->replaced = false;
+		list_each (&p->records.states[RECORD_RELEASED], node, after)
+			walk(p, container_of(node, struct record, node));
+	} while (p->replaced);
 }
 
 /* True when there were any. */
@@ -720,7 +724,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->delivery.full = p->gate.closed = false;
+	p->gate.closed = false;
+	delivery_room(&p->delivery);
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
 	wake_resting(p);
@@ -765,7 +770,7 @@ const char *pipeline_paused(const struct pipeline *p)
 
 bool pipeline_delivery_failed(const struct pipeline *p)
 {
-	return p->delivery.failed;
+	return delivery_failed(&p->delivery);
 }
 
 /* ---- building, numbers ---- */
@@ -799,11 +804,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	records_init(&p->records, ledger);
 	p->lanes = lanes_open(&lanes);
 	gate_init(&p->gate, &p->records, config->limit_bytes, config->upstreams, config->upstream_count);
-	p->delivery = (struct delivery){.records = &p->records,
-	        .lanes = p->lanes,
-	        .configs = config->sinks,
-	        .count = config->sink_count,
-	        .files = config->files};
+	delivery_init(&p->delivery, &p->records, p->lanes, config->sinks, config->sink_count, config->files);
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
 		p->ended[i] = metrics_value(metrics, METRIC_EVENTS, outcome_name((enum outcome)i));
@@ -931,5 +932,6 @@ void pipeline_close(struct pipeline *p)
 	while (p->script_count > 0)
 		forget_script(p, 0);
 	gate_free(&p->gate);
+	delivery_free(&p->delivery);
 	mem_free(p);
 }

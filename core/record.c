@@ -159,7 +159,7 @@ void record_forget_outputs(struct records *records, struct record *record)
 		output_free(&record->outputs[i]);
 	mem_free(record->outputs);
 	record->outputs = NULL;
-	record->output_count = record->outputs_sent = 0;
+	record->output_count = 0;
 	record_charge(records, record, LEDGER_OUTPUT, 0);
 }
 

@@ -150,14 +150,22 @@ static bool live(void *context, struct buf *why)
 	return admin_check(why, "loop", true, NULL);
 }
 
+static bool sink_ready(const struct sink *sink, struct buf *why)
+{
+	const char *trouble = sink->verbs->trouble ? sink->verbs->trouble(sink) : "";
+	char reason[400];
+	snprintf(reason, sizeof reason, "no broker has answered it yet%s%s", *trouble ? ": " : "", trouble);
+	return admin_check(why, sink->config->name, sink->verbs->ready(sink), reason);
+}
+
+/* Once ready stays ready while brokers are away: a restart would not bring them back. */
 static bool ready(void *context, struct buf *why)
 {
 	struct worker *worker = context;
 	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
 	        "has not joined its group yet, or does not know yet where to start");
 	for (size_t i = 0; i < worker->sink_count; i++)
-		all &= admin_check(why, worker->sink_configs[i].name,
-		        worker->sinks[i]->verbs->ready(worker->sinks[i]), "no broker has answered it yet");
+		all &= sink_ready(worker->sinks[i], why);
 	return admin_check(why, "not draining", !worker->draining, "a stop was asked for") && all;
 }
 
@@ -183,6 +191,13 @@ static void source_failed(void *context, const char *why)
 {
 	struct worker *worker = context;
 	log_error("source", "cannot go on: %s", why);
+	worker->failed = worker->stopping = true;
+}
+
+static void sink_failed(void *context, const char *why)
+{
+	struct worker *worker = context;
+	log_error("sink", "cannot go on: %s", why);
 	worker->failed = worker->stopping = true;
 }
 
@@ -284,6 +299,8 @@ static bool open_sinks(struct worker *worker, struct err *err)
 	const struct worker_files *files = worker->config.files;
 	struct sink_handlers handlers;
 	pipeline_sink_handlers(worker->pipeline, &handlers);
+	handlers.failed = sink_failed;
+	handlers.failed_context = worker;
 	worker->sinks = mem_zalloc(worker->sink_count, sizeof(struct sink *));
 	for (size_t i = 0; i < worker->sink_count; i++) {
 		const struct sink_config *sink = &worker->sink_configs[i];

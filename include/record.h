@@ -63,7 +63,6 @@ struct record {
 	char *message; /* FAILED: in words */
 	struct output *outputs;
 	size_t output_count;
-	size_t outputs_sent;      /* handed to the sinks in this round */
 	size_t outputs_unsettled; /* with the sinks */
 	bool undelivered;         /* one of them came back OUTPUT_FAILED */
 	size_t charged[LEDGER_KINDS];
