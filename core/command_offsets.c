@@ -309,7 +309,7 @@ static void plan_json(const struct offsets_view *view, struct buf *out)
 		        (long long)partition->low, (long long)partition->high, (long long)decision->offset);
 		json_text(out, "why", why_name(decision->why));
 		buf_append_byte(out, ',');
-		json_text(out, "reason", position_why_text(decision->why));
+		json_text(out, "reason", position_why_text(decision));
 		buf_append_byte(out, ',');
 		json_text(out, "lineage", decision->new_lineage ? NULL : decision->lineage);
 		buf_append_byte(out, ',');
@@ -320,7 +320,7 @@ static void plan_json(const struct offsets_view *view, struct buf *out)
 
 static char *gap_in_words(const struct position_decision *decision)
 {
-	const char *text = position_why_text(decision->why);
+	const char *text = position_why_text(decision);
 	return decision->gap ? mem_printf("%s (%lld records are lost)", text, (long long)decision->gap)
 	                     : mem_strdup(text);
 }
@@ -379,7 +379,7 @@ static int ask(struct offsets_view *view, struct rd_kafka_s *client, const struc
         int (*print)(const struct offsets_view *view))
 {
 	struct err err;
-	view->inquiry = inquiry_make_all(client, source, ASK_MS, &err);
+	view->inquiry = inquiry_make_all(client, source, ASK_MS, &(bool){false}, &err);
 	if (view->inquiry == NULL)
 		return unreachable(&err);
 	view->inquiry->budget_ms = ASK_MS;

@@ -16,9 +16,11 @@ static const char *const why_texts[] = {
                 "the earliest offset there is, because the known position is no longer in the log",
 };
 
-const char *position_why_text(enum position_why why)
+const char *position_why_text(const struct position_decision *decision)
 {
-	return why_texts[why];
+	if (decision->why == POSITION_COMMIT && decision->joined == 0)
+		return "the group's commit";
+	return why_texts[decision->why];
 }
 
 bool positions_appeared_later(int32_t partition, const struct position *others, size_t count)
@@ -115,6 +117,7 @@ static void join_lineage(
 		const struct position *file = &facts->files[f];
 		if (!of_cluster(facts, file) || strcmp(file->lineage, base->lineage) != 0)
 			continue;
+		decision->joined++;
 		if (file->offset > offset)
 			offset = file->offset;
 		for (size_t i = 0; i < file->range_count; i++)
@@ -149,7 +152,15 @@ static void begin_foreign(const struct position_facts *facts, struct position_de
 	}
 }
 
-void positions_resolve(const struct position_facts *facts, struct position_decision *decision)
+static size_t count_strangers(const struct position_facts *facts)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < facts->file_count; i++)
+		count += !of_cluster(facts, &facts->files[i]);
+	return count;
+}
+
+static void decide(const struct position_facts *facts, struct position_decision *decision)
 {
 	const struct position *base = facts->commit ? facts->commit : newest_file(facts);
 	if (base == NULL) {
@@ -166,6 +177,12 @@ void positions_resolve(const struct position_facts *facts, struct position_decis
 	 * An end that merely lags behind (a leader just elected) is not refused, and the position is kept. */
 	if (facts->refused && decision->offset > facts->high)
 		begin_lineage(decision, POSITION_OUT_OF_RANGE, facts->low);
+}
+
+void positions_resolve(const struct position_facts *facts, struct position_decision *decision)
+{
+	decide(facts, decision);
+	decision->strangers = count_strangers(facts);
 }
 
 /* One member of the metadata at a time is tried and taken back when it does not fit. */
