@@ -86,6 +86,18 @@ static int64_t unfinished(const struct range *ranges, size_t count, int64_t from
 	return left;
 }
 
+int64_t positions_beyond(const struct position *a, const struct position *b, int64_t low)
+{
+	int64_t from = b->offset > low ? b->offset : low;
+	int64_t count = unfinished(b->ranges, b->range_count, from, a->offset);
+	for (size_t i = 0; i < a->range_count; i++) {
+		const struct range *range = &a->ranges[i];
+		count += unfinished(b->ranges, b->range_count, range->from > from ? range->from : from,
+		        range->to);
+	}
+	return count;
+}
+
 /* Moves the decision to `offset` and over what is finished right there, and keeps the ranges above it. */
 static void settle(
         struct position_decision *decision, int64_t offset, const struct range *ranges, size_t count)

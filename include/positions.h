@@ -72,6 +72,9 @@ void positions_resolve(const struct position_facts *facts, struct position_decis
 /* A sentence for `offsets plan` and the log. */
 const char *position_why_text(const struct position_decision *decision);
 
+/* How many offsets, from `low` on, are finished by `a` and not by `b`. */
+int64_t positions_beyond(const struct position *a, const struct position *b, int64_t low);
+
 /* Whether this partition appeared after the group began with its topic, judged by the commits of the topic's
  * other partitions: then it starts at its beginning. A commit that is not ours counts as one that began
  * without it; ours say how many partitions there were, so two members that start a fresh group together do

@@ -258,6 +258,26 @@ static void what_is_encoded_comes_back(void **state)
 	}
 }
 
+static void what_one_position_has_finished_beyond_another_is_counted(void **state)
+{
+	(void)state;
+	struct range some[] = {{20, 25}, {30, 32}}, other[] = {{22, 31}};
+	struct position a = commit_of(OURS, 15), b = commit_of(OURS, 10);
+	assert_int_equal(positions_beyond(&a, &b, 0), 5);
+	assert_int_equal(positions_beyond(&b, &a, 0), 0);
+	assert_int_equal(positions_beyond(&a, &b, 12), 3);
+	a.ranges = some;
+	a.range_count = 2;
+	b.ranges = other;
+	b.range_count = 1;
+	assert_int_equal(positions_beyond(&a, &b, 0), 5 + 2 + 1); /* 10..14, 20 and 21, 31 */
+	assert_int_equal(positions_beyond(&b, &a, 0), 5); /* 25..29 */
+	b.offset = 100;
+	b.range_count = 0;
+	assert_int_equal(positions_beyond(&a, &b, 0), 0);
+	assert_int_equal(positions_beyond(&b, &a, 0), 85 - 7);
+}
+
 /* One more range would not have fitted: nothing is left out that has room. */
 static void the_metadata_is_filled_to_its_last_byte(void **state)
 {
@@ -358,6 +378,7 @@ int main(void)
 	        cmocka_unit_test(every_reason_has_a_sentence),
 	        cmocka_unit_test(files_are_spoken_of_only_where_there_were_any),
 	        cmocka_unit_test(what_is_encoded_comes_back),
+	        cmocka_unit_test(what_one_position_has_finished_beyond_another_is_counted),
 	        cmocka_unit_test(the_metadata_is_filled_to_its_last_byte),
 	        cmocka_unit_test(a_tighter_limit_leaves_the_higher_ranges_out),
 	        cmocka_unit_test(metadata_of_others_is_not_ours),
