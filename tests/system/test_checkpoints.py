@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import struct
 import subprocess
 from collections import Counter
@@ -33,17 +32,10 @@ def keeping(store, **more):
 
 def forget_group(cluster, group):
     """DeleteGroups, version 0 (https://kafka.apache.org/protocol#The_Messages_DeleteGroups), as an operator would."""
-    host, port = cluster.bootstrap.split(":")
     name = group.encode()
-    request = struct.pack(">hhih", 42, 0, 1, -1) + struct.pack(">ih", 1, len(name)) + name
 
     def ask():
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = connection.makefile("rb")
-            size = struct.unpack(">i", answer.read(4))[0]
-            body = answer.read(size)
-        return struct.unpack(">h", body[-2:])[0]
+        return struct.unpack(">h", cluster.ask(42, struct.pack(">ih", 1, len(name)) + name)[-2:])[0]
 
     codes = []
     engine.until(f"the group {group} is deleted", lambda: codes.append(ask()) or codes[-1] in (0, 69), seconds=30,
