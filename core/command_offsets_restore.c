@@ -78,30 +78,15 @@ static char *against(const struct restore *restore, const struct checkpointfile 
 
 /* ---- lineage ---- */
 
-static bool same_ranges(const struct position_decision *a, const struct position_decision *b)
-{
-	return a->range_count == b->range_count &&
-	       (a->range_count == 0 || memcmp(a->ranges, b->ranges, a->range_count * sizeof *a->ranges) == 0);
-}
-
-/* Would a start read exactly this position, and no more, with the store's files of its lineage beside it? */
-static bool store_agrees(const struct offsets_view *view, const struct inquiry_partition *partition,
-        const struct position *position)
+static bool store_agrees(const struct offsets_view *view, const struct offsets_change *change)
 {
 	struct position *files = NULL;
-	struct position_decision *alone = mem_zalloc(2, sizeof *alone), *joined = alone + 1;
-	struct position_facts facts = {
-	        .commit = position, .cluster = view->inquiry->cluster, .high = partition->high};
-	positions_resolve(&facts, alone);
-	if (view->reader)
-		facts.file_count =
-		        checkpoint_reader_positions(view->reader, partition->topic, partition->id, &files);
-	facts.files = files;
-	positions_resolve(&facts, joined);
-	bool agrees = joined->joined > 0 && joined->offset == alone->offset && same_ranges(joined, alone);
+	size_t count = view->reader ? checkpoint_reader_positions(view->reader, change->partition->topic,
+	                                      change->partition->id, &files)
+	                            : 0;
+	bool agrees = positions_exact(&change->to, files, count, view->inquiry->cluster);
 	if (files)
-		checkpoint_reader_release(view->reader, files, facts.file_count);
-	mem_free(alone);
+		checkpoint_reader_release(view->reader, files, count);
 	return agrees;
 }
 
@@ -112,7 +97,7 @@ static void settle_lineage(const struct offsets_view *view, struct offsets_chang
 	struct buf metadata;
 	struct position read;
 	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
-	bool renewed = !store_agrees(view, change->partition, &change->to);
+	bool renewed = !store_agrees(view, change);
 	if (renewed)
 		random_hex(change->to.lineage, sizeof change->to.lineage);
 	buf_init(&metadata, 0);

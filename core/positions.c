@@ -197,6 +197,30 @@ void positions_resolve(const struct position_facts *facts, struct position_decis
 	decision->strangers = count_strangers(facts);
 }
 
+static bool same_start(const struct position_decision *a, const struct position_decision *b)
+{
+	if (a->offset != b->offset || a->range_count != b->range_count)
+		return false;
+	for (size_t i = 0; i < a->range_count; i++)
+		if (a->ranges[i].from != b->ranges[i].from || a->ranges[i].to != b->ranges[i].to)
+			return false;
+	return true;
+}
+
+bool positions_exact(
+        const struct position *position, const struct position *files, size_t count, const char *cluster)
+{
+	struct position_decision *alone = mem_zalloc(2, sizeof *alone), *joined = alone + 1;
+	struct position_facts facts = {.commit = position, .cluster = cluster, .high = INT64_MAX};
+	positions_resolve(&facts, alone);
+	facts.files = files;
+	facts.file_count = count;
+	positions_resolve(&facts, joined);
+	bool exact = joined->joined > 0 && same_start(alone, joined);
+	mem_free(alone);
+	return exact;
+}
+
 /* One member of the metadata at a time is tried and taken back when it does not fit. */
 static bool fits(struct buf *out, size_t start, size_t before)
 {

@@ -72,6 +72,10 @@ void positions_resolve(const struct position_facts *facts, struct position_decis
 /* A sentence for `offsets plan` and the log. */
 const char *position_why_text(const struct position_decision *decision);
 
+/* Whether a start with `position` as the group's commit and these files beside it begins exactly there, no
+ * further, and at least one of the files is of its lineage. */
+bool positions_exact(
+        const struct position *position, const struct position *files, size_t count, const char *cluster);
 /* How many offsets, from `low` on, are finished by `a` and not by `b`. */
 int64_t positions_beyond(const struct position *a, const struct position *b, int64_t low);
 
