@@ -162,6 +162,9 @@ class Cluster:
         finally:
             consumer.close()
 
+    def topics(self):
+        return set(AdminClient(self.settings()).list_topics(timeout=20).topics)
+
     def ends(self, topic):
         """{partition: the offset that comes next}."""
         self.count()
@@ -282,7 +285,8 @@ class Kafka(Cluster):
 
 
     def drop(self, *topics):
-        for future in AdminClient(self.settings()).delete_topics(list(topics), operation_timeout=30).values():
+        admin = AdminClient(self.settings())
+        for future in admin.delete_topics(list(topics), operation_timeout=30).values():
             future.result(60)
 
     def delete_records(self, topic, before):
