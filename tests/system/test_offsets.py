@@ -153,6 +153,25 @@ def test_a_file_becomes_the_groups_position_with_its_ranges_and_its_lineage(ran,
     assert files(ran, store)[0][0]["lineage"] == lineage
 
 
+def test_a_commit_holds_as_many_ranges_as_fit_and_the_file_the_rest(ran, cluster, store):  # noqa: F811
+    ran.send([ran.maker.event() for _ in range(2100)])
+    finished = [[61 + 2 * i, 62 + 2 * i] for i in range(1024)]
+    path = newest_path(ran, store)
+    forge(path, offset=60, finished=finished)
+    done(ran, "restore", path)
+    commit = offsets(ran, "show")[0]["commit"]
+    held = commit["finished"]
+    assert held == finished[:len(held)] and 4096 - 64 <= 4 * len(held) <= 4096
+    assert offsets(ran, "plan")[0]["finished"] == finished
+    for place in finished:
+        ran.ledger.sent.pop((ran.source_topic, 0, place[0]))
+    ran.start()
+    ran.until_done()
+    assert ran.metrics().sum("millrace_source_skipped_records_total") == 1024
+    ran.stop()
+    ran.require_clean()
+
+
 def test_an_older_file_is_restored_and_not_outdone_by_later_ones(ran, cluster, store):  # noqa: F811
     path = newest_path(ran, store)
     older = path.with_name(path.name.replace(path.name[:4], "2020", 1))
