@@ -345,6 +345,24 @@ void kafka_destroy(rd_kafka_t *client, int64_t wait_ms)
 		pthread_detach(thread);
 }
 
+bool kafka_refused(int code)
+{
+	switch ((rd_kafka_resp_err_t)code) {
+	case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+	case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+	case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_COORDINATOR: return false;
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION: return true;
+	default: return code > 0;
+	}
+}
+
 void kafka_count_error(const struct kafka_health *health, int code)
 {
 	*metrics_value(health->metrics, METRIC_KAFKA_ERRORS, health->client,

@@ -11,6 +11,7 @@
 /* Exit codes (besides EXIT_SUCCESS and EXIT_FAILURE), as <sysexits.h> has them where it has them. */
 enum {
 	EXIT_USAGE = 2,
+	EXIT_DATA = 65,
 	EXIT_UNREACHABLE = 69,
 	EXIT_DRAIN = 75,
 	EXIT_CONFIG = 78,

@@ -61,6 +61,9 @@ struct kafka_health {
 };
 /* Serves logs, statistics and errors; false when the event is none of these (it stays the caller's). */
 bool kafka_serve_common(struct kafka_health *health, struct rd_kafka_s *client, struct rd_kafka_op_s *event);
+/* Whether an error is the brokers' answer no (no such topic, not allowed), which waiting does not change;
+ * else they were silent, or busy for the moment. */
+bool kafka_refused(int code);
 /* Counts an error in millrace_kafka_errors_total. */
 void kafka_count_error(const struct kafka_health *health, int code);
 /* What a person can do about an error, to follow librdkafka's own words: "; ..."; "" where time alone helps.
