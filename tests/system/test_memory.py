@@ -146,3 +146,34 @@ def test_what_waits_for_its_elder_stays_within_the_budget(job, seed):
     watch(j, 256 * MIB, engine.PATIENCE + EVENTS)
     j.require_clean()
     j.require_outcomes()
+
+
+@pytest.mark.real_kafka
+def test_a_message_of_96_mb_is_produced_where_the_brokers_allow_it(job, seed):
+    rng, maker = random.Random(seed), events.Maker(seed, pages=5, wikis=events.WIKIS[:1])
+    large = event_of(maker, 95_000_000, rng)
+    records = [maker.event(), large, *(maker.event() for _ in range(20))]
+    j = job(partitions=1, change={
+        "http": {"upstreams": {"mediawiki": {"timeout": "60s", "max_body": "100MiB"}}},
+        "script": {"memory": "256MiB"}, "sink": {"max_bytes": "100MiB"}, "limits": {"memory": "768MiB"}})
+    j.cluster.alter(j.sink_topic, max_message_bytes=100 * MIB)
+    j.stub.rules({"rev": large.rev, "do": "ok", "bytes": 95_000_000})
+    j.send(records)
+    watch(j, 768 * MIB, engine.PATIENCE * 2)
+    j.require_clean()
+    assert max(len(m.value()) for m in j.outputs()) > 96_000_000
+
+
+@pytest.mark.real_kafka
+def test_an_answer_as_large_as_the_default_allows_passes_with_512_mib(job, seed):
+    rng, maker = random.Random(seed), events.Maker(seed, pages=5, wikis=events.WIKIS[:1])
+    large = [event_of(maker, 55_000_000, rng) for _ in range(4)]
+    records = [maker.event(), *large, *(maker.event() for _ in range(20))]
+    j = job(partitions=1, change={
+        "http": {"upstreams": {"mediawiki": {"timeout": "60s", "max_body": "56MiB"}}},
+        "script": {"memory": "128MiB"}, "sink": {"max_bytes": "56MiB"}, "limits": {"memory": "512MiB"}})
+    j.cluster.alter(j.sink_topic, max_message_bytes=60 * MIB)
+    j.stub.rules({"rev": [r.rev for r in large], "do": "ok", "bytes": 55_000_000, "plain": True})
+    j.send(records)
+    watch(j, 512 * MIB, engine.PATIENCE * 2)
+    j.require_clean()
