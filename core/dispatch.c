@@ -698,7 +698,7 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->submitted = now;
 	lookup->paused_ms = 0;
 	lookup->fresh = lookup->alone = false;
-	lookup->reserved = lookup->covered = lookup->seen = lookup->came = 0;
+	lookup->reserved = lookup->promised = lookup->covered = lookup->seen = lookup->came = 0;
 	lookup->call = NULL;
 	lookup->turn = dispatch->turns++;
 	lookup->host = hosts_take(&upstream->hosts, lookup->request.host);

@@ -69,6 +69,25 @@ static size_t needed_by_record(const struct gate *gate, const struct record *rec
 	return sum;
 }
 
+/* Answers wait in Lua's heap for those that are still in the air, or for a hook that has begun. A single one is
+ * taken as soon as it is there. */
+static bool waits_in_lua(const struct record *record)
+{
+	return record->lookup_count > 1 || record->hook_waits;
+}
+
+static bool fits_in_lua(const struct gate *gate, const struct record *record)
+{
+	const struct ledger *ledger = gate->records->ledger;
+	size_t sum = ledger->used[LEDGER_LUA] + gate->records->promised;
+	if (ledger->script == 0 || !waits_in_lua(record))
+		return true;
+	for (size_t i = 0; i < record->lookup_count; i++)
+		if (!record->lookups[i].reserved && record->lookups[i].state != LOOKUP_DONE)
+			sum += expected_bytes(gate, &record->lookups[i]);
+	return sum <= ledger->script / 4 * 3;
+}
+
 static void charge(const struct gate *gate, struct lookup *lookup, size_t more)
 {
 	struct record *record = lookup->record;
@@ -80,6 +99,11 @@ static void reserve(const struct gate *gate, struct lookup *lookup)
 {
 	lookup->covered = LARGER * expected_bytes(gate, lookup);
 	charge(gate, lookup, needed_bytes(gate, lookup));
+	if (waits_in_lua(lookup->record)) {
+		struct record *record = lookup->record;
+		lookup->promised = expected_bytes(gate, lookup);
+		record_promise(gate->records, record, record->promised + lookup->promised);
+	}
 }
 
 bool gate_admit(struct gate *gate, struct lookup *lookup)
@@ -88,19 +112,21 @@ bool gate_admit(struct gate *gate, struct lookup *lookup)
 	bool reserved;
 	if (lookup->reserved)
 		return true;
-	if (fits(gate, needed_by_record(gate, record, &reserved), gate->limit / GROWTH)) {
+	bool lua = fits_in_lua(gate, record);
+	if (fits(gate, needed_by_record(gate, record, &reserved), gate->limit / GROWTH) && lua) {
 		for (size_t i = 0; i < record->lookup_count; i++)
 			if (!record->lookups[i].reserved && record->lookups[i].state != LOOKUP_DONE)
 				reserve(gate, &record->lookups[i]);
 		return true;
 	}
-	/* The oldest goes on by one lookup after the other where there is no room for all of them. */
+	/* The oldest goes on, by one lookup after the other where there is no room for all of them. */
 	if (records_oldest(gate->records, record) &&
-	        (!reserved || fits(gate, needed_bytes(gate, lookup), 0))) {
+	        (!reserved || (lua && fits(gate, needed_bytes(gate, lookup), 0)))) {
 		reserve(gate, lookup);
 		return true;
 	}
 	gate->closed = true;
+	gate->lua_full = gate->lua_full || !lua;
 	return false;
 }
 
@@ -126,7 +152,8 @@ void gate_yield(struct gate *gate, struct lookup *lookup)
 	struct record *record = lookup->record;
 	record_charge(
 	        gate->records, record, LEDGER_ANSWER, record->charged[LEDGER_ANSWER] - lookup->reserved);
-	lookup->reserved = lookup->covered = 0;
+	record_promise(gate->records, record, record->promised - lookup->promised);
+	lookup->reserved = lookup->covered = lookup->promised = 0;
 }
 
 /* The smallest size that no more than one of ABOVE recent ones exceeds. */

@@ -744,13 +744,27 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
+ * of its own. */
+static bool collect(struct pipeline *p)
+{
+	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));
+	bool relieved = pressed && script_relieve(p->scripts[0]);
+	if (!relieved)
+		script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
+	for (size_t i = 1; i < p->script_count; i++)
+		script_relieve(p->scripts[i]);
+	return relieved;
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->delivery.full = p->gate.closed = false;
+	p->delivery.full = p->gate.closed = p->gate.lua_full = false;
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
 	wake_resting(p);
@@ -761,8 +775,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
 		next = now; /* there is room that the gate has not seen */
-	script_collect(p->scripts[0]);
-	forget_idle_scripts(p);
+	if (collect(p))
+		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	int64_t resend_at = delivery_due(&p->delivery, now);

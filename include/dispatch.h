@@ -42,8 +42,9 @@ struct lookup {
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
 	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
 	uint64_t age; /* sequence of its record: the lower is served first */
-	size_t reserved; /* bytes held ready for the answer; the hooks keep these three, dispatch does not
+	size_t reserved; /* bytes held ready for the answer; the hooks keep these four, dispatch does not
 	                    look */
+	size_t promised; /* bytes of Lua's heap likewise */
 	size_t covered;  /* an answer of this size needs no more than them */
 	size_t seen;     /* what the answer was seen to have or announce, in any call */
 	size_t came;     /* bytes that the body of the final answer had */

@@ -3,8 +3,9 @@
  * Reserves for all lookups of a record at once, BUDGET_PER_BODY bytes for each that its answer is expected to
  * have: what the script says (`merge.bytes`), else what most of the recent answers of its upstream had, at
  * most `max_body`. An answer that outgrows half of its reservation enlarges it or is cut; then it is expected
- * to be as large as it was seen to be. A part of the room is kept for those that grow. The oldest open record
- * is never refused and never cut: all others may be waiting for it. */
+ * to be as large as it was seen to be. A part of the room is kept for those that grow. Answers of a record that
+ * waits for others of its own live in Lua's heap meanwhile: so many are asked for as fit there. The oldest open
+ * record is never refused and never cut: all others may be waiting for it. */
 #ifndef MILLRACE_GATE_H
 #define MILLRACE_GATE_H
 
@@ -30,6 +31,7 @@ struct gate {
 	const struct upstream_config *upstreams;
 	struct gate_sizes *sizes; /* of each upstream */
 	bool closed;              /* an answer found no room; the user clears it */
+	bool lua_full;            /* it was Lua's heap that had none; likewise */
 };
 
 void gate_init(struct gate *gate, struct records *records, size_t limit,

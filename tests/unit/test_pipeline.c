@@ -11,6 +11,7 @@
 #define script_finish_output fake_script_finish_output
 #define script_answer fake_script_answer
 #define script_collect fake_script_collect
+#define script_relieve fake_script_relieve
 #define script_usage fake_script_usage
 #define script_hold fake_script_hold
 #define script_release fake_script_release
@@ -174,6 +175,12 @@ void script_drop_part(struct script *script, int part)
 void script_collect(struct script *script)
 {
 	(void)script;
+}
+
+bool script_relieve(struct script *script)
+{
+	(void)script;
+	return false;
 }
 
 static size_t lua_heap;
