@@ -6,9 +6,11 @@
 enum {
 	FIRST_CALLS = 8,        /* in flight before anything is known of the answers' sizes */
 	CALL_BYTES = 112 << 10, /* of a call itself: the buffers of its connection */
+	DISTRUST = 8,           /* when one of so many had told far too little */
 	ABOVE = 20,             /* one answer of so many may be larger than what is expected */
 	STEP = 4,   /* a reservation grows by this part of the answer, where no size was announced */
 	LARGER = 2, /* times the expected size, and an answer still needs no more than is reserved */
+	SMALL = 64 << 10,       /* bytes that what surrounds a text may have */
 	GROWTH = 8, /* this part of all room is only for answers that grow */
 };
 
@@ -34,9 +36,10 @@ static size_t at_most(const struct gate *gate, const struct lookup *lookup, size
  * is not flooded by its first ones. */
 static size_t expected_bytes(const struct gate *gate, const struct lookup *lookup)
 {
+	const struct gate_sizes *sizes = &gate->sizes[lookup->request.upstream];
 	size_t size = lookup->request.merge_bytes;
-	if (size == 0)
-		size = gate->sizes[lookup->request.upstream].most;
+	if (size == 0 || (sizes->lies > GATE_RECENT / DISTRUST && size < sizes->most))
+		size = sizes->most;
 	if (size == 0)
 		size = gate->limit / FIRST_CALLS / BUDGET_PER_BODY;
 	if (size < lookup->seen)
@@ -177,7 +180,11 @@ static size_t most_of(const struct gate_sizes *sizes)
 static void learn_size(const struct gate *gate, const struct lookup *lookup)
 {
 	struct gate_sizes *sizes = &gate->sizes[lookup->request.upstream];
-	sizes->recent[sizes->count++ % GATE_RECENT] = lookup->came ? lookup->came : 1;
+	size_t at = sizes->count++ % GATE_RECENT, told = lookup->request.merge_bytes;
+	sizes->lies -= sizes->outgrown[at];
+	sizes->outgrown[at] = told && lookup->came > LARGER * told + SMALL;
+	sizes->lies += sizes->outgrown[at];
+	sizes->recent[at] = lookup->came ? lookup->came : 1;
 	sizes->most = most_of(sizes);
 }
 

@@ -24,6 +24,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "resident.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ struct pipeline {
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct ledger *ledger;
+	struct resident resident;
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
@@ -539,6 +541,8 @@ static bool has_room(const struct pipeline *p)
 	size_t open = records_open(&p->records);
 	if (p->draining || !delivery_open(&p->delivery))
 		return false;
+	if (open > 0 && p->resident.over)
+		return false;
 	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
 	 * about. */
 	look_at_holders(p);
@@ -764,6 +768,7 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
+	resident_over(&p->resident, now);
 	p->delivery.full = p->gate.closed = p->gate.lua_full = false;
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
@@ -840,6 +845,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .max_bytes = errors->max_bytes,
 	        .sink = config->sink_count - 1};
 	p->ledger = ledger;
+	resident_init(&p->resident, config->limit_resident);
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
 	p->now = p->turned = clock_now();

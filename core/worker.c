@@ -255,6 +255,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .key_from_event = config->key_count > 0,
 	        .limit_records = config->limit_records,
 	        .limit_bytes = config->budget.records,
+	        .limit_resident = worker->config.files ? 0 : config->limit_memory,
 	        .upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
 	        .sinks = worker->sink_configs,

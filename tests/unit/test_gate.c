@@ -193,6 +193,31 @@ static void with_nothing_told_it_is_what_most_of_the_recent_answers_had(void **s
 	assert_int_equal(gate.sizes[0].most, 10 * MIB);
 }
 
+static void a_script_that_tells_too_little_is_not_trusted_for_ever(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct record *r = asking(1, KIB);
+		assert_true(admit(r, 0));
+		assert_in_range(ledger.used[LEDGER_ANSWER], 4 * KIB, (i < 9 ? 1 : 8) * MIB + 256 * KIB);
+		answered(r, 0, 2 * MIB);
+		end(r);
+	}
+	struct record *r = asking(1, KIB);
+	assert_true(admit(r, 0));
+	assert_true(ledger.used[LEDGER_ANSWER] >= 8 * MIB);
+	end(r);
+	for (int i = 0; i < 64; i++) {
+		r = asking(1, KIB);
+		assert_true(admit(r, 0));
+		answered(r, 0, KIB);
+		end(r);
+	}
+	r = asking(1, KIB);
+	assert_true(admit(r, 0));
+	assert_true(ledger.used[LEDGER_ANSWER] < MIB);
+}
+
 static void a_refusal_teaches_nothing(void **state)
 {
 	(void)state;
@@ -236,6 +261,7 @@ int main(void)
 	        promise(the_oldest_grows_whatever_is_held),
 	        promise(a_part_of_the_room_is_for_those_that_grow),
 	        promise(with_nothing_told_it_is_what_most_of_the_recent_answers_had),
+	        promise(a_script_that_tells_too_little_is_not_trusted_for_ever),
 	        promise(a_refusal_teaches_nothing),
 	        promise(answers_that_wait_for_others_are_asked_as_far_as_they_fit_in_lua),
 	};
