@@ -180,6 +180,11 @@ static void print_summary(const char *path, const struct config *config)
 	const struct config_origin *automatic = config_origin_find(config, "limits.memory.auto");
 	printf(", memory %zu MiB", config->limit_memory / MIB);
 	printf(automatic ? " (%s)\n" : "\n", automatic ? automatic->where : "");
+	struct buf parts;
+	buf_init(&parts, 0);
+	budget_print(&config->budget, &parts);
+	printf("   of which: %s\n", parts.data);
+	buf_free(&parts);
 }
 
 /* What the EventStreamConfig API says of the configuration's streams. */

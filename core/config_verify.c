@@ -82,11 +82,6 @@ static size_t largest_message(const struct config *config)
 	return largest;
 }
 
-size_t config_memory_needed(const struct config *config)
-{
-	return CONFIG_BASE_MEMORY + config->script.memory + 4 * largest_body(config);
-}
-
 static void derive_memory(struct config_loader *loader)
 {
 	struct config *config = loader->config;
@@ -103,11 +98,6 @@ static void derive_memory(struct config_loader *loader)
 	mem_free(where);
 }
 
-static size_t between(size_t value, size_t least, size_t most)
-{
-	return value < least ? least : value > most ? most : value;
-}
-
 /* What no key sets: sizes that follow from others. */
 static void derive_sizes(struct config *config)
 {
@@ -115,7 +105,12 @@ static void derive_sizes(struct config *config)
 	config->script.max_event = body > message ? body : message;
 	config->script.max_depth = MAX_DEPTH;
 	config->source.revoke_ms = REVOKE_MS;
-	config->source.queue_bytes = between(config->limit_memory / 32, 1 * MIB, 32 * MIB);
+	config->budget = budget_of(&(struct budget_needs){.memory = config->limit_memory,
+	        .script_memory = config->script.memory,
+	        .largest_body = largest_body(config),
+	        .largest_message = largest_message(config)});
+	config->source.queue_bytes = config->budget.fetch_queue;
+	config->source.fetch_bytes = config->budget.fetch_answer;
 }
 
 /* By convention; the EventStreamConfig API may know better (config_resolve_streams). */
@@ -270,6 +265,7 @@ static void verify_clients(struct config_loader *loader)
 	struct kafka_settings settings = {.client_id = config->name,
 	        .group = config->source.group,
 	        .queue_bytes = config->source.queue_bytes,
+	        .fetch_bytes = config->source.fetch_bytes,
 	        .properties = config->source.kafka,
 	        .property_count = config->source.kafka_count};
 	verify_client(loader, "source.kafka", KAFKA_CONSUMER, &settings);
@@ -278,6 +274,7 @@ static void verify_clients(struct config_loader *loader)
 		char *path = sink_path(config, sink), *kafka = mem_printf("%s.kafka", path);
 		settings = (struct kafka_settings){.client_id = config->name,
 		        .max_bytes = sink->max_bytes,
+		        .queue_bytes = config->budget.produce_queue,
 		        .properties = sink->kafka,
 		        .property_count = sink->kafka_count};
 		verify_client(loader, kafka, KAFKA_PRODUCER, &settings);
@@ -508,7 +505,8 @@ static bool listen_valid(const char *listen)
 static void verify_memory(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	size_t needed = config_memory_needed(config);
+	size_t needed = config->budget.needed;
+	size_t bodies = BUDGET_PER_BODY * largest_body(config);
 	struct yaml_place place = config_place(loader, "limits.memory");
 	if (config->limit_memory >= needed || loader->found->errors > 0)
 		return;
@@ -522,8 +520,8 @@ static void verify_memory(struct config_loader *loader)
 	        "%zu, and four "
 	        "times the largest max_body %zu)",
 	        config->limit_memory / MIB, config->limit_memory_auto ? " (auto)" : "",
-	        (needed + MIB - 1) / MIB, (size_t)CONFIG_BASE_MEMORY / MIB, config->script.memory / MIB,
-	        4 * largest_body(config) / MIB);
+	        (needed + MIB - 1) / MIB, (needed - config->script.memory - bodies) / MIB,
+	        config->script.memory / MIB, bodies / MIB);
 }
 
 void config_verify(struct config_loader *loader)

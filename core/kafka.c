@@ -22,10 +22,10 @@ enum {
 	QUEUE_DEFAULT = 16 << 20,
 	MAX_BYTES_DEFAULT = 10 << 20,
 	RECEIVE_MAX = 134217728, /* a record of 96 MiB does not fit librdkafka's default of 100,000,000 */
-	FETCH_MAX = 16 << 20,
-	FRAME_ROOM = 4096,   /* of a record over what output_bytes counts */
-	MESSAGE_ROOM = 1024, /* the prefetch may hold a message for each: what librdkafka keeps beside the
-	                        bytes is bounded */
+	FETCH_LEAST = 1 << 20, /* librdkafka's of one partition, which it does not let the whole fall below */
+	FRAME_ROOM = 4096,     /* of a record over what output_bytes counts */
+	MESSAGE_ROOM = 1024,   /* the prefetch may hold a message for each: what librdkafka keeps beside the
+	                          bytes is bounded */
 	STATISTICS_MS = 1000,
 	COOPERATIVE_SINCE = 0x02060100, /* librdkafka 2.6.1; its sticky assignor could loop or hang before */
 	QUEUE_BACKOFF_SINCE = 0x02020000, /* fetch.queue.backoff.ms */
@@ -178,6 +178,7 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *settings)
 {
 	size_t queue = settings->queue_bytes ? settings->queue_bytes : QUEUE_DEFAULT;
+	size_t fetch = settings->fetch_bytes ? settings->fetch_bytes : queue / 3;
 	set_own(conf, "group.id", settings->group);
 	set_own(conf, "enable.auto.commit", "false");
 	set_own(conf, "enable.auto.offset.store", "false");
@@ -191,7 +192,7 @@ static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	/* Before 2.2 a fetcher that meets a full queue sleeps for a second: by count it must not be full
 	 * soon. */
 	set_number(conf, "queued.min.messages", queue / MESSAGE_ROOM ? queue / MESSAGE_ROOM : 1, 10000000);
-	set_number(conf, "fetch.max.bytes", queue > 1000000 ? queue : 1000000, FETCH_MAX);
+	set_number(conf, "fetch.max.bytes", fetch > FETCH_LEAST ? fetch : FETCH_LEAST, RECEIVE_MAX / 2);
 	if (rd_kafka_version() >= QUEUE_BACKOFF_SINCE)
 		set_own(conf, "fetch.queue.backoff.ms", "100");
 }

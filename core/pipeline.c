@@ -24,6 +24,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "resident.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@
 
 enum {
 	REST_MIN_MS = 50,
+	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -48,6 +50,7 @@ struct pipeline {
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct ledger *ledger;
+	struct resident resident;
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
@@ -184,16 +187,33 @@ static void drop(struct pipeline *p, struct record *r, const char *reason)
 
 /* ---- asking ---- */
 
-static size_t held_bytes(const struct pipeline *p)
+/* What nobody charges: the heaps of the Lua states, and what the sinks hold. */
+static void look_at_holders(const struct pipeline *p)
 {
-	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
-	       p->ledger->used[LEDGER_OUTPUT] + delivery_held_bytes(&p->delivery);
+	size_t lua = 0;
+	for (size_t i = 0; i < p->script_count; i++)
+		lua += script_usage(p->scripts[i]).memory;
+	ledger_set(p->ledger, LEDGER_LUA, lua);
+	ledger_set(p->ledger, LEDGER_SINK, SINK_COPIES * delivery_held_bytes(&p->delivery));
 }
 
 static bool gate_has_room(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
-	return gate_admit(&p->gate, lookup, held_bytes(p));
+	look_at_holders(p);
+	return gate_admit(&p->gate, lookup);
+}
+
+static bool answer_may_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+{
+	struct pipeline *p = context;
+	return gate_grow(&p->gate, lookup, size, announced);
+}
+
+static void answer_yields(void *context, struct lookup *lookup)
+{
+	struct pipeline *p = context;
+	gate_yield(&p->gate, lookup);
 }
 
 static void forget_calls(struct pipeline *p, struct record *r)
@@ -223,6 +243,15 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		dispatch_submit(p->dispatch, lookup, p->now);
 	}
 	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
+}
+
+/* Whether all that a script will see of an answer is in its state: `body` is for what is no JSON. */
+static bool is_decoded(const struct request *asked, const int *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (parts[i] < 0 && asked->split == NULL)
+			return false;
+	return true;
 }
 
 /* What an answered call means: parsed and split on the state of the records that asked. */
@@ -262,6 +291,8 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	snprintf(detail->reason, sizeof detail->reason, "%s", result.type ? result.type : "");
 	snprintf(detail->message, sizeof detail->message, "%s", result.message ? result.message : "");
 	script_result_free(&result);
+	if (answer == SCRIPT_ANSWER_OK && is_decoded(&asked, parts, n))
+		buf_free(&call->transfer.answer);
 	mem_free(values);
 	mem_free(parts);
 	static const enum answer answers[] = {
@@ -512,10 +543,13 @@ static bool has_room(const struct pipeline *p)
 	size_t open = records_open(&p->records);
 	if (p->draining || !delivery_open(&p->delivery))
 		return false;
+	if (open > 0 && p->resident.over)
+		return false;
 	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
 	 * about. */
+	look_at_holders(p);
 	return open == 0 || (open < p->config.limit_records &&
-	                            held_bytes(p) < p->config.limit_bytes / 4 * 3 && lua_has_room(p));
+	                            ledger_room(p->ledger) > p->config.limit_bytes / 4 && lua_has_room(p));
 }
 
 static bool door_has_room(void *context)
@@ -718,13 +752,28 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
+ * of its own. */
+static bool collect(struct pipeline *p)
+{
+	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));
+	bool relieved = pressed && script_relieve(p->scripts[0]);
+	if (!relieved)
+		script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
+	for (size_t i = 1; i < p->script_count; i++)
+		script_relieve(p->scripts[i]);
+	return relieved;
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->gate.closed = false;
+	resident_over(&p->resident, now);
+	p->gate.closed = p->gate.lua_full = false;
 	delivery_room(&p->delivery);
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
@@ -736,8 +785,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
 		next = now; /* there is room that the gate has not seen */
-	script_collect(p->scripts[0]);
-	forget_idle_scripts(p);
+	if (collect(p))
+		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	int64_t resend_at = delivery_due(&p->delivery, now);
@@ -787,8 +836,12 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	struct pipeline *p = mem_zalloc(1, sizeof *p);
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
-	struct dispatch_hooks hooks = {
-	        .context = p, .room = gate_has_room, .answer = answer_of_call, .done = dispatch_done};
+	struct dispatch_hooks hooks = {.context = p,
+	        .room = gate_has_room,
+	        .grow = answer_may_grow,
+	        .yield = answer_yields,
+	        .answer = answer_of_call,
+	        .done = dispatch_done};
 	struct dispatch_config dispatch = {
 	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
@@ -797,6 +850,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .max_bytes = errors->max_bytes,
 	        .sink = config->sink_count - 1};
 	p->ledger = ledger;
+	resident_init(&p->resident, config->limit_resident);
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
 	p->now = p->turned = clock_now();
@@ -899,8 +953,7 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		usage.timeouts += one.timeouts;
 		usage.memory_failures += one.memory_failures;
 	}
-	ledger_set(p->ledger, LEDGER_SINK, delivery_held_bytes(&p->delivery));
-	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
+	look_at_holders(p);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;

@@ -316,6 +316,7 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	struct kafka_settings settings = {.client_id = self->client_id,
 	        .group = self->config->group,
 	        .queue_bytes = self->config->queue_bytes,
+	        .fetch_bytes = self->config->fetch_bytes,
 	        .properties = self->config->kafka,
 	        .property_count = self->config->kafka_count};
 	self->client = kafka_open(KAFKA_CONSUMER, &settings, err);

@@ -253,13 +253,6 @@ static size_t connections(const struct config *config)
 	return sum ? sum : 1;
 }
 
-/* The prefetch and the producers' queues each get an eighth of the budget, within bounds that make sense. */
-static size_t queue_share(const struct config *config)
-{
-	size_t share = config->limit_memory / 8;
-	return share < (4u << 20) ? 4u << 20 : share > (64u << 20) ? 64u << 20 : share;
-}
-
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -277,7 +270,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	                                                    : PIPELINE_ORDER_NONE,
 	        .key_from_event = config->key_count > 0,
 	        .limit_records = config->limit_records,
-	        .limit_bytes = config->limit_memory / 2,
+	        .limit_bytes = config->budget.records,
+	        .limit_resident = worker->config.files ? 0 : config->limit_memory,
 	        .upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
 	        .sinks = worker->sink_configs,
@@ -308,7 +302,7 @@ static bool open_sinks(struct worker *worker, struct err *err)
 		worker->sinks[i] =
 		        files ? sink_file_open(errors ? files->errors : files->out, sink, &handlers)
 		              : sink_kafka_open(worker->base, sink, config->name, &handlers, worker->metrics,
-		                        queue_share(config), err);
+		                        config->budget.produce_queue, err);
 		if (worker->sinks[i] == NULL)
 			return false;
 		if (files)
@@ -339,7 +333,6 @@ static bool open_source(struct worker *worker, struct err *err)
 	const struct worker_files *files = worker->config.files;
 	struct source_handlers handlers;
 	worker->source_config = config->source;
-	worker->source_config.queue_bytes = queue_share(config);
 	worker->source_config.script_sha256 = reload_sha256(worker->reload);
 	pipeline_source_handlers(worker->pipeline, &handlers);
 	handlers.failed = source_failed;
@@ -351,7 +344,7 @@ static bool open_source(struct worker *worker, struct err *err)
 		worker->helper = helper_open(worker->base, err);
 		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
-		ledger_set(&worker->ledger, LEDGER_SOURCE, worker->source_config.queue_bytes);
+		ledger_set(&worker->ledger, LEDGER_SOURCE, config->budget.prefetch);
 		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name,
 		        worker->helper, &handlers, worker->metrics, err);
 	}
@@ -434,6 +427,8 @@ static int build(struct worker *worker)
 	} else {
 		worker->metrics = metrics_open();
 		ledger_init(&worker->ledger, config->limit_memory);
+		ledger_set(&worker->ledger, LEDGER_ENGINE, config->budget.engine);
+		worker->ledger.script = config->budget.script;
 		config_world(config, &worker->world);
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;

@@ -4,6 +4,7 @@
 #ifndef MILLRACE_CONFIG_H
 #define MILLRACE_CONFIG_H
 
+#include "budget.h"
 #include "buf.h"
 #include "diagnostic.h"
 #include "err.h"
@@ -52,6 +53,7 @@ struct config {
 	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's
 	                        memory / 4) */
 	bool limit_memory_auto;
+	struct budget budget; /* what it is divided into */
 	char *checkpoint_dir; /* NULL = none */
 	int64_t checkpoint_interval_ms;
 	unsigned checkpoint_keep;
@@ -72,12 +74,6 @@ struct config_report {
 	bool colour;              /* set by the caller: text with colours for a terminal */
 	struct diagnostics found; /* the same as a list */
 };
-
-/* The fixed parts of the process's memory, which limits.memory must cover before anything else. */
-enum { CONFIG_BASE_MEMORY = 48 * 1024 * 1024 };
-
-/* The least that limits.memory may be: the fixed parts and four times the largest answer. */
-size_t config_memory_needed(const struct config *config);
 
 /* NULL when the report has errors. The report is to be zeroed before (but colour). The environment is read by
  * getenv. */

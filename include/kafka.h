@@ -31,6 +31,7 @@ struct kafka_settings {
 	const char *group;  /* consumer: group.id */
 	size_t queue_bytes; /* what librdkafka may hold: prefetch, or messages not yet acknowledged; 0 = 16
 	                       MiB */
+	size_t fetch_bytes; /* consumer: of one answer to a fetch; 0 = a third of queue_bytes */
 	size_t max_bytes;   /* producer: the largest output; 0 = 10 MiB */
 	const struct kafka_property *properties; /* the user's */
 	size_t property_count;

@@ -117,7 +117,7 @@ class Cluster:
         """Every message the topic holds now, partition by partition."""
         consumer = Consumer(self.settings(**{
             "group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000}))
+            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000, "receive.message.max.bytes": 200000000}))
         try:
             return self._read(consumer, topic)
         finally:

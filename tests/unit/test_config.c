@@ -659,7 +659,7 @@ static void automatic_memory_is_resolved(void **state)
 	struct config *c = load(text, &report);
 	if (c) { /* else this machine has too little, which the report says */
 		assert_true(c->limit_memory_auto);
-		assert_true(c->limit_memory >= config_memory_needed(c));
+		assert_true(c->limit_memory >= c->budget.needed);
 		config_free(c);
 	} else {
 		assert_non_null(strstr(report.text.data, "(auto) is too little"));

@@ -11,6 +11,7 @@
 #define script_finish_output fake_script_finish_output
 #define script_answer fake_script_answer
 #define script_collect fake_script_collect
+#define script_relieve fake_script_relieve
 #define script_usage fake_script_usage
 #define script_hold fake_script_hold
 #define script_release fake_script_release
@@ -178,6 +179,12 @@ void script_drop_part(struct script *script, int part)
 void script_collect(struct script *script)
 {
 	(void)script;
+}
+
+bool script_relieve(struct script *script)
+{
+	(void)script;
+	return false;
 }
 
 static size_t lua_heap;
@@ -351,7 +358,7 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	s->upstream = (struct upstream_config){.name = upstream, .retry = {.deadline_ms = 5000}};
 	s->configs[0] = (struct sink_config){.name = sink_name, .topic = sink_name, .max_bytes = 2000};
 	s->configs[1] = (struct sink_config){.name = errors_name, .topic = errors_name, .max_bytes = 2000};
-	ledger_init(&s->ledger, 1 << 30);
+	ledger_init(&s->ledger, limit_bytes);
 	struct pipeline_config config = {.order = order,
 	        .key_from_event = true,
 	        .limit_records = limit,
@@ -399,7 +406,8 @@ static void drop_curtain(struct stage *s)
 		while (s->sinks[i]->held_count)
 			settle_first(s->sinks[i], OUTPUT_FAILED);
 	pipeline_close(s->pipeline);
-	assert_int_equal(s->ledger.total, 0);
+	assert_int_equal(
+	        s->ledger.total, s->ledger.used[LEDGER_LUA]); /* a gauge, of which the last look stays */
 	for (int i = 0; i < PARTITIONS; i++) {
 		assert_int_equal(s->partitions[i].records, 0);
 		offsets_close(s->partitions[i].offsets);
@@ -726,7 +734,7 @@ static size_t asked_at_once(size_t body_size, size_t answers)
 	for (size_t i = 0; i < answers; i++) {
 		take(s, 0, "event key1 1");
 		assert_true(may_be_asked(0));
-		asked[0]->response.body_size = body_size;
+		asked[0]->came = body_size;
 		answer(0, false);
 		turn_once(s);
 		settle_first(s->sinks[0], OUTPUT_ACKED);
@@ -745,9 +753,12 @@ static void as_much_is_asked_at_once_as_there_is_room_for_the_answers(void **sta
 {
 	(void)state;
 	limit_bytes = 16 << 20;
-	assert_in_range(asked_at_once(0, 0), 6, 8);           /* nothing is known yet */
-	assert_in_range(asked_at_once(100000, 1000), 70, 85); /* 16 MiB less the records, twice 100 kB */
-	assert_in_range(asked_at_once(2000000, 1000), 3, 4);
+	assert_in_range(asked_at_once(0, 0), 5, 7); /* nothing is known yet */
+	assert_in_range(
+	        asked_at_once(100000, 1000), 24, 30); /* 14 MiB less the records, four times 100 kB each */
+	assert_in_range(asked_at_once(1000000, 1000), 3, 4);
+	assert_in_range(asked_at_once(2000000, 1000), 1, 2);
+	limit_bytes = 64 << 20;
 	assert_int_equal(asked_at_once(1000, 1000), 200);
 	limit_bytes = 1 << 28;
 }
