@@ -9,6 +9,7 @@
  *              FATE_AGAIN    retry_next says no -> --'
  *                            or back_off -> upstream.backing_off, by due -> make_ready
  *              FATE_LATER    the same, but neither counted nor bounded by attempts
+ *              FATE_CUT      there was no room for the answer: -> make_ready, to be asked alone
  *   dispatch_relieve -> refuse, for what holds up others
  */
 #include "clock.h"
@@ -20,11 +21,15 @@
 #include <stdio.h>
 #include <string.h>
 
+bool dispatch_is_older(const struct lookup *one, const struct lookup *two)
+{
+	return one->age != two->age ? one->age < two->age : one->turn < two->turn;
+}
+
 static bool is_older(const struct heap_node *a, const struct heap_node *b)
 {
-	const struct lookup *one = container_of(a, struct lookup, place),
-	                    *two = container_of(b, struct lookup, place);
-	return one->age != two->age ? one->age < two->age : one->turn < two->turn;
+	return dispatch_is_older(
+	        container_of(a, struct lookup, place), container_of(b, struct lookup, place));
 }
 
 static bool has_older(const struct heap_node *a, const struct heap_node *b)
@@ -214,9 +219,11 @@ static double *requests_value(struct dispatch *dispatch, struct upstream *upstre
 static void measure(struct call *call)
 {
 	struct http_transfer *transfer = &call->transfer;
+	*call->upstream->bytes += (double)transfer->came;
+	if (transfer->failure == HTTP_NO_ROOM)
+		return; /* our own doing says nothing about the upstream */
 	*requests_value(
 	        call->dispatch, call->upstream, transfer->status, dispatch_oldest_of(call)->calls == 1) += 1;
-	*call->upstream->bytes += (double)transfer->answer.size;
 	metrics_observe(call->upstream->duration, transfer->elapsed);
 }
 
@@ -234,15 +241,17 @@ static void report(struct call *call, const struct fate *fate)
 		        call->transfer.status < 300 ? " with a body that is not JSON" : "");
 }
 
-static void call_free(struct call *call)
+void dispatch_free_call(struct call *call)
 {
 	struct dispatch *dispatch = call->dispatch;
 	assert(list_empty(&call->lookups) && !call->probe);
 	limiter_end(&call->upstream->limiter);
-	list_remove(&call->host->calls, &call->node);
+	list_remove(&call->host->calls, &call->at_host);
 	rank(call->upstream, call->host);
 	hosts_give(&call->upstream->hosts, call->host, dispatch->now);
 	dispatch->in_flight--;
+	dispatch->doomed -= call->doomed;
+	list_remove(&dispatch->calls, &call->node);
 	http_transfer_free(&call->transfer);
 	mem_free(call->url);
 	mem_free(call);
@@ -261,7 +270,7 @@ static void call_done(struct http_transfer *transfer)
 	report(call, &fate);
 	dispatch_note(call, &fate, now);
 	dispatch_apply(call, now, &fate);
-	call_free(call);
+	dispatch_free_call(call);
 	deliver(dispatch);
 }
 
@@ -282,6 +291,7 @@ static void ask(struct call *call, const struct upstream_config *config, const s
 	        .timeout_ms = request->timeout_ms,
 	        .fresh = lookup->fresh,
 	        .done = call_done,
+	        .room = dispatch_may_grow,
 	};
 }
 
@@ -317,9 +327,10 @@ void dispatch_start_call(
 	lookup->state = LOOKUP_IN_FLIGHT;
 	lookup->call = call;
 	lookup->calls++;
-	list_append(&call->host->calls, &call->node);
+	list_append(&call->host->calls, &call->at_host);
 	rank(upstream, call->host);
 	dispatch->in_flight++;
+	list_append(&dispatch->calls, &call->node);
 	ask(call, upstream->config, lookup);
 	http_send(dispatch->http, &call->transfer);
 }
@@ -374,6 +385,7 @@ int64_t dispatch_tick(struct dispatch *dispatch, int64_t now)
 {
 	int64_t due = -1;
 	dispatch->now = now;
+	dispatch_cut_doomed(dispatch, now);
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++)
 		sooner(&due, tick_upstream(dispatch, &dispatch->upstreams[i], now));
 	*dispatch->connections = (double)http_connections_opened(dispatch->http);
@@ -393,7 +405,8 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->attempts = lookup->calls = 0;
 	lookup->submitted = now;
 	lookup->paused_ms = 0;
-	lookup->fresh = false;
+	lookup->fresh = lookup->alone = false;
+	lookup->reserved = lookup->promised = lookup->covered = lookup->seen = lookup->came = 0;
 	lookup->call = NULL;
 	lookup->turn = dispatch->turns++;
 	lookup->mark = (struct breaker_mark){0};
@@ -414,7 +427,7 @@ void dispatch_leave_call(struct dispatch *dispatch, struct lookup *lookup)
 		return;
 	http_cancel(dispatch->http, &call->transfer);
 	dispatch_probe_lost(call, dispatch->now);
-	call_free(call);
+	dispatch_free_call(call);
 }
 
 void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup)
@@ -481,6 +494,7 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	dispatch->config = *config;
 	dispatch->hooks = *hooks;
 	dispatch->metrics = metrics;
+	list_init(&dispatch->calls, "calls");
 	list_init(&dispatch->finished, "dispatch finished");
 	dispatch->upstreams = mem_zalloc(config->upstream_count, sizeof *dispatch->upstreams);
 	for (size_t i = 0; i < config->upstream_count; i++)

@@ -152,6 +152,7 @@ static void judge_failure(struct call *call, struct fate *fate)
 	switch (failure) {
 	case HTTP_TOO_LARGE: fate->type = "ContentTooLarge"; return;
 	case HTTP_INVALID: fate->type = "HttpInvalid"; return;
+	case HTTP_NO_ROOM: fate->kind = FATE_CUT; return;
 	case HTTP_TIMEOUT: fate->type = "HttpTimeout"; break;
 	default: fate->type = "HttpTransport"; break;
 	}
@@ -193,6 +194,7 @@ static void respond(struct dispatch *dispatch, struct lookup *lookup, struct htt
 	response->status = transfer->status;
 	response->header_count = transfer->answer_header_count;
 	response->body_size = transfer->answer.size;
+	lookup->came = transfer->came;
 	if (last) {
 		response->headers = transfer->answer_headers;
 		response->body = buf_steal(&transfer->answer, NULL);
@@ -230,6 +232,22 @@ static bool ask_again(struct dispatch *dispatch, struct upstream *upstream, stru
 	return true;
 }
 
+void dispatch_yield(struct dispatch *dispatch, struct lookup *lookup)
+{
+	if (dispatch->hooks.yield)
+		dispatch->hooks.yield(dispatch->hooks.context, lookup);
+}
+
+/* No attempt, and no reason to wait: hooks.room lets it go when what was seen of the answer fits. */
+static void ask_alone(struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup)
+{
+	lookup->alone = true;
+	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name,
+	        http_failure_name(HTTP_NO_ROOM)) += 1;
+	dispatch_yield(dispatch, lookup);
+	dispatch_make_ready(upstream, lookup);
+}
+
 void dispatch_apply(struct call *call, int64_t now, const struct fate *fate)
 {
 	struct dispatch *dispatch = call->dispatch;
@@ -243,7 +261,11 @@ void dispatch_apply(struct call *call, int64_t now, const struct fate *fate)
 		        hosts_still_ms(&call->upstream->hosts, lookup->host, now) - lookup->host_paused;
 		if (fate->kind == FATE_ANSWER)
 			respond(dispatch, lookup, transfer, list_empty(&call->lookups), now);
+		else if (fate->kind == FATE_CUT)
+			ask_alone(dispatch, call->upstream, lookup);
 		else if (fate->kind == FATE_REFUSE || !ask_again(dispatch, call->upstream, lookup, now, fate))
 			dispatch_refuse(dispatch, lookup, now, fate, transfer->status);
+		else
+			dispatch_yield(dispatch, lookup);
 	}
 }

@@ -127,7 +127,7 @@ void dispatch_note(struct call *call, const struct fate *fate, int64_t now)
 {
 	struct upstream *upstream = call->upstream;
 	struct breaker *breaker = &upstream->breaker;
-	if (fate->kind == FATE_STALE || call->transfer.failure == HTTP_INVALID) {
+	if (fate->kind == FATE_STALE || fate->kind == FATE_CUT || call->transfer.failure == HTTP_INVALID) {
 		dispatch_probe_lost(call, now);
 		return;
 	}
@@ -300,7 +300,7 @@ static void relieve(struct dispatch *dispatch, struct upstream *upstream, struct
 		give_up(dispatch, upstream, lookup, now);
 	}
 	list_each (&host->calls, node, after) {
-		struct call *call = container_of(node, struct call, node);
+		struct call *call = container_of(node, struct call, at_host);
 		for (size_t left = call->lookup_count; left > 0; left--) {
 			struct lookup *lookup = container_of(list_first(&call->lookups), struct lookup, node);
 			if (lookup->age > late)
@@ -311,8 +311,9 @@ static void relieve(struct dispatch *dispatch, struct upstream *upstream, struct
 	}
 }
 
-void dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now)
+size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now)
 {
+	size_t before = dispatch->finished.count;
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
 		struct upstream *upstream = &dispatch->upstreams[i];
 		if (!holds_up_others(upstream, open, now))
@@ -320,4 +321,5 @@ void dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, u
 		hosts_each(&upstream->hosts, node, after) if (in_trouble(upstream, host_of(node), now))
 		        relieve(dispatch, upstream, host_of(node), line, late, now);
 	}
+	return dispatch->finished.count - before;
 }

@@ -9,15 +9,19 @@
  *   ContentTooLarge  the answer outgrew max_body;   HttpInvalid  the request cannot be sent
  *   HostUnavailable  its host is in trouble and holds up the others: see dispatch_relieve
  *   and what split's fail names.
+ * A call whose answer finds no room (hooks.grow) is cut, or a younger one in its place; what is cut is asked
+ * again alone, which counts as no attempt.
  *
  * Trouble, from small to large:
- *   one call   asked again by retry.h: attempts, deadline, full jitter, Retry-After.
- *   one host   that throttles (429, `retry` with scope host) pauses: no attempt is counted, no deadline runs.
- * No host has more calls in flight than its share (`host_concurrency`), so that one whose calls wait for
- * their timeouts leaves slots to the others; one that failed five times in a row gets fewer. upstream
- * breaker.h: when most lookups of most hosts fail, the upstream stands still. Nothing is sent but one probe
- * at a time, attempts and deadlines of its lookups stand still, what was in flight comes back uncounted, and
- * whoever failed on the way there gets that attempt back. The caller stops taking records (dispatch_takes).
+ * - One call: asked again by retry.h, with attempts, a deadline, full jitter and Retry-After.
+ * - One host that throttles (429, `retry` with scope host) pauses: no attempt is counted, no deadline runs.
+ *   No host has more calls in flight than its share (`host_concurrency`), so that one whose calls wait for
+ *   their timeouts leaves slots to the others; one that failed five times in a row gets fewer.
+ * - The upstream, by breaker.h: when most lookups of most hosts fail it stands still. Nothing is sent but one
+ *   probe at a time; attempts and deadlines of its lookups stand still; what was in flight comes back
+ *   uncounted, and whoever failed on the way there gets that attempt back. The caller stops taking records
+ *   (dispatch_takes).
+ *
  * A probe is best a lookup that was never asked: one that fails by its own fault would else keep the breaker
  * open for ever. When none waits, the door is opened for one record; if none comes within a second, those
  * that wait are tried in turn. */
@@ -55,7 +59,13 @@ struct lookup {
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
 	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
 	uint64_t age; /* sequence of its record: the lower is served first */
-	size_t reserved; /* bytes held ready for the answer; hooks.room keeps it, dispatch does not look */
+	size_t reserved; /* bytes held ready for the answer; the hooks keep these four, dispatch does not
+	                    look */
+	size_t promised; /* bytes of Lua's heap likewise */
+	size_t covered;  /* an answer of this size needs no more than them */
+	size_t seen;     /* what the answer was seen to have or announce, in any call */
+	size_t came;     /* bytes that the body of the final answer had */
+	bool alone;      /* its call was cut: it shares none any more */
 	enum lookup_state state;
 	unsigned attempts; /* counted against retry.attempts */
 	unsigned calls;    /* calls it was part of, uncounted ones included */
@@ -82,9 +92,11 @@ struct call {
 	struct dispatch *dispatch;
 	struct upstream *upstream; /* private to dispatch*.c, as is what follows */
 	struct host *host;
-	struct list_node node; /* in host.calls */
+	struct list_node at_host; /* in host.calls */
+	struct list_node node;    /* among those in the air */
 	int64_t started;
 	bool probe;
+	bool doomed; /* to be cut by the next tick, unless it ends before */
 	char *url;
 	int64_t wall; /* when the answer came, for Retry-After */
 };
@@ -110,9 +122,15 @@ struct dispatch_hooks {
 	 * one after a back-off included. After a no nothing more is sent for its upstream until the next
 	 * tick. NULL: always. */
 	bool (*room)(void *context, struct lookup *lookup);
+	/* Whether the answer of this lookup (the oldest of its call) may come to `size` bytes; `announced` is
+	 * how many there will be, 0 = unknown. Submits and cancels nothing. NULL: always. */
+	bool (*grow)(void *context, struct lookup *lookup, size_t size, size_t announced);
+	/* The lookup is in no call any more, or will not be soon, and is to be asked again: what was held
+	 * ready for its answer is free. */
+	void (*yield)(void *context, struct lookup *lookup);
 	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The
-	 * answer is call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels
-	 * nothing. */
+	 * answer is call->transfer's (status, answer_headers, answer); may free its body where no lookup
+	 * needs it. May pause hosts; submits and cancels nothing. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
 	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
 	 * dispatch_cancel. May submit and cancel others, and free this one. */
@@ -160,8 +178,8 @@ bool dispatch_held(const struct dispatch *dispatch, const struct lookup *lookup)
  * This is how one host holds at most half of `limits.records`. What is bounded there is the distance from the
  * oldest open record to the newest, so a host holds what stands between them, however few its own records
  * are; hence its oldest ones go, each after it has had half of the limit's time, not the ones that just came.
- */
-void dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now);
+ * Answers how many. */
+size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now);
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
 

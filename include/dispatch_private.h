@@ -44,6 +44,8 @@ struct dispatch {
 	struct dispatch_hooks hooks;
 	struct metrics *metrics;
 	struct upstream *upstreams;
+	struct list calls;    /* in the air */
+	size_t doomed;        /* of them */
 	struct list finished; /* lookups whose done is due */
 	bool delivering;
 	size_t in_flight; /* calls */
@@ -54,7 +56,7 @@ struct dispatch {
 
 /* What becomes of the lookups of a call that ended. */
 struct fate {
-	enum { FATE_ANSWER, FATE_REFUSE, FATE_AGAIN, FATE_STALE, FATE_LATER } kind;
+	enum { FATE_ANSWER, FATE_REFUSE, FATE_AGAIN, FATE_STALE, FATE_LATER, FATE_CUT } kind;
 	const char *type;            /* error_type of the refusal, now or when the retries are used up */
 	const char *label;           /* why it is asked again, for the metric */
 	int64_t wait_ms;             /* AGAIN: Retry-After, -1 = none; LATER: how long */
@@ -63,6 +65,8 @@ struct fate {
 };
 
 /* dispatch.c: the queues */
+bool dispatch_is_older(const struct lookup *one, const struct lookup *two);
+void dispatch_free_call(struct call *call); /* it has ended, and its lookups have left it */
 struct upstream *dispatch_upstream_of(const struct dispatch *dispatch, const struct lookup *lookup);
 void dispatch_make_ready(struct upstream *upstream, struct lookup *lookup);
 void dispatch_back_off(struct upstream *upstream, struct lookup *lookup, int64_t now, int64_t wait_ms);
@@ -81,6 +85,12 @@ void dispatch_refuse(
 struct lookup *dispatch_oldest_of(const struct call *call);
 void dispatch_judge(struct call *call, int64_t now, struct fate *fate);
 void dispatch_apply(struct call *call, int64_t now, const struct fate *fate);
+
+void dispatch_yield(struct dispatch *dispatch, struct lookup *lookup); /* hooks.yield */
+
+/* dispatch_room.c: room for answers while they come */
+bool dispatch_may_grow(struct http_transfer *transfer, size_t size);
+void dispatch_cut_doomed(struct dispatch *dispatch, int64_t now);
 
 /* dispatch_trouble.c: hosts and upstreams in trouble */
 bool dispatch_host_failing(const struct host *host);
