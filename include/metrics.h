@@ -71,7 +71,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(HTTP_DURATION, METRIC_HISTOGRAM, HTTP, "millrace_http_request_duration_seconds", "upstream",                \
 		"Duration of calls.")                                                                                 \
 	X(HTTP_RETRIES, METRIC_COUNTER, NONE, "millrace_http_retries_total", "upstream,reason",                       \
-		"Lookups asked again, by reason.")                                                                    \
+		"Lookups asked again, by reason; no_room: there was no memory for the answer.")                                                                    \
 	X(HTTP_IN_FLIGHT, METRIC_GAUGE, NONE, "millrace_http_in_flight", "upstream", "Calls in flight.")              \
 	X(HTTP_WAITING, METRIC_GAUGE, NONE, "millrace_http_waiting_lookups", "upstream",                              \
 		"Lookups that wait for the limiter, a paused host or the end of a back-off.")                         \
@@ -108,8 +108,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
 		"Bytes of outputs with the producer.")                                                                \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
-		"Time for which intake stood still although there was room: sink, upstream, source.")                    \
-	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind", "Bytes charged to the ledger, by kind.")       \
+		"Time for which intake stood still although there was room: sink, upstream, source, store.")             \
+	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind",                                                \
+		"Bytes charged to limits.memory, by kind.")                                                           \
 	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \
 		"Most bytes that may be charged: limits.memory.")                                                     \
 	X(LOG_LINES, METRIC_COUNTER, NONE, "millrace_log_messages_total", "level", "Log lines written.")              \

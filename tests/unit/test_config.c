@@ -707,6 +707,23 @@ static void a_missing_user_agent_is_a_warning(void **state)
 	mem_free(text);
 }
 
+static void outputs_too_large_for_the_memory_are_a_warning(void **state)
+{
+	(void)state;
+	struct config_report report;
+	char *text = changed("  stream: out\n", "  stream: out\n  max_bytes: 100MiB\n");
+	struct config *c = load(text, &report);
+	assert_non_null(c);
+	assert_int_equal(report.warnings, 1);
+	if (strstr(report.text.data,
+	            "warning: sink.max_bytes: an output of that size needs 300 MiB at one time, and "
+	            "limits.memory leaves 274 MiB for records") == NULL)
+		fail_msg("%s", report.text.data);
+	config_report_free(&report);
+	config_free(c);
+	mem_free(text);
+}
+
 static void variables_are_replaced_in_scalars_after_parsing(void **state)
 {
 	(void)state;
@@ -1107,6 +1124,7 @@ int main(void)
 	        cmocka_unit_test(the_admin_port_can_be_off),
 	        cmocka_unit_test(an_empty_section_has_its_defaults),
 	        cmocka_unit_test(a_missing_user_agent_is_a_warning),
+	        cmocka_unit_test(outputs_too_large_for_the_memory_are_a_warning),
 	        cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
 	        cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
 	        cmocka_unit_test(a_pipe_without_a_writer_is_not_waited_for),
