@@ -370,8 +370,9 @@ static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event
 	enum log_level level = severity <= 2 ? LOG_ERROR : severity <= 4 ? LOG_WARN : LOG_DEBUG;
 	if (strcmp(facility, "FAIL") == 0)
 		level = LOG_DEBUG; /* an error event says the same */
-	if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"))
-		level = LOG_DEBUG; /* "experimental": set by us, and known */
+	/* That it is experimental, and that it did its work: what failed is told by its delivery report. */
+	if (strstr(text, "enable.gapless.guarantee") || strstr(text, "gap-less guarantee"))
+		level = LOG_DEBUG;
 	log_write(level, level == LOG_DEBUG ? NULL : site_of(facility), "kafka", "%s: %s: %s", health->client,
 	        facility, text);
 }
