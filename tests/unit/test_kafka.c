@@ -255,7 +255,7 @@ static struct writer *writer_open_with(
         const char *topic, struct kafka_property *properties, size_t count, size_t queue_bytes)
 {
 	struct writer *writer = mem_zalloc(1, sizeof *writer);
-	struct sink_handlers handlers = {writer, writer_settled, writer_room};
+	struct sink_handlers handlers = {.context = writer, .settled = writer_settled, .room = writer_room};
 	struct err err = {""};
 	writer->config = (struct sink_config){.name = "sink",
 	        .topic = (char *)topic,
@@ -328,6 +328,8 @@ static void wrong_properties_are_refused_in_words(void **state)
 	        {KAFKA_CONSUMER, "queued.max.messages.kbytes", "9", "limits.memory"},
 	        {KAFKA_PRODUCER, "enable.idempotence", "false", "order"},
 	        {KAFKA_PRODUCER, "acks", "1", "replicas"},
+	        {KAFKA_PRODUCER, "max.in.flight", "5", "overtake"},
+	        {KAFKA_PRODUCER, "enable.gapless.guarantee", "false", "overtake"},
 	        {KAFKA_PRODUCER, "transactional.id", "t", "transactions"},
 	        {KAFKA_PRODUCER, "message.max.bytes", "5", "max_bytes"},
 	        {KAFKA_PRODUCER, "dr_cb", "x", "functions"},
@@ -714,10 +716,13 @@ static void a_broker_that_is_away_delays_and_loses_nothing(void **state)
 	rd_kafka_mock_broker_set_down(world.mock, 1);
 	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(write_one(writer, i, "k"), SINK_TAKEN);
-	UNTIL(NULL, !writer->sink->verbs->ready(writer->sink) || writer->settled[OUTPUT_FAILED]);
+	UNTIL(NULL, *writer->sink->verbs->trouble(writer->sink) || writer->settled[OUTPUT_FAILED]);
 	assert_int_equal(writer->ended, 0);
+	assert_true(writer->sink->verbs->waiting(writer->sink) >= 0);
+	assert_true(writer->sink->verbs->ready(writer->sink)); /* it was, and a restart would not help */
 	rd_kafka_mock_broker_set_up(world.mock, 1);
 	UNTIL(NULL, writer->settled[OUTPUT_ACKED] == 5);
+	assert_int_equal(writer->sink->verbs->waiting(writer->sink), -1);
 	writer_close(writer);
 }
 
