@@ -109,10 +109,11 @@ static bool read_all(struct schema_compiler *c)
 
 /* ---- ways through schemas of one value ---- */
 
-static bool measure(struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height);
+static bool measure(
+        struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height);
 
-static bool measure_each(struct schema_compiler *c, const struct schema_branches *branches, unsigned depth,
-        unsigned *height)
+static bool measure_each(
+        struct schema_compiler *c, const struct schema_branches *branches, unsigned depth, unsigned *height)
 {
 	for (size_t i = 0; i < branches->count; i++)
 		if (!measure(c, branches->nodes[i], depth, height))
@@ -123,7 +124,8 @@ static bool measure_each(struct schema_compiler *c, const struct schema_branches
 static bool measure_logic(
         struct schema_compiler *c, const struct schema_logic *logic, unsigned depth, unsigned *height)
 {
-	return measure_each(c, &logic->all_of, depth, height) && measure_each(c, &logic->any_of, depth, height) &&
+	return measure_each(c, &logic->all_of, depth, height) &&
+	       measure_each(c, &logic->any_of, depth, height) &&
 	       measure_each(c, &logic->one_of, depth, height) && measure(c, logic->not, depth, height) &&
 	       measure(c, logic->condition, depth, height) && measure(c, logic->then, depth, height) &&
 	       measure(c, logic->otherwise, depth, height);
@@ -139,7 +141,8 @@ static bool measure_dependencies(
 }
 
 /* Raises *height to the node's own. The node is the compiler's still, so it may be marked. */
-static bool measure(struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height)
+static bool measure(
+        struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height)
 {
 	struct schema_node *marked = (struct schema_node *)(uintptr_t)node;
 	unsigned below = 0;
@@ -147,10 +150,11 @@ static bool measure(struct schema_compiler *c, const struct schema_node *node, u
 		return true;
 	if (marked->seen && !marked->done)
 		return err_set(c->err,
-		        "%s: the schema leads back to itself for the same value: a check would not end", node->place);
+		        "%s: the schema leads back to itself for the same value: a check would not end",
+		        node->place);
 	if (depth >= MAX_HEIGHT || depth + marked->height >= MAX_HEIGHT)
-		return err_set(c->err, "%s: more than %d schemas follow one another for the same value", node->place,
-		        MAX_HEIGHT);
+		return err_set(c->err, "%s: more than %d schemas follow one another for the same value",
+		        node->place, MAX_HEIGHT);
 	if (!marked->seen) {
 		marked->seen = true;
 		if (!measure(c, node->reference, depth + 1, &below) ||

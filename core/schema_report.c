@@ -73,7 +73,8 @@ static void put_hidden(struct buf *out, const struct jsontree *tree, uint32_t in
 {
 	switch (tree->nodes[index].kind) {
 	case JSONTREE_STRING:
-		put_count(out, "a string of ", jsontree_string_length(tree, index), "character", "characters");
+		put_count(
+		        out, "a string of ", jsontree_string_length(tree, index), "character", "characters");
 		break;
 	case JSONTREE_NUMBER:
 		buf_append_text(out, jsontree_is_whole(tree, index) ? "a whole number" : "a number");
@@ -96,7 +97,8 @@ static void put_value(struct buf *out, const struct jsontree *tree, uint32_t ind
 		struct bytes raw = jsontree_raw(tree, index);
 		put_shortened(out, raw.data, raw.size);
 		if (node->kind == JSONTREE_STRING && raw.size > SHOWN_BYTES)
-			put_count(out, " (", jsontree_string_length(tree, index), "character)", "characters)");
+			put_count(
+			        out, " (", jsontree_string_length(tree, index), "character)", "characters)");
 	}
 }
 

@@ -29,8 +29,8 @@ struct schema_document {
 	struct jsontree tree;
 	enum schema_draft draft;
 	struct schema_node **compiled; /* by index in the tree; NULL: not asked for yet */
-	const char **bases;            /* by index: URI that references there stand on; NULL: no schema known */
-	uint32_t *roots;               /* by index: the schema to which that URI belongs */
+	const char **bases; /* by index: URI that references there stand on; NULL: no schema known */
+	uint32_t *roots;    /* by index: the schema to which that URI belongs */
 };
 
 /* A property that `properties` or `required` name, or a text of `enum`. */
@@ -66,7 +66,7 @@ struct schema_dependency {
 
 struct schema_object {
 	struct schema_names names;
-	const struct schema_name *required; /* in the schema's order */
+	const struct schema_name *required;    /* in the schema's order */
 	size_t required_count, required_names; /* listed; different ones */
 	const struct schema_pattern *patterns;
 	size_t pattern_count;
@@ -128,7 +128,7 @@ struct schema_logic {
 	bool has_enum, has_const;
 	struct schema_value constant;
 	struct schema_branches all_of, any_of, one_of;
-	const struct schema_node *not, *condition, *then, *otherwise;
+	const struct schema_node * not, *condition, *then, *otherwise;
 };
 
 struct schema_node {
@@ -184,7 +184,8 @@ struct schema_run {
 	unsigned options;
 	struct schema_errors *errors; /* NULL: only the verdict counts */
 	uint64_t steps;               /* that are left */
-	const struct schema_node *culprit; /* where the check gave up, or NULL: then nothing it found counts */
+	const struct schema_node
+	        *culprit; /* where the check gave up, or NULL: then nothing it found counts */
 };
 
 struct schema_checker {
