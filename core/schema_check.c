@@ -260,6 +260,20 @@ static bool check_unique(struct schema_run *run, const struct schema_node *node,
 	        run, node, path, index, "uniqueItems", text, "elements that differ from each other");
 }
 
+/* An error that names another schema. */
+static bool report_about(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path,
+        const char *keyword, const struct schema_node *other, const char *before, const char *behind)
+{
+	struct buf place;
+	buf_init(&place, 0);
+	if (!schema_report_full(run)) {
+		schema_document_place(other->document, other->index, &place);
+		schema_report(run, node, path, index, keyword, NULL, "%s %s %s", before, place.data, behind);
+	}
+	buf_free(&place);
+	return false;
+}
+
 static bool check_contains(
         struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
@@ -268,8 +282,8 @@ static bool check_contains(
 	for (uint32_t i = 0; i < nodes[index].count; i++, at = nodes[at].next)
 		if (schema_matches(run, node->array->contains, at))
 			return true;
-	return schema_report(run, node, path, index, "contains", NULL, "an element that %s describes",
-	        node->array->contains->place);
+	return report_about(
+	        run, node, index, path, "contains", node->array->contains, "an element that", "describes");
 }
 
 static bool check_elements(
@@ -569,9 +583,9 @@ static bool check_logic(struct schema_run *run, const struct schema_node *node, 
 		good &= check_any(run, node, index, path);
 	if (logic->one_of.count && go_on(run, good))
 		good &= check_one(run, node, index, path);
-	if (logic->not &&go_on(run, good) && schema_matches(run, logic->not, index))
-		good = schema_report(
-		        run, node, path, index, "not", NULL, "what %s does not describe", logic->not ->place);
+	if (logic->negated && go_on(run, good) && schema_matches(run, logic->negated, index))
+		good = report_about(
+		        run, node, index, path, "not", logic->negated, "what", "does not describe");
 	if (logic->condition && go_on(run, good))
 		good &= check_condition(run, logic, index, path);
 	return good;

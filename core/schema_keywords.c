@@ -484,8 +484,8 @@ static bool read_logic(const struct reader *r)
 {
 	uint32_t values = keyword(r, "enum"), constant = later_keyword(r, "const", SCHEMA_DRAFT_6);
 	uint32_t all_of = keyword(r, "allOf"), any_of = keyword(r, "anyOf"), one_of = keyword(r, "oneOf");
-	uint32_t not = keyword(r, "not"), condition = later_keyword(r, "if", SCHEMA_DRAFT_7);
-	if (!(values | constant | all_of | any_of | one_of | not | condition))
+	uint32_t negated = keyword(r, "not"), condition = later_keyword(r, "if", SCHEMA_DRAFT_7);
+	if (!(values | constant | all_of | any_of | one_of | negated | condition))
 		return true;
 	struct schema_logic *logic = schema_alloc(r->schema, sizeof *logic);
 	r->node->logic = logic;
@@ -495,7 +495,7 @@ static bool read_logic(const struct reader *r)
 	       read_schemas(r, all_of, &logic->all_of.nodes, &logic->all_of.count) &&
 	       read_schemas(r, any_of, &logic->any_of.nodes, &logic->any_of.count) &&
 	       read_schemas(r, one_of, &logic->one_of.nodes, &logic->one_of.count) &&
-	       read_schema(r, not, &logic->not ) && read_condition(r, condition, logic);
+	       read_schema(r, negated, &logic->negated) && read_condition(r, condition, logic);
 }
 
 /* ---- the schema ---- */

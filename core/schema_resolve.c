@@ -12,8 +12,9 @@ enum { MAX_DOCUMENTS = 1000 };
 
 static struct schema_identifier *find_identifier(const struct schema_compiler *c, const char *uri)
 {
+	uint64_t hash = jsontree_hash(uri, strlen(uri));
 	for (size_t i = 0; i < c->identifier_count; i++)
-		if (strcmp(c->identifiers[i].uri, uri) == 0)
+		if (c->identifiers[i].hash == hash && strcmp(c->identifiers[i].uri, uri) == 0)
 			return &c->identifiers[i];
 	return NULL;
 }
@@ -31,7 +32,8 @@ static void add_identifier(struct schema_compiler *c, char *uri, struct schema_s
 	if ((c->identifier_count & (c->identifier_count - 1)) == 0)
 		c->identifiers = mem_realloc(c->identifiers,
 		        (c->identifier_count ? 2 * c->identifier_count : 1) * sizeof *c->identifiers);
-	c->identifiers[c->identifier_count++] = (struct schema_identifier){.uri = uri, .spot = spot};
+	c->identifiers[c->identifier_count++] =
+	        (struct schema_identifier){.uri = uri, .hash = jsontree_hash(uri, strlen(uri)), .spot = spot};
 }
 
 /* The text of that member where it is a string; the caller frees. */

@@ -57,7 +57,8 @@ const char *schema_title(const struct schema *); /* its `title`, or "" */
 enum {
 	/* additionalProperties: false is not enforced (for events of a version that no repository has) */
 	SCHEMA_ALLOW_ADDITIONAL = 1,
-	/* errors show no values of the event, only of what kind they are */
+	/* errors show no values of the event, only of what kind they are (the names of its properties they
+	   do) */
 	SCHEMA_HIDE_VALUES = 2,
 };
 

@@ -128,7 +128,7 @@ struct schema_logic {
 	bool has_enum, has_const;
 	struct schema_value constant;
 	struct schema_branches all_of, any_of, one_of;
-	const struct schema_node * not, *condition, *then, *otherwise;
+	const struct schema_node *negated, *condition, *then, *otherwise;
 };
 
 struct schema_node {
@@ -138,7 +138,8 @@ struct schema_node {
 	bool whole_decimal; /* 1.0 is an integer */
 	bool seen, done;    /* for the compiler's walk */
 	unsigned height;    /* the compiler's: longest way through schemas of the same value */
-	const char *place;  /* URI # pointer */
+	const struct schema_document *document; /* where the schema stands */
+	uint32_t index;
 	const struct schema_node *reference;
 	const struct schema_object *object;
 	const struct schema_array *array;
@@ -215,6 +216,8 @@ char *schema_copy(struct schema *schema, const char *text, size_t size);
 
 /* ---- schema_document.c ---- */
 
+/* Appends "URI#pointer" of what stands at `index`. */
+void schema_document_place(const struct schema_document *document, uint32_t index, struct buf *place);
 /* Reads a text, YAML or JSON, into document->tree; false: err says what is wrong with it. */
 bool schema_document_read(struct schema_document *document, const char *text, size_t size, struct err *err);
 void schema_document_free(struct schema_document *document);
