@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 enum {
-	FREE_STEPS = 1000000,   /* that any check may take */
-	STEPS_PER_VALUE = 100,  /* and those for each value of the event */
-	FEW_ELEMENTS = 10,      /* of an array up to which each is compared with each */
+	FREE_STEPS = 1000000,  /* that any check may take */
+	STEPS_PER_VALUE = 100, /* and those for each value of the event */
+	FEW_ELEMENTS = 10,     /* of an array up to which each is compared with each */
 };
 
 typedef const struct schema_path path_t;
@@ -65,8 +65,7 @@ static inline bool type_fits(const struct schema_run *run, const struct schema_n
 	       (!value->fractional || (node->whole_decimal && jsontree_is_whole(run->tree, index)));
 }
 
-static bool wrong_type(
-        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+static bool wrong_type(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	static const char *const names[] = {
 	        "null", "a boolean", "a number", "an integer", "a string", "an array", "an object"};
@@ -153,7 +152,8 @@ static bool is_there(const struct schema_run *run, uint32_t index, const struct 
 	return jsontree_member(run->tree, index, name->text, name->size) != 0;
 }
 
-static bool missing_names(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+static bool missing_names(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct schema_object *object = node->object;
 	for (size_t i = 0; i < object->required_count && !schema_report_full(run); i++)
@@ -176,9 +176,9 @@ static bool check_dependencies(
 			good &= check(run, dependency->node, index, path);
 		for (size_t j = 0; j < dependency->count && go_on(run, good); j++)
 			if (!is_there(run, index, &dependency->names[j]))
-				good = schema_report(run, node, path, index, "dependencies", "an object without it",
-				        "the property \"%s\" beside \"%s\"", dependency->names[j].text,
-				        dependency->name);
+				good = schema_report(run, node, path, index, "dependencies",
+				        "an object without it", "the property \"%s\" beside \"%s\"",
+				        dependency->names[j].text, dependency->name);
 	}
 	return good;
 }
@@ -245,8 +245,8 @@ static bool check_unique(struct schema_run *run, const struct schema_node *node,
 	struct fingerprint few[FEW_ELEMENTS];
 	struct fingerprint *prints = count <= FEW_ELEMENTS ? few : mem_alloc(count * sizeof *prints);
 	for (uint32_t i = 0; i < count; i++, at = nodes[at].next)
-		prints[i] = (struct fingerprint){
-		        prints == few ? 0 : jsontree_value_hash(run->tree, at), at, i};
+		prints[i] =
+		        (struct fingerprint){prints == few ? 0 : jsontree_value_hash(run->tree, at), at, i};
 	if (prints != few)
 		qsort(prints, count, sizeof *prints, by_hash);
 	bool found = find_pair(run, node, prints, count, pair);
@@ -256,21 +256,38 @@ static bool check_unique(struct schema_run *run, const struct schema_node *node,
 		return true;
 	char text[80];
 	snprintf(text, sizeof text, "the same at %u and %u", pair[0], pair[1]);
-	return schema_report(run, node, path, index, "uniqueItems", text, "elements that differ from each other");
+	return schema_report(
+	        run, node, path, index, "uniqueItems", text, "elements that differ from each other");
 }
 
-static bool check_contains(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+/* An error that names another schema. */
+static bool report_about(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path,
+        const char *keyword, const struct schema_node *other, const char *before, const char *behind)
+{
+	struct buf place;
+	buf_init(&place, 0);
+	if (!schema_report_full(run)) {
+		schema_document_place(other->document, other->index, &place);
+		schema_report(run, node, path, index, keyword, NULL, "%s %s %s", before, place.data, behind);
+	}
+	buf_free(&place);
+	return false;
+}
+
+static bool check_contains(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct jsontree_node *nodes = run->tree->nodes;
 	uint32_t at = index + 1;
 	for (uint32_t i = 0; i < nodes[index].count; i++, at = nodes[at].next)
 		if (schema_matches(run, node->array->contains, at))
 			return true;
-	return schema_report(run, node, path, index, "contains", NULL, "an element that %s describes",
-	        node->array->contains->place);
+	return report_about(
+	        run, node, index, path, "contains", node->array->contains, "an element that", "describes");
 }
 
-static bool check_elements(struct schema_run *run, const struct schema_array *array, uint32_t index, path_t *up)
+static bool check_elements(
+        struct schema_run *run, const struct schema_array *array, uint32_t index, path_t *up)
 {
 	const struct jsontree_node *nodes = run->tree->nodes;
 	uint32_t at = index + 1;
@@ -295,8 +312,8 @@ static bool check_array(struct schema_run *run, const struct schema_node *node, 
 		good = schema_report(run, node, path, index, "minItems", NULL, "at least %zu element%s",
 		        array->min, array->min == 1 ? "" : "s");
 	if (count > array->max)
-		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s", array->max,
-		        array->max == 1 ? "" : "s");
+		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s",
+		        array->max, array->max == 1 ? "" : "s");
 	if (go_on(run, good) && (array->items || array->tuple_count || array->additional))
 		good &= check_elements(run, array, index, path);
 	if (array->unique && go_on(run, good))
@@ -387,19 +404,26 @@ static bool check_number(struct schema_run *run, const struct schema_node *node,
 /* ---- strings ---- */
 
 /* A character takes 1 to 4 bytes, or in escapes up to 12: the lengths of most strings need no counting. */
-static bool length_fits(const struct schema_run *run, const struct schema_string *string, uint32_t index,
-        const char **keyword)
+static bool check_length(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
+	const struct schema_string *string = node->string;
 	const struct jsontree_node *value = &run->tree->nodes[index];
 	size_t least = value->escaped ? (value->size + 11) / 12 : (value->size + 3) / 4, most = value->size;
 	if (least >= string->min && most <= string->max)
 		return true;
 	size_t length = jsontree_string_length(run->tree, index);
-	*keyword = length < string->min ? "minLength" : "maxLength";
-	return length >= string->min && length <= string->max;
+	bool good = true;
+	if (length < string->min)
+		good = schema_report(run, node, path, index, "minLength", NULL, "at least %zu character%s",
+		        string->min, string->min == 1 ? "" : "s");
+	if (length > string->max)
+		good = schema_report(run, node, path, index, "maxLength", NULL, "at most %zu character%s",
+		        string->max, string->max == 1 ? "" : "s");
+	return good;
 }
 
-static bool check_pattern(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+static bool check_pattern(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct schema_pattern *pattern = &node->string->pattern;
 	enum schema_match found = match(run, pattern, index);
@@ -407,27 +431,21 @@ static bool check_pattern(struct schema_run *run, const struct schema_node *node
 		return true;
 	if (found == SCHEMA_MATCH_GAVE_UP)
 		return give_up(run, node);
-	return schema_report(run, node, path, index, "pattern", NULL, "a text that matches %.100s", pattern->text);
+	return schema_report(
+	        run, node, path, index, "pattern", NULL, "a text that matches %.100s", pattern->text);
 }
 
 static bool check_string(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct schema_string *string = node->string;
-	const char *keyword = NULL;
-	bool good = length_fits(run, string, index, &keyword);
-	if (!good) {
-		bool min = keyword[1] == 'i';
-		size_t limit = min ? string->min : string->max;
-		schema_report(run, node, path, index, keyword, NULL, "%s %zu character%s",
-		        min ? "at least" : "at most", limit, limit == 1 ? "" : "s");
-	}
+	bool good = check_length(run, node, index, path);
 	if (string->pattern.regex && go_on(run, good))
 		good &= check_pattern(run, node, index, path);
 	if (string->format && go_on(run, good)) {
 		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
 		if (!string->format(text.data, text.size))
-			good = schema_report(
-			        run, node, path, index, "format", NULL, "a text of the format %s", string->format_name);
+			good = schema_report(run, node, path, index, "format", NULL,
+			        "a text of the format %s", string->format_name);
 	}
 	return good;
 }
@@ -438,11 +456,12 @@ static bool in_enum(struct schema_run *run, const struct schema_logic *logic, ui
 {
 	if (run->tree->nodes[index].kind == JSONTREE_STRING) {
 		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
-		return schema_names_find(
-		               &logic->texts, jsontree_hash(text.data, text.size), text.data, text.size) != NULL;
+		return schema_names_find(&logic->texts, jsontree_hash(text.data, text.size), text.data,
+		               text.size) != NULL;
 	}
 	for (size_t i = 0; i < logic->value_count; i++)
-		if (jsontree_equal(run->tree, index, &logic->values[i].document->tree, logic->values[i].index))
+		if (jsontree_equal(
+		            run->tree, index, &logic->values[i].document->tree, logic->values[i].index))
 			return true;
 	return false;
 }
@@ -540,7 +559,8 @@ static bool check_one(struct schema_run *run, const struct schema_node *node, ui
 	return false;
 }
 
-static bool check_condition(struct schema_run *run, const struct schema_logic *logic, uint32_t index, path_t *path)
+static bool check_condition(
+        struct schema_run *run, const struct schema_logic *logic, uint32_t index, path_t *path)
 {
 	if (logic->then == NULL && logic->otherwise == NULL)
 		return true;
@@ -563,9 +583,9 @@ static bool check_logic(struct schema_run *run, const struct schema_node *node, 
 		good &= check_any(run, node, index, path);
 	if (logic->one_of.count && go_on(run, good))
 		good &= check_one(run, node, index, path);
-	if (logic->not && go_on(run, good) && schema_matches(run, logic->not, index))
-		good = schema_report(run, node, path, index, "not", NULL, "what %s does not describe",
-		        logic->not->place);
+	if (logic->negated && go_on(run, good) && schema_matches(run, logic->negated, index))
+		good = report_about(
+		        run, node, index, path, "not", logic->negated, "what", "does not describe");
 	if (logic->condition && go_on(run, good))
 		good &= check_condition(run, logic, index, path);
 	return good;
@@ -659,7 +679,8 @@ bool schema_check(struct schema_checker *checker, const struct schema *schema, c
 		check(&run, schema->root, 0, &whole);
 	if (errors->count == 0)
 		schema_report(&run, culprit ? culprit : run.culprit, &whole, 0, "limit",
-		        "one that goes back and forth for too long", "an event that is checked in bounded time");
+		        "one that goes back and forth for too long",
+		        "an event that is checked in bounded time");
 	schema_report_end(errors);
 	return false;
 }

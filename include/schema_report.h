@@ -15,9 +15,9 @@ struct schema_path {
 void schema_report_begin(struct schema_errors *errors);
 /* Adds an error about the value at `index` (found: described from it unless given). Nothing happens when the
  * run keeps no errors, or enough of them. Always false. */
-__attribute__((format(printf, 7, 8))) bool schema_report(struct schema_run *run, const struct schema_node *node,
-        const struct schema_path *path, uint32_t index, const char *keyword, const char *found,
-        const char *expected, ...);
+__attribute__((format(printf, 7, 8))) bool schema_report(struct schema_run *run,
+        const struct schema_node *node, const struct schema_path *path, uint32_t index, const char *keyword,
+        const char *found, const char *expected, ...);
 /* Makes the texts' addresses final. */
 void schema_report_end(struct schema_errors *errors);
 /* The one error of a text that is not JSON. */

@@ -58,15 +58,20 @@ fuzz:
 # The build that dies on purpose is a second one, so that the tested binary is the shipped one.
 MORTAL := $(if $(SANITIZE)$(FAULTS),,$(BUILD)-faults)
 
-.test-system: all $(BUILD)/mockbroker
+.test-system: all $(BUILD)/mockbroker $(BUILD)/schemacheck
 	@[ -z "$(MORTAL)" ] || $(MAKE) --no-print-directory FAULTS=1 BUILD=$(MORTAL) all
 	MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker \
-		$(PYTEST) $(PYTEST_ARGS) tests/system
+		MILLRACE_SCHEMACHECK=$(BUILD)/schemacheck $(PYTEST) $(PYTEST_ARGS) tests/system
 
 $(BUILD)/mockbroker: tests/system/mockbroker.c
 	@mkdir -p $(@D)
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -lrdkafka
+
+$(BUILD)/schemacheck: tests/system/schemacheck.c $(BUILD)/libmillrace.a
+	@mkdir -p $(@D)
+	@$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
 C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
 
