@@ -373,6 +373,7 @@ static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 	rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, why, sizeof why);
 	if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		snprintf(health->fatal, sizeof health->fatal, "%s: %s", rd_kafka_err2name(fatal), why);
+		health->fatal_code = fatal;
 		return;
 	}
 	log_write(LOG_WARN, site_of(rd_kafka_err2name(code)), "kafka", "%s: %s", health->client,

@@ -15,7 +15,6 @@ enum {
 	BUSY_TICK_MS = 20, /* while a rebalance or the end waits for something */
 	MESSAGES_A_PUMP = 256,
 	COMMIT_LOST_MS = 60000, /* a commit without an answer is forgotten */
-	COMMIT_AGAIN_MS = 100,  /* at the end, one that failed is tried again so often */
 	LEAVE_MS = 5000,
 	DESTROY_MS = 10000,
 	FATAL_APART_MS = 600000, /* a second fatal error within this time ends the source */
@@ -331,21 +330,47 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	return subscribe(self, err);
 }
 
+static const char *property(const struct kafka_source *self, const char *name)
+{
+	for (size_t i = 0; i < self->config->kafka_count; i++)
+		if (strcmp(self->config->kafka[i].name, name) == 0)
+			return self->config->kafka[i].value;
+	return "";
+}
+
+/* A newer member has taken this one's place: a new client would take it back, and so on without end. */
+static void tell_fenced(const struct kafka_source *self, struct err *err)
+{
+	err_set(err,
+	        "another live member of group \"%s\" has the same group.instance.id \"%s\", and the one "
+	        "that came last has taken over: give each worker an id of its own (source.kafka: "
+	        "{group.instance.id: ...}), such as the name of its pod, or leave the property out",
+	        self->config->group, property(self, "group.instance.id"));
+}
+
 /* A fatal error: a new client, once in a while; a second one soon after ends the source. */
 static void recover(struct kafka_source *self, int64_t now)
 {
 	if (self->health.fatal[0] == '\0' || self->failed || self->stage >= SOURCE_LAST_COMMIT)
 		return;
 	struct err err;
-	snprintf(err.text, sizeof err.text, "the Kafka consumer failed: %s", self->health.fatal);
-	bool again = self->fatal_at == 0 || now - self->fatal_at > FATAL_APART_MS;
+	bool fenced = self->health.fatal_code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+	bool again = !fenced && (self->fatal_at == 0 || now - self->fatal_at > FATAL_APART_MS);
 	self->fatal_at = now;
 	source_end_all(self, true);
 	if (again) {
-		log_error("source", "%s; going on with a new one", err.text);
+		log_error("source", "the Kafka consumer failed: %s; going on with a new one",
+		        self->health.fatal);
 		drop_client(self);
 		if (make_client(self, &err))
 			return;
+	} else if (fenced) {
+		tell_fenced(self, &err);
+	} else {
+		err_set(&err,
+		        "the Kafka consumer failed again, soon after a new one had taken over: %s; start the "
+		        "process again once the cause is gone",
+		        self->health.fatal);
 	}
 	self->failed = true;
 	self->source.handlers.failed(self->source.handlers.failed_context, err.text);
@@ -434,8 +459,7 @@ static void begin_last_commit(struct kafka_source *self, int64_t now)
 {
 	self->stage = self->client ? SOURCE_LAST_COMMIT : SOURCE_CLOSED;
 	self->stage_deadline = now + SOURCE_LAST_COMMIT_MS;
-	self->rebalance.last_commit = false;
-	if (self->rebalance.list)
+	if (self->rebalance.step == REVOKE_DRAINING)
 		self->rebalance.deadline = now;
 }
 
@@ -458,7 +482,7 @@ static void serve_last_commit(struct kafka_source *self, int64_t now)
 	bool overdue = now >= self->stage_deadline;
 	if ((self->commit.count || self->rebalance.list) && !overdue)
 		return;
-	if (!overdue && now - self->commit_sent < COMMIT_AGAIN_MS)
+	if (!overdue && now - self->commit_sent < SOURCE_COMMIT_AGAIN_MS)
 		return;
 	if (!overdue && source_send_commit(self, false))
 		return;

@@ -56,6 +56,7 @@ struct kafka_health {
 	struct metrics *metrics;
 	bool connected;  /* a broker connection is up, by the statistics of the last second */
 	char fatal[256]; /* why the client cannot go on; "" = it can */
+	int fatal_code;  /* librdkafka's, of `fatal` */
 };
 /* Serves logs, statistics and errors; false when the event is none of these (it stays the caller's). */
 bool kafka_serve_common(struct kafka_health *health, struct rd_kafka_s *client, struct rd_kafka_op_s *event);

@@ -103,6 +103,9 @@ struct source_handlers {
 	void (*taken)(void *context, struct partition *partition);
 	/* No more of it is taken; open records may end until the source asks for `released`. */
 	void (*draining)(void *context, struct partition *partition);
+	/* The drain's time is up: what was not sent yet is given back at once; what was sent may still be
+	 * acknowledged, and then counts, until `released`. */
+	void (*cut_short)(void *context, struct partition *partition);
 	/* Given up: the pipeline gives back its open records at once; they move no offset. */
 	void (*released)(void *context, struct partition *partition, bool lost);
 	/* The source cannot go on: a fatal client error that a new client did not cure. */

@@ -14,7 +14,10 @@
 #include <librdkafka/rdkafka.h>
 
 enum {
+	SOURCE_SETTLE_MS = 1000, /* how long a revoked partition's sent outputs may be acknowledged, and an older
+	                            commit answered, when the drain's time is up */
 	SOURCE_LAST_COMMIT_MS = 2000, /* how long a rebalance or the end waits for the final commit */
+	SOURCE_COMMIT_AGAIN_MS = 100, /* a final commit that failed is tried again so often */
 	SOURCE_REBALANCE_MS = 60000,  /* commits rest between revoke and assign, at most this long */
 };
 
@@ -31,15 +34,22 @@ struct owned {
 	int64_t ask_at;        /* when to ask again; 0 = not */
 };
 
+/* How far a revoke has come; each step has a deadline of its own. */
+enum revoke_step {
+	REVOKE_DRAINING,   /* open records may end */
+	REVOKE_SETTLING,   /* what was sent may be acknowledged, what is being written or committed may end */
+	REVOKE_COMMITTING, /* the final commit */
+};
+
 /* A rebalance that librdkafka waits to be answered. */
 struct rebalance {
 	rd_kafka_topic_partition_list_t *list; /* NULL = none */
 	uint64_t number;
 	bool assign;
-	bool last_commit; /* revoke: the final commit was sent, or there was none to send */
-	int64_t deadline; /* revoke: of the drain, then of the commit. assign: when to ask again, 0 = being
-	                     asked */
-	int64_t backoff;  /* assign: after the next failure; 0 = none failed yet */
+	enum revoke_step step;
+	int64_t deadline;  /* revoke: of the step. assign: when to ask again, 0 = being asked */
+	int64_t commit_at; /* revoke: when the final commit is sent or tried again */
+	int64_t backoff;   /* assign: after the next failure; 0 = none failed yet */
 };
 
 struct commit_entry {
@@ -94,6 +104,7 @@ struct kafka_source {
 	int64_t resting_until; /* no periodic commit before: between revoke and assign */
 	int64_t ticked, stage_deadline;
 	int64_t commit_sent;   /* when the last commit was sent, whatever became of it */
+	bool not_a_member;     /* the group refused the last commit for that reason: no use to try again */
 	int64_t fatal_at;      /* when the last fatal error came; 0 = never */
 	size_t metadata_limit; /* bytes of a commit's metadata that the broker takes */
 	char missing[512];     /* what librdkafka said of a topic that is not there; "" = nothing */
@@ -132,7 +143,8 @@ void source_drop_rebalance(struct kafka_source *self); /* it will not be answere
 void source_ask_again(struct kafka_source *self, struct owned *owned);
 
 bool source_wants_commit(const struct owned *owned);
-/* Commits what has moved, of all partitions or of those that drain. False when nothing is on its way now. */
+/* Commits what has moved, of all partitions or of those that drain; nothing of an assignment that was lost.
+ * False when nothing is on its way now. */
 bool source_send_commit(struct kafka_source *self, bool draining_only);
 void source_serve_commit(struct kafka_source *self, rd_kafka_event_t *event);
 void source_forget_commit(struct kafka_source *self);
