@@ -232,7 +232,7 @@ static rd_kafka_conf_t *make_conf(
 	set_common(conf, settings);
 	if (client == KAFKA_CONSUMER)
 		set_consumer(conf, settings);
-	else
+	else if (client == KAFKA_PRODUCER)
 		set_producer(conf, settings);
 	for (size_t i = 0; i < settings->property_count; i++) {
 		const struct kafka_property *property = &settings->properties[i];
@@ -245,9 +245,10 @@ static rd_kafka_conf_t *make_conf(
 		}
 	}
 	int events = RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
-	events |= client == KAFKA_CONSUMER
-	                  ? RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT
-	                  : RD_KAFKA_EVENT_DR;
+	if (client == KAFKA_CONSUMER)
+		events |= RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT;
+	else if (client == KAFKA_PRODUCER)
+		events |= RD_KAFKA_EVENT_DR;
 	rd_kafka_conf_set_events(conf, events);
 	return conf;
 }
@@ -272,12 +273,12 @@ static rd_kafka_t *make_client(enum kafka_client client, rd_kafka_conf_t *conf,
         const struct kafka_settings *settings, struct err *err)
 {
 	char text[512];
-	rd_kafka_type_t type = client == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+	rd_kafka_type_t type = client == KAFKA_PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
 	rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
 	if (rk == NULL) {
 		if (!unreadable_file(settings, text, err))
 			err_set(err, "the Kafka %s cannot be set up: %s",
-			        client == KAFKA_CONSUMER ? "consumer" : "producer", text);
+			        client == KAFKA_PRODUCER ? "producer" : "consumer", text);
 		rd_kafka_conf_destroy(conf);
 	}
 	return rk;

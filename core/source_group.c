@@ -343,6 +343,7 @@ static void ask_starts(struct kafka_source *self)
 		inquiry->partitions[i].topic = mem_strdup(entry->topic);
 		inquiry->partitions[i].id = entry->partition;
 		inquiry->partitions[i].assignment = owned ? owned->partition.assignment : 0;
+		inquiry->partitions[i].awaited = source_topics_awaited(self, entry->topic);
 	}
 	rebalance->deadline = 0;
 	send_inquiry(self, inquiry, rebalance->number);
@@ -387,7 +388,6 @@ static void begin_assign(struct kafka_source *self)
 		answer_unread(self);
 		return;
 	}
-	self->missing[0] = '\0';
 	for (int i = 0; i < rebalance->list->cnt; i++)
 		begin_period(self, rebalance->list->elems[i].topic, rebalance->list->elems[i].partition);
 	ask_starts(self);
@@ -409,8 +409,8 @@ static void finish_revoke(struct kafka_source *self, bool lost)
 static void count_lost(struct kafka_source *self)
 {
 	*metrics_value(self->metrics, METRIC_REBALANCES, "lost") += 1;
-	log_warn("source", "%d partitions were lost: others may read them already",
-	        self->rebalance.list->cnt);
+	log_warn(
+	        "source", "%d partitions were lost: others may read them already", self->rebalance.list->cnt);
 }
 
 static void begin_revoke(struct kafka_source *self, int64_t now)

@@ -18,7 +18,7 @@ enum {
 	LEAVE_MS = 5000,
 	DESTROY_MS = 10000,
 	FATAL_APART_MS = 600000, /* a second fatal error within this time ends the source */
-	MISSING_REMINDER_MS = 60000,
+	TOPIC_MS = 3000,         /* for the brokers' answer about one topic */
 };
 
 static struct kafka_source *self_of(const struct source *source)
@@ -31,6 +31,9 @@ static void task_run(void *context)
 	struct source_task *task = context;
 	if (task->inquiry)
 		inquiry_run(task->inquiry);
+	else if (task->topics)
+		for (size_t i = 0; i < task->name_count; i++)
+			task->topics[i] = kafka_ask_topic(task->client, task->names[i], TOPIC_MS);
 	else
 		rd_kafka_destroy_flags(task->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
@@ -42,6 +45,7 @@ void source_task_free(void *context)
 		list_remove(&task->owner->tasks, &task->node);
 	if (task->inquiry)
 		inquiry_free(task->inquiry);
+	mem_free(task->topics);
 	mem_free(task);
 }
 
@@ -70,13 +74,6 @@ static void reached_end(struct kafka_source *self, const rd_kafka_topic_partitio
 		owned->partition.reached = true;
 }
 
-static void say_missing(struct kafka_source *self, int64_t now)
-{
-	self->missing_said = now;
-	log_error("source", "%s; waiting for it (create it, allow it, or correct source.topics)",
-	        self->missing);
-}
-
 /* True when the error was one that this file deals with. */
 static bool serve_error(struct kafka_source *self, rd_kafka_event_t *event)
 {
@@ -93,8 +90,7 @@ static bool serve_error(struct kafka_source *self, rd_kafka_event_t *event)
 	} else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
 	           code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
 		kafka_count_error(&self->health, code);
-		snprintf(self->missing, sizeof self->missing, "%s", rd_kafka_event_error_string(event));
-		say_missing(self, clock_now());
+		source_topics_heard(self, place ? place->topic : NULL, code);
 		served = true;
 	}
 	if (place)
@@ -192,6 +188,8 @@ static void serve_message(struct kafka_source *self, rd_kafka_event_t *event)
 	const rd_kafka_message_t *message;
 	while ((message = rd_kafka_event_message_next(event)) != NULL) {
 		struct owned *owned = owner_of(self, message);
+		if (owned && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			source_topics_read(self, owned->partition.topic);
 		if (owned && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		        wanted(self, &owned->partition, message->offset))
 			hand_over(self, &owned->partition, message);
@@ -257,8 +255,7 @@ static void tick(struct kafka_source *self, int64_t now)
 		*metrics_value(self->metrics, METRIC_PAUSED, "source") += (double)passed / 1000;
 	if (self->commit.count == 0 && self->rebalance.list == NULL && awaits_first_commit(self))
 		source_send_commit(self, false);
-	if (self->missing[0] && now - self->missing_said >= MISSING_REMINDER_MS)
-		say_missing(self, now);
+	source_topics_tick(self, now);
 }
 
 static bool subscribe(struct kafka_source *self, struct err *err)
@@ -327,6 +324,7 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	self->health.connected = false;
 	self->health.fatal[0] = '\0';
 	self->joined = self->rejoining = false;
+	self->topics_ask_at = clock_now();
 	return subscribe(self, err);
 }
 
@@ -437,6 +435,11 @@ static bool kafka_ready(const struct source *source)
 	return true;
 }
 
+static const char *kafka_trouble(const struct source *source, size_t n)
+{
+	return source_topics_trouble(self_of(source), n);
+}
+
 static bool kafka_finished(const struct source *source)
 {
 	const struct kafka_source *self = self_of(source);
@@ -528,6 +531,7 @@ static void kafka_source_destroy(struct source *source)
 	if (self->timer)
 		event_free(self->timer);
 	mem_free(self->client_id);
+	mem_free(self->topics);
 	mem_free(self);
 }
 
@@ -540,8 +544,8 @@ struct source *source_kafka_open(struct event_base *base, const struct source_co
         const char *client_id, struct helper *helper, const struct source_handlers *handlers,
         struct metrics *metrics, struct err *err)
 {
-	static const struct source_verbs verbs = {kafka_pump, kafka_commit, kafka_ready, kafka_finished,
-	        kafka_commits_pending, kafka_stop, kafka_close, kafka_source_destroy};
+	static const struct source_verbs verbs = {kafka_pump, kafka_commit, kafka_ready, kafka_trouble,
+	        kafka_finished, kafka_commits_pending, kafka_stop, kafka_close, kafka_source_destroy};
 	struct kafka_source *self = mem_zalloc(1, sizeof *self);
 	self->source.verbs = &verbs;
 	self->source.handlers = *handlers;
@@ -552,6 +556,7 @@ struct source *source_kafka_open(struct event_base *base, const struct source_co
 	self->helper = helper;
 	self->metrics = metrics;
 	self->client_id = mem_strdup(client_id);
+	self->topics = mem_zalloc(config->topic_count, sizeof *self->topics);
 	self->metadata_limit = POSITION_METADATA_MAX;
 	self->health = (struct kafka_health){.client = "source", .metrics = metrics};
 	self->ticked = clock_now();

@@ -19,7 +19,12 @@ struct rd_kafka_s;
 struct rd_kafka_queue_s;
 struct rd_kafka_op_s; /* an event */
 
-enum kafka_client { KAFKA_CONSUMER, KAFKA_PRODUCER };
+enum kafka_client {
+	KAFKA_CONSUMER,
+	KAFKA_PRODUCER,
+	KAFKA_ASKER, /* a member of no group that reads nothing and makes no topics: it only asks
+	                (kafka_ask.h) */
+};
 
 struct kafka_property {
 	char *name, *value;

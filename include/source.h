@@ -119,6 +119,9 @@ struct source_verbs {
 	/* Called about once a second and on the drain's end: commits moved safe offsets. */
 	void (*commit)(struct source *source, bool now);
 	bool (*ready)(const struct source *source); /* first join done, no partition starting */
+	/* The n-th topic that cannot be read, with the reason ("topic x does not exist"); NULL when there are
+	 * no more. */
+	const char *(*trouble)(const struct source *source, size_t n);
 	/* All partitions have reached their end (file end, --until); nothing more will come. */
 	bool (*finished)(const struct source *source);
 	bool (*commits_pending)(const struct source *source);
