@@ -173,6 +173,13 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 	set_number(conf, "receive.message.max.bytes", RECEIVE_MAX, RECEIVE_MAX);
 }
 
+const char *kafka_assignor(const char *configured)
+{
+	if (configured && *configured)
+		return configured;
+	return rd_kafka_version() >= COOPERATIVE_SINCE ? "cooperative-sticky" : "range";
+}
+
 static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *settings)
 {
 	size_t queue = settings->queue_bytes ? settings->queue_bytes : QUEUE_DEFAULT;
@@ -183,8 +190,7 @@ static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	set_own(conf, "auto.offset.reset", "error");
 	set_own(conf, "check.crcs", "true");
 	set_own(conf, "topic.metadata.refresh.interval.ms", "30000"); /* how soon a new partition is seen */
-	set_own(conf, "partition.assignment.strategy",
-	        rd_kafka_version() >= COOPERATIVE_SINCE ? "cooperative-sticky" : "range");
+	set_own(conf, "partition.assignment.strategy", kafka_assignor(NULL));
 	set_number(conf, "queued.max.messages.kbytes", queue / 1024 ? queue / 1024 : 1, 2097151);
 	/* Before 2.2 a fetcher that meets a full queue sleeps for a second: by count it must not be full
 	 * soon. */

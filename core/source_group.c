@@ -381,7 +381,7 @@ static void begin_assign(struct kafka_source *self)
 {
 	struct rebalance *rebalance = &self->rebalance;
 	self->joined = true;
-	self->rejoining = false;
+	self->rejoining = self->kept_out = false;
 	self->resting_until = 0;
 	*metrics_value(self->metrics, METRIC_REBALANCES, "assign") += 1;
 	if (rebalance->list->cnt == 0 || self->stage > SOURCE_OPEN) {

@@ -74,6 +74,34 @@ static void reached_end(struct kafka_source *self, const rd_kafka_topic_partitio
 		owned->partition.reached = true;
 }
 
+static const char *property(const struct kafka_source *self, const char *name)
+{
+	for (size_t i = 0; i < self->config->kafka_count; i++)
+		if (strcmp(self->config->kafka[i].name, name) == 0)
+			return self->config->kafka[i].value;
+	return "";
+}
+
+/* The group keeps this member out, and librdkafka tries again for ever: what a person must do about it. */
+static void say_kept_out(struct kafka_source *self, rd_kafka_resp_err_t code)
+{
+	const char *group = self->config->group;
+	self->kept_out = true;
+	if (code == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
+		log_throttled(LOG_ERROR, "source",
+		        "cannot join group \"%s\" (%s): its other members share partitions out in another "
+		        "way; "
+		        "waiting: set the same partition.assignment.strategy for all of them (source.kafka; "
+		        "here "
+		        "it is %s), or end the others first",
+		        group, rd_kafka_err2name(code),
+		        kafka_assignor(property(self, "partition.assignment.strategy")));
+	else
+		log_throttled(LOG_ERROR, "source",
+		        "may not use group \"%s\" (%s); waiting: allow READ on the group to this client",
+		        group, rd_kafka_err2name(code));
+}
+
 /* True when the error was one that this file deals with. */
 static bool serve_error(struct kafka_source *self, rd_kafka_event_t *event)
 {
@@ -91,6 +119,11 @@ static bool serve_error(struct kafka_source *self, rd_kafka_event_t *event)
 	           code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
 		kafka_count_error(&self->health, code);
 		source_topics_heard(self, place ? place->topic : NULL, code);
+		served = true;
+	} else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+	           code == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL) {
+		kafka_count_error(&self->health, code);
+		say_kept_out(self, code);
 		served = true;
 	}
 	if (place)
@@ -251,7 +284,7 @@ static void tick(struct kafka_source *self, int64_t now)
 	self->ticked = now;
 	list_each (&self->source.partitions, node, after)
 		tick_partition(self, source_owned(node), now);
-	if (!self->health.connected || (self->rebalance.assign && self->rebalance.backoff))
+	if (!self->health.connected || self->kept_out || (self->rebalance.assign && self->rebalance.backoff))
 		*metrics_value(self->metrics, METRIC_PAUSED, "source") += (double)passed / 1000;
 	if (self->commit.count == 0 && self->rebalance.list == NULL && awaits_first_commit(self))
 		source_send_commit(self, false);
@@ -323,17 +356,9 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	kafka_wake_add(&self->wake, self->messages);
 	self->health.connected = false;
 	self->health.fatal[0] = '\0';
-	self->joined = self->rejoining = false;
+	self->joined = self->rejoining = self->kept_out = false;
 	self->topics_ask_at = clock_now();
 	return subscribe(self, err);
-}
-
-static const char *property(const struct kafka_source *self, const char *name)
-{
-	for (size_t i = 0; i < self->config->kafka_count; i++)
-		if (strcmp(self->config->kafka[i].name, name) == 0)
-			return self->config->kafka[i].value;
-	return "";
 }
 
 /* A newer member has taken this one's place: a new client would take it back, and so on without end. */

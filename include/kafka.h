@@ -55,6 +55,9 @@ struct rd_kafka_s *kafka_open(
 /* Destroys a client on a thread of its own and waits for that at most `wait_ms`. */
 void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
 
+/* How a group's members share partitions out: what the user set, or our default ("" or NULL). */
+const char *kafka_assignor(const char *configured);
+
 /* What a client's events say about it besides messages. */
 struct kafka_health {
 	const char *client; /* name for log and metrics: "source", a sink's name */

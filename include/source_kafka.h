@@ -122,6 +122,7 @@ struct kafka_source {
 	bool topics_asked;           /* their answer is awaited */
 	bool joined;                 /* a first assignment came */
 	bool rejoining; /* the last rebalance took partitions away: what is ours now is said by the next */
+	bool kept_out;  /* the group refuses this member; until the next assignment */
 	bool failed;    /* for good */
 	enum source_stage stage;
 };

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache" / "kafka"
 START_SECONDS = 120
+USER, PASSWORD = "worker", "let-me-in"
 
 
 class Unavailable(Exception):
@@ -184,9 +185,13 @@ class Cluster:
 
 
 class Kafka(Cluster):
-    """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own."""
+    """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own.
+
+    At `guarded` it wants a user and a password, and minds access rules; at `bootstrap` anybody may do anything."""
 
     real = True
+    login = {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN", "sasl.username": USER,
+             "sasl.password": PASSWORD}
 
     def __init__(self, heap="512m"):
         self.jars = jars()
@@ -194,8 +199,9 @@ class Kafka(Cluster):
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-kafka-"))
         self.log = self.folder / "broker.log"
         self.process = None
-        self.port, self.controller = free_ports(2)
+        self.port, self.controller, self.door = free_ports(3)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.guarded = f"127.0.0.1:{self.door}"
         self._format()
         self.start()
 
@@ -209,9 +215,17 @@ class Kafka(Cluster):
             "process.roles=broker,controller",
             "node.id=1",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller}",
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller},"
+            f"SASL_PLAINTEXT://127.0.0.1:{self.door}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_PLAINTEXT://127.0.0.1:{self.door}",
             "controller.listener.names=CONTROLLER",
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms=PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config="
+            f"org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";",
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",  # whoever does not log in: the tests themselves
+            "allow.everyone.if.no.acl.found=true",
             f"log.dirs={self.folder}/data",
             "offsets.topic.replication.factor=1",
             "offsets.topic.num.partitions=4",
@@ -270,6 +284,10 @@ class Kafka(Cluster):
         for future in futures.values():
             future.result(60)
 
+    def delete(self, topic):
+        admin = AdminClient(self.settings())
+        for future in admin.delete_topics([topic], operation_timeout=30).values():
+            future.result(60)
 
     def grow(self, topic, partitions):
         admin = AdminClient(self.settings())
@@ -287,23 +305,30 @@ class Kafka(Cluster):
 class Mock(Cluster):
     """librdkafka's mock cluster in a process of its own: it keeps 5 MB per partition and knows no broker faults."""
 
-    def __init__(self):
+    def __init__(self, brokers=1):
         program = Path(os.environ.get("MILLRACE_MOCKBROKER", HERE.parents[1] / "build" / "mockbroker"))
         if not program.exists():
             raise Unavailable(f"{program} is not built (make {program.parent.name}/mockbroker)")
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-mock-"))
         self.log = self.folder / "broker.log"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            self.process = subprocess.Popen([str(program), str(brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                             text=True, bufsize=1, preexec_fn=die_with_parent)
         self.bootstrap = self.process.stdout.readline().strip()
         self.wait_ready()
 
+    def _order(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        answer = self.process.stdout.readline().strip()
+        assert answer == "ok", f"the mock cluster refused {words}: {answer}"
+
     def create(self, *topics, partitions=3, **config):
         for topic in topics:
-            self.process.stdin.write(f"{topic} {partitions}\n")
-            answer = self.process.stdout.readline().strip()
-            assert answer == "ok", f"the mock cluster refused topic {topic}: {answer}"
+            self._order("topic", topic, partitions)
+
+    def coordinator(self, group, broker):
+        """Moves the group's coordinator to another broker, numbered from 1."""
+        self._order("coordinator", group, broker)
 
     def close(self):
         self._close_counter()
