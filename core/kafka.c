@@ -27,7 +27,9 @@ enum {
 	MESSAGE_ROOM = 1024, /* the prefetch may hold a message for each: what librdkafka keeps beside the
 	                        bytes is bounded */
 	STATISTICS_MS = 1000,
-	COOPERATIVE_SINCE = 0x02060100, /* librdkafka 2.6.1; its sticky assignor could loop or hang before */
+	COOPERATIVE_SINCE = 0x020a0000,   /* librdkafka 2.10: before, a commit in the middle of a cooperative
+	                                     rebalance could lose the assignment, and before 2.6.1 the sticky
+	                                     assignor could loop or hang */
 	QUEUE_BACKOFF_SINCE = 0x02020000, /* fetch.queue.backoff.ms */
 };
 

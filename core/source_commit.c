@@ -164,10 +164,9 @@ static void refused(
 		return;
 	}
 	kafka_count_error(&self->health, code);
-	self->not_a_member = code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
-	                     code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
-	                     code == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
-	                     code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+	/* A generation that is not known may be one that this member learns of in a moment. */
+	self->not_a_member =
+	        code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 	log_throttled(LOG_WARN, "source", "committing %s/%d failed and is tried again: %s", place->topic,
 	        place->partition, rd_kafka_err2str(code));
 }
