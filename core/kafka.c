@@ -175,6 +175,16 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 	set_number(conf, "receive.message.max.bytes", RECEIVE_MAX, RECEIVE_MAX);
 }
 
+const char *kafka_doubt(const char *name, const char *value)
+{
+	bool cooperative =
+	        strcmp(name, "partition.assignment.strategy") == 0 && strstr(value, "cooperative") != NULL;
+	if (!cooperative || rd_kafka_version() >= COOPERATIVE_SINCE)
+		return NULL;
+	return "this librdkafka is older than 2.10: in a cooperative rebalance it may lose partitions for "
+	       "no reason, and what had not been committed is done again; \"range\" has no such fault";
+}
+
 const char *kafka_assignor(const char *configured)
 {
 	if (configured && *configured)

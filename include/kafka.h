@@ -55,6 +55,9 @@ struct rd_kafka_s *kafka_open(
 /* Destroys a client on a thread of its own and waits for that at most `wait_ms`. */
 void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
 
+/* What speaks against a property that is taken, with the librdkafka that runs; NULL = nothing. */
+const char *kafka_doubt(const char *name, const char *value);
+
 /* How a group's members share partitions out: what the user set, or our default ("" or NULL). */
 const char *kafka_assignor(const char *configured);
 

@@ -352,6 +352,18 @@ static void wrong_properties_are_refused_in_words(void **state)
 	assert_true(kafka_check_property(KAFKA_PRODUCER, "compression.type", "zstd", NULL));
 }
 
+static void a_cooperative_assignor_is_warned_of_where_librdkafka_has_its_fault(void **state)
+{
+	(void)state;
+	bool sound = rd_kafka_version() >= 0x020a0000;
+	const char *doubt = kafka_doubt("partition.assignment.strategy", "cooperative-sticky");
+	assert_true(sound ? doubt == NULL : doubt && strstr(doubt, "2.10"));
+	assert_null(kafka_doubt("partition.assignment.strategy", "range"));
+	assert_null(kafka_doubt("client.rack", "cooperative"));
+	assert_string_equal(kafka_assignor(""), sound ? "cooperative-sticky" : "range");
+	assert_string_equal(kafka_assignor("roundrobin"), "roundrobin");
+}
+
 static void a_client_that_cannot_be_made_says_why_and_where(void **state)
 {
 	(void)state;
@@ -863,6 +875,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(wrong_properties_are_refused_in_words),
 	        cmocka_unit_test(a_client_that_cannot_be_made_says_why_and_where),
+	        cmocka_unit_test(a_cooperative_assignor_is_warned_of_where_librdkafka_has_its_fault),
 	        cmocka_unit_test(outputs_of_one_key_leave_in_order),
 	        cmocka_unit_test(an_output_that_is_too_large_is_refused_before_it_is_sent),
 	        cmocka_unit_test(a_refusal_hits_only_the_output_that_was_alone),
