@@ -17,11 +17,14 @@
  * where a record can wait. Callbacks only store what came and call walk() again. */
 #include "pipeline.h"
 #include "clock.h"
+#include "delivery.h"
 #include "failure.h"
 #include "fault.h"
+#include "gate.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "resident.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,14 +33,8 @@
 #define suspend return
 
 enum {
-	RESEND_FIRST_MS = 500,
-	RESEND_MAX_MS = 30000,
 	REST_MIN_MS = 50,
-	ROOM_PER_BYTE = 2, /* of an answer: its body, and what is made of it */
-	FIRST_CALLS = 8,   /* in flight before anything is known of the answers' sizes */
-	RISE = 8,
-	FALL = 64,
-	ERROR_LEAST = 2048, /* an error event is not cut below this */
+	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -46,23 +43,20 @@ struct pipeline {
 	struct records records;
 	struct lanes *lanes;
 	struct dispatch *dispatch;
+	struct gate gate;
+	struct delivery delivery;
 	struct script *scripts[PIPELINE_SCRIPTS]; /* the first is the one that new records begin on */
 	size_t script_count;
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
-	struct sink **sinks;
 	struct ledger *ledger;
+	struct resident resident;
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
-	size_t *typical;  /* of each upstream's answers: bytes that most of the recent ones stay below; 0 =
-	                     none yet */
-	bool gate_closed; /* an answer found no room in this turn */
 	bool turned_away; /* the source found no room since the last turn that made some */
-	bool full;        /* a sink had no room: nothing is sent until it has */
-	bool undelivered; /* a delivery failed: nothing is sent until the failed records can be sent again */
-	int64_t resend_at, resend_wait;
+	bool replaced;    /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
@@ -191,59 +185,36 @@ static void drop(struct pipeline *p, struct record *r, const char *reason)
 	made(p, r, OUTCOME_DROPPED);
 }
 
-/* ---- the gate: an answer has its room before it is asked for ---- */
+/* ---- asking ---- */
 
-static size_t held_bytes(const struct pipeline *p)
+/* What nobody charges: the heaps of the Lua states, and what the sinks hold. */
+static void look_at_holders(const struct pipeline *p)
 {
-	size_t held = p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
-	              p->ledger->used[LEDGER_OUTPUT];
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		held += p->sinks[i]->verbs->held_bytes(p->sinks[i]);
-	return held;
+	size_t lua = 0;
+	for (size_t i = 0; i < p->script_count; i++)
+		lua += script_usage(p->scripts[i]).memory;
+	ledger_set(p->ledger, LEDGER_LUA, lua);
+	ledger_set(p->ledger, LEDGER_SINK, SINK_COPIES * delivery_held_bytes(&p->delivery));
 }
 
-/* What an answer may take, as the script expects it or as the recent ones took. With neither it is taken for
- * a large one, so that a process whose answers turn out to be large is not flooded by its first ones. */
-static size_t expected_bytes(const struct pipeline *p, const struct request *request)
-{
-	size_t told = request->merge_bytes, typical = p->typical[request->upstream];
-	size_t most = p->config.upstreams[request->upstream].max_body;
-	size_t size = told > typical ? told : typical;
-	if (size == 0)
-		size = p->config.limit_bytes / FIRST_CALLS / ROOM_PER_BYTE;
-	return most && most < size ? most : size;
-}
-
-/* The oldest open record is never refused: with what it waits for, all others may be waiting for it. */
 static bool gate_has_room(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
-	struct record *r = lookup->record;
-	if (lookup->reserved > 0)
-		return true;
-	size_t size = expected_bytes(p, &lookup->request) * ROOM_PER_BYTE;
-	if (!records_oldest(&p->records, r) && held_bytes(p) + size > p->config.limit_bytes) {
-		p->gate_closed = true;
-		return false;
-	}
-	lookup->reserved = size;
-	record_charge(&p->records, r, LEDGER_ANSWER, r->charged[LEDGER_ANSWER] + size);
-	return true;
+	look_at_holders(p);
+	return gate_admit(&p->gate, lookup);
 }
 
-/* Rises fast and falls slowly: above the mean where sizes differ much. */
-static void learn_size(struct pipeline *p, const struct lookup *lookup)
+static bool answer_may_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
 {
-	size_t *typical = &p->typical[lookup->request.upstream], size = lookup->response.body_size;
-	if (*typical == 0)
-		*typical = size;
-	else if (size > *typical)
-		*typical += (size - *typical + RISE - 1) / RISE;
-	else
-		*typical -= (*typical - size) / FALL;
+	struct pipeline *p = context;
+	return gate_grow(&p->gate, lookup, size, announced);
 }
 
-/* ---- asking ---- */
+static void answer_yields(void *context, struct lookup *lookup)
+{
+	struct pipeline *p = context;
+	gate_yield(&p->gate, lookup);
+}
 
 static void forget_calls(struct pipeline *p, struct record *r)
 {
@@ -272,6 +243,15 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		dispatch_submit(p->dispatch, lookup, p->now);
 	}
 	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
+}
+
+/* Whether all that a script will see of an answer is in its state: `body` is for what is no JSON. */
+static bool is_decoded(const struct request *asked, const int *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (parts[i] < 0 && asked->split == NULL)
+			return false;
+	return true;
 }
 
 /* What an answered call means: parsed and split on the state of the records that asked. */
@@ -311,6 +291,8 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	snprintf(detail->reason, sizeof detail->reason, "%s", result.type ? result.type : "");
 	snprintf(detail->message, sizeof detail->message, "%s", result.message ? result.message : "");
 	script_result_free(&result);
+	if (answer == SCRIPT_ANSWER_OK && is_decoded(&asked, parts, n))
+		buf_free(&call->transfer.answer);
 	mem_free(values);
 	mem_free(parts);
 	static const enum answer answers[] = {
@@ -328,11 +310,7 @@ static void dispatch_done(void *context, struct lookup *lookup)
 	struct record *r = lookup->record;
 	look_at_clock(p);
 	r->lookups_open--;
-	record_charge(&p->records, r, LEDGER_ANSWER,
-	        r->charged[LEDGER_ANSWER] - lookup->reserved + response_bytes(&lookup->response));
-	lookup->reserved = 0;
-	if (lookup->response.error_type == NULL)
-		learn_size(p, lookup);
+	gate_settle(&p->gate, lookup);
 	if (lookup->response.error_type && !lookup->request.optional) {
 		char *type = lookup->response.error_type, *message = lookup->response.error_message;
 		lookup->response.error_type = lookup->response.error_message = NULL;
@@ -473,84 +451,20 @@ static void shrink_error(struct pipeline *p, struct record *r)
 	p->failure.max_bytes = before;
 }
 
-/* A refused error event that cannot be cut any more: nothing could stand in its place, and it waits for a
- * person. */
-static bool is_final_refusal(const struct record *r, const struct output *output)
-{
-	return r->outcome == OUTCOME_FAILED && output->state == OUTPUT_REFUSED &&
-	       output_bytes(output) <= ERROR_LEAST;
-}
-
 /* An output that no broker will ever take: an error event goes in its place. */
 static void replace_refused(struct pipeline *p, struct record *r)
 {
-	char *why = NULL;
+	size_t index = 0;
+	const struct output *output = delivery_first_refused(r, &index);
+	const struct sink_config *sink = &p->config.sinks[output->sink];
 	if (r->outcome == OUTCOME_FAILED) {
 		shrink_error(p, r);
 		return;
 	}
-	for (size_t i = 0; i < r->output_count; i++)
-		if (r->outputs[i].state == OUTPUT_REFUSED && why == NULL)
-			why = mem_printf("sink %s (topic %s) refused output %zu: %s",
-			        p->config.sinks[r->outputs[i].sink].name,
-			        p->config.sinks[r->outputs[i].sink].topic, i + 1,
-			        r->outputs[i].error ? r->outputs[i].error : "no reason given");
+	char *why = mem_printf("sink %s (topic %s) refused output %zu: %s", sink->name, sink->topic,
+	        index + 1, output->error ? output->error : "no reason given");
 	reject(p, r, "OutputRefused", why, NULL);
 	mem_free(why);
-}
-
-static bool any_refused(const struct record *r)
-{
-	for (size_t i = 0; i < r->output_count; i++)
-		if (r->outputs[i].state == OUTPUT_REFUSED)
-			return true;
-	return false;
-}
-
-/* Nothing is sent and nothing is taken until this record, and its lane behind it, can be sent again. */
-static void undeliverable(struct pipeline *p, struct record *r, const struct output *output)
-{
-	const struct sink_config *sink = &p->config.sinks[output->sink];
-	r->undelivered = true;
-	if (p->undelivered)
-		return;
-	p->undelivered = true;
-	p->resend_wait = p->resend_wait ? p->resend_wait * 2 : RESEND_FIRST_MS;
-	if (p->resend_wait > RESEND_MAX_MS)
-		p->resend_wait = RESEND_MAX_MS;
-	look_at_clock(p);
-	p->resend_at = p->now + p->resend_wait;
-	if (p->config.files)
-		return;
-	log_throttled(LOG_WARN, "sink",
-	        "delivery to %s (topic %s) failed: %s; intake pauses, what failed is sent again in %lld ms",
-	        sink->name, sink->topic, output->error ? output->error : "no reason given",
-	        (long long)p->resend_wait);
-}
-
-/* Hands the outputs over in their order; false when a sink has no room, and then continues there. */
-static bool hand_over(struct pipeline *p, struct record *r)
-{
-	if (p->undelivered || p->full)
-		return false;
-	for (; r->outputs_sent < r->output_count; r->outputs_sent++) {
-		struct output *output = &r->outputs[r->outputs_sent];
-		struct sink *sink = p->sinks[output->sink];
-		switch (sink->verbs->send(sink, output)) {
-		case SINK_TAKEN:
-			output->state = OUTPUT_SENT;
-			r->outputs_unsettled++;
-			break;
-		case SINK_REFUSED:
-			output->state = OUTPUT_REFUSED;
-			if (is_final_refusal(r, output))
-				undeliverable(p, r, output);
-			break;
-		case SINK_NO_ROOM: p->full = true; return false;
-		}
-	}
-	record_move(&p->records, r, RECORD_SENDING);
-	return true;
 }
 
 static void settle(struct pipeline *p, struct record *r)
@@ -587,6 +501,7 @@ static void walk(struct pipeline *p, struct record *r)
 		case RECORD_RESTING: suspend; /* wake_resting calls again */
 		case RECORD_MADE:
 			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
+				p->replaced = true;
 				record_move(&p->records, r, RECORD_RELEASED);
 				suspend;
 			}
@@ -594,13 +509,14 @@ static void walk(struct pipeline *p, struct record *r)
 				lanes_made(p->lanes, &r->place);
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
-			if (!hand_over(p, r))
-				suspend; /* until there is room */
+			look_at_clock(p);
+			if (!delivery_may_leave(r) || !delivery_send(&p->delivery, r, p->now))
+				suspend; /* until there is room; send_released calls again */
 			continue;
 		case RECORD_SENDING:
 			if (r->outputs_unsettled > 0 || r->undelivered || r->place.state != PLACE_LEFT)
 				suspend; /* sink_settled calls again, or it is sent again */
-			if (any_refused(r))
+			if (delivery_refused(r))
 				replace_refused(p, r);
 			else {
 				lanes_acked(p->lanes, &r->place);
@@ -625,12 +541,15 @@ static bool lua_has_room(const struct pipeline *p)
 static bool has_room(const struct pipeline *p)
 {
 	size_t open = records_open(&p->records);
-	if (p->draining || p->undelivered || p->full)
+	if (p->draining || !delivery_open(&p->delivery))
+		return false;
+	if (open > 0 && p->resident.over)
 		return false;
 	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
 	 * about. */
+	look_at_holders(p);
 	return open == 0 || (open < p->config.limit_records &&
-	                            held_bytes(p) < p->config.limit_bytes / 4 * 3 && lua_has_room(p));
+	                            ledger_room(p->ledger) > p->config.limit_bytes / 4 && lua_has_room(p));
 }
 
 static bool door_has_room(void *context)
@@ -681,94 +600,22 @@ static void sink_settled(void *context, struct output *output)
 	struct pipeline *p = context;
 	struct record *r = output->record;
 	r->outputs_unsettled--;
-	if (output->state == OUTPUT_ACKED) {
+	if (output->state == OUTPUT_ACKED)
 		fault_point("after_ack");
-		p->resend_wait = 0;
-	}
+	look_at_clock(p);
+	delivery_settled(&p->delivery, r, output, p->now);
 	if (r->state == RECORD_GIVEN_BACK) {
 		if (r->outputs_unsettled == 0)
 			free_given_back(p, r);
 		return;
 	}
-	if (output->state == OUTPUT_FAILED || is_final_refusal(r, output))
-		undeliverable(p, r, output);
 	if (r->state == RECORD_SENDING)
 		walk(p, r);
 }
 
 static void sink_room(void *context)
 {
-	((struct pipeline *)context)->full = false;
-}
-
-static void turn_back(void *context, struct place *place)
-{
-	struct pipeline *p = context;
-	struct record *r = container_of(place, struct record, place);
-	for (size_t i = 0; i < r->output_count; i++) {
-		r->outputs[i].state = OUTPUT_MADE;
-		mem_free(r->outputs[i].error);
-		r->outputs[i].error = NULL;
-	}
-	r->outputs_sent = 0;
-	r->undelivered = false;
-	if (r->state != RECORD_MADE)
-		record_move(&p->records, r, RECORD_MADE);
-}
-
-static int by_age(const void *a, const void *b)
-{
-	const struct record *x = *(struct record *const *)a, *y = *(struct record *const *)b;
-	return (x->age > y->age) - (x->age < y->age);
-}
-
-/* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array.
- */
-static struct record **collect(struct pipeline *p, bool (*match)(const struct record *, const void *),
-        const void *with, size_t *count)
-{
-	struct record **found = mem_zalloc(records_open(&p->records), sizeof(struct record *));
-	*count = 0;
-	for (int state = 0; state < RECORD_SETTLED; state++)
-		list_each (&p->records.states[state], node, after) {
-			struct record *r = container_of(node, struct record, node);
-			if (match(r, with))
-				found[(*count)++] = r;
-		}
-	qsort(found, *count, sizeof(struct record *), by_age);
-	return found;
-}
-
-static bool is_undelivered(const struct record *r, const void *with)
-{
-	(void)with;
-	return r->undelivered;
-}
-
-static bool sinks_hold_nothing(const struct pipeline *p)
-{
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		if (p->sinks[i]->verbs->outstanding(p->sinks[i]) > 0)
-			return false;
-	return true;
-}
-
-/* Once librdkafka holds nothing more, the failed records and every later unsettled one of their lanes go back
- * to MADE and leave again in the order of their tickets: idempotence alone keeps no order across a refused
- * message. */
-static void send_again(struct pipeline *p)
-{
-	size_t count;
-	if (!p->undelivered || p->now < p->resend_at || !sinks_hold_nothing(p))
-		return;
-	struct record **failed = collect(p, is_undelivered, NULL, &count);
-	for (size_t i = 0; i < count; i++)
-		if (failed[i]->undelivered) /* not turned back with an elder of its lane */
-			lanes_recall(p->lanes, &failed[i]->place, turn_back, p);
-	p->undelivered = p->full = false;
-	for (size_t i = 0; i < count; i++)
-		lanes_release_again(p->lanes, &failed[i]->place);
-	mem_free(failed);
+	delivery_room(&((struct pipeline *)context)->delivery);
 }
 
 /* ---- giving back ---- */
@@ -802,7 +649,12 @@ static bool of_partition(const struct record *r, const void *with)
 /* With no output on its way yet: whoever owns the partition next sends the first one. */
 static bool unsent_of_partition(const struct record *r, const void *with)
 {
-	return r->partition == with && r->state != RECORD_SENDING && r->outputs_sent == 0;
+	if (r->partition != with || r->state == RECORD_SENDING)
+		return false;
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].state == OUTPUT_SENT || r->outputs[i].state == OUTPUT_ACKED)
+			return false;
+	return true;
 }
 
 static bool any_record(const struct record *r, const void *with)
@@ -832,7 +684,7 @@ static void give_back_matching(struct pipeline *p, bool (*match)(const struct re
         const void *with, const char *reason)
 {
 	size_t count;
-	struct record **found = collect(p, match, with, &count);
+	struct record **found = records_collect(&p->records, match, with, &count);
 	/* Youngest first, so that what goes with its elder is still alive when its own turn comes. */
 	for (size_t i = count; i-- > 0;)
 		give_back(p, found[i], reason);
@@ -878,12 +730,14 @@ static void wake_resting(struct pipeline *p)
 	}
 }
 
+/* What one topic has no room for stands in nobody's way but its own lane's. */
 static void send_released(struct pipeline *p)
 {
-	struct list_node *first;
-	while (!p->undelivered && !p->full &&
-	        (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
-		walk(p, container_of(first, struct record, node));
+	do {
+		p->replaced = false;
+		list_each (&p->records.states[RECORD_RELEASED], node, after)
+			walk(p, container_of(node, struct record, node));
+	} while (p->replaced);
 }
 
 /* True when there were any. */
@@ -914,10 +768,18 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
-static void serve_sinks(struct pipeline *p)
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
+ * of its own. */
+static bool collect(struct pipeline *p)
 {
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		p->sinks[i]->verbs->serve(p->sinks[i]);
+	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));
+	bool relieved = pressed && script_relieve(p->scripts[0]);
+	if (!relieved)
+		script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
+	for (size_t i = 1; i < p->script_count; i++)
+		script_relieve(p->scripts[i]);
+	return relieved;
 }
 
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
@@ -926,23 +788,26 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->full = p->gate_closed = false;
-	serve_sinks(p);
-	send_again(p);
+	resident_over(&p->resident, now);
+	p->gate.closed = p->gate.lua_full = false;
+	delivery_room(&p->delivery);
+	delivery_serve(&p->delivery);
+	delivery_again(&p->delivery, now);
 	wake_resting(p);
 	if (p->draining)
 		give_back_matching(p, only_waits, &(bool){false}, "stopped");
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
-	serve_sinks(p); /* a file has settled them already */
-	if (settle_all(p) && p->gate_closed)
+	delivery_serve(&p->delivery); /* a file has settled them already */
+	if (settle_all(p) && p->gate.closed)
 		next = now; /* there is room that the gate has not seen */
-	script_collect(p->scripts[0]);
-	forget_idle_scripts(p);
+	if (collect(p))
+		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
-	if (p->undelivered && p->resend_at > now && (next < 0 || p->resend_at < next))
-		next = p->resend_at;
+	int64_t resend_at = delivery_due(&p->delivery, now);
+	if (resend_at >= 0 && (next < 0 || resend_at < next))
+		next = resend_at;
 	if (p->turned_away && has_room(p)) { /* nothing else may wake the loop for what waits outside */
 		p->turned_away = false;
 		next = now;
@@ -960,17 +825,17 @@ void pipeline_drain(struct pipeline *p, int64_t now)
 bool pipeline_drained(const struct pipeline *p)
 {
 	return records_open(&p->records) == 0 && p->records.states[RECORD_SETTLED].count == 0 &&
-	       sinks_hold_nothing(p);
+	       delivery_empty(&p->delivery);
 }
 
 const char *pipeline_paused(const struct pipeline *p)
 {
-	return p->undelivered || p->full ? "sink" : NULL;
+	return delivery_open(&p->delivery) ? NULL : "sink";
 }
 
 bool pipeline_delivery_failed(const struct pipeline *p)
 {
-	return p->undelivered;
+	return delivery_failed(&p->delivery);
 }
 
 /* ---- building, numbers ---- */
@@ -987,8 +852,12 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	struct pipeline *p = mem_zalloc(1, sizeof *p);
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
-	struct dispatch_hooks hooks = {
-	        .context = p, .room = gate_has_room, .answer = answer_of_call, .done = dispatch_done};
+	struct dispatch_hooks hooks = {.context = p,
+	        .room = gate_has_room,
+	        .grow = answer_may_grow,
+	        .yield = answer_yields,
+	        .answer = answer_of_call,
+	        .done = dispatch_done};
 	struct dispatch_config dispatch = {
 	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
@@ -997,13 +866,15 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .max_bytes = errors->max_bytes,
 	        .sink = config->sink_count - 1};
 	p->ledger = ledger;
+	resident_init(&p->resident, config->limit_resident);
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
 	p->now = p->turned = clock_now();
 	p->wall = clock_wall();
 	records_init(&p->records, ledger);
-	p->typical = mem_zalloc(config->upstream_count, sizeof *p->typical);
 	p->lanes = lanes_open(&lanes);
+	gate_init(&p->gate, &p->records, config->limit_bytes, config->upstreams, config->upstream_count);
+	delivery_init(&p->delivery, &p->records, p->lanes, config->sinks, config->sink_count, config->files);
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
 		p->ended[i] = metrics_value(metrics, METRIC_EVENTS, outcome_name((enum outcome)i));
@@ -1055,7 +926,7 @@ size_t pipeline_scripts(struct pipeline *p)
 void pipeline_attach(struct pipeline *p, struct source *source, struct sink **sinks)
 {
 	p->source = source;
-	p->sinks = sinks;
+	p->delivery.sinks = sinks;
 }
 
 void pipeline_counts(const struct pipeline *p, struct pipeline_counts *counts)
@@ -1099,11 +970,7 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		usage.timeouts += one.timeouts;
 		usage.memory_failures += one.memory_failures;
 	}
-	size_t held = 0;
-	for (size_t i = 0; i < p->config.sink_count; i++)
-		held += p->sinks[i]->verbs->held_bytes(p->sinks[i]);
-	ledger_set(p->ledger, LEDGER_SINK, held);
-	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
+	look_at_holders(p);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
@@ -1134,6 +1001,7 @@ void pipeline_close(struct pipeline *p)
 	lanes_close(p->lanes);
 	while (p->script_count > 0)
 		forget_script(p, 0);
-	mem_free(p->typical);
+	gate_free(&p->gate);
+	delivery_free(&p->delivery);
 	mem_free(p);
 }

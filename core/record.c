@@ -62,6 +62,27 @@ bool records_oldest(const struct records *records, const struct record *record)
 	return list_first(&records->open) == &record->order;
 }
 
+static int by_age(const void *a, const void *b)
+{
+	const struct record *x = *(struct record *const *)a, *y = *(struct record *const *)b;
+	return (x->age > y->age) - (x->age < y->age);
+}
+
+struct record **records_collect(struct records *records, bool (*match)(const struct record *, const void *),
+        const void *with, size_t *count)
+{
+	struct record **found = mem_zalloc(records_open(records), sizeof(struct record *));
+	*count = 0;
+	for (int state = 0; state < RECORD_SETTLED; state++)
+		list_each (&records->states[state], node, after) {
+			struct record *record = container_of(node, struct record, node);
+			if (match(record, with))
+				found[(*count)++] = record;
+		}
+	qsort(found, *count, sizeof(struct record *), by_age);
+	return found;
+}
+
 struct record *record_new(struct records *records, const struct source_message *message, int64_t now)
 {
 	struct record *record = mem_zalloc(1, sizeof *record);
@@ -117,6 +138,12 @@ void record_charge(struct records *records, struct record *record, enum ledger_k
 	record->charged[kind] = bytes;
 }
 
+void record_promise(struct records *records, struct record *record, size_t bytes)
+{
+	records->promised += bytes - record->promised;
+	record->promised = bytes;
+}
+
 void record_forget_lookups(struct records *records, struct record *record)
 {
 	for (size_t i = 0; i < record->lookup_count; i++) {
@@ -130,6 +157,7 @@ void record_forget_lookups(struct records *records, struct record *record)
 	record->lookups = NULL;
 	record->lookup_count = record->lookups_open = 0;
 	record_charge(records, record, LEDGER_ANSWER, 0);
+	record_promise(records, record, 0);
 }
 
 void record_forget_outputs(struct records *records, struct record *record)
@@ -138,7 +166,7 @@ void record_forget_outputs(struct records *records, struct record *record)
 		output_free(&record->outputs[i]);
 	mem_free(record->outputs);
 	record->outputs = NULL;
-	record->output_count = record->outputs_sent = 0;
+	record->output_count = 0;
 	record_charge(records, record, LEDGER_OUTPUT, 0);
 }
 

@@ -345,6 +345,7 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	struct kafka_settings settings = {.client_id = self->client_id,
 	        .group = self->config->group,
 	        .queue_bytes = self->config->queue_bytes,
+	        .fetch_bytes = self->config->fetch_bytes,
 	        .properties = self->config->kafka,
 	        .property_count = self->config->kafka_count};
 	self->client = kafka_open(KAFKA_CONSUMER, &settings, err);
@@ -382,8 +383,8 @@ static void recover(struct kafka_source *self, int64_t now)
 	self->fatal_at = now;
 	source_end_all(self, true);
 	if (again) {
-		log_error("source", "the Kafka consumer failed: %s; going on with a new one",
-		        self->health.fatal);
+		log_error("source", "the Kafka consumer failed: %s%s; going on with a new one",
+		        self->health.fatal, kafka_advice(self->health.fatal_code));
 		drop_client(self);
 		if (make_client(self, &err))
 			return;
@@ -392,8 +393,8 @@ static void recover(struct kafka_source *self, int64_t now)
 	} else {
 		err_set(&err,
 		        "the Kafka consumer failed again, soon after a new one had taken over: %s; start the "
-		        "process again once the cause is gone",
-		        self->health.fatal);
+		        "process again once the cause is gone%s",
+		        self->health.fatal, kafka_advice(self->health.fatal_code));
 	}
 	self->failed = true;
 	self->source.handlers.failed(self->source.handlers.failed_context, err.text);

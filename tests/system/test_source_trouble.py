@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+import acl
 import events
 import kafka
-import wire
 from engine import run, until
 
 QUICK = {"session.timeout.ms": "2000", "heartbeat.interval.ms": "500"}
@@ -109,7 +109,7 @@ def test_a_topic_deleted_while_it_is_read_is_waited_for_and_read_anew(job, stub,
     j.start()
     j.until_done()
     j.require_clean()
-    cluster.delete(j.source_topic)
+    cluster.drop(j.source_topic)
     until("/readyz names the topic", lambda: f"topic {j.source_topic} does not exist" in readiness(j), story=j.story)
     assert j.get("/livez")[0] == 200
     ends = j.sink.ends(j.sink_topic)
@@ -135,7 +135,7 @@ def test_records_deleted_before_they_were_read_are_counted_and_the_rest_goes_on(
         for _ in range(3):  # more than one fetch brings, which may be on its way
             j.send([maker.event() for _ in range(100)])
             time.sleep(0.2)
-        wire.delete_records(cluster.bootstrap, j.source_topic, {0: 250})
+        cluster.delete_records(j.source_topic, {0: 250})
     finally:
         j.signal(signal.SIGCONT)
     j.send([maker.event() for _ in range(30)])
@@ -165,18 +165,18 @@ def test_a_right_to_the_topic_that_is_taken_away_is_waited_for(guarded_job, stub
     stub.latency(0.005, 0.05)
     j = guarded_job()
     maker = events.Maker(seed, pages=40)
-    rule = (cluster.bootstrap, wire.TOPIC, j.source_topic, kafka.USER)
-    wire.set_acl(*rule, wire.ALL, wire.ALLOW)
+    rule = (cluster, acl.TOPIC, j.source_topic, kafka.USER)
+    acl.add(*rule, acl.ALL, acl.ALLOW)
     j.send(maker.mixed(200))
     j.start()
     j.until_outputs(50)
-    denied = wire.READ if operation == "read" else wire.ALL
-    wire.set_acl(*rule, denied, wire.DENY)
+    denied = acl.READ if operation == "read" else acl.ALL
+    acl.add(*rule, denied, acl.DENY)
     j.send(maker.mixed(200))
     until_said(j, "may not be read" if operation == "read" else "may not be")
     time.sleep(1)
     assert j.get("/livez")[0] == 200
-    wire.unset_acl(*rule, denied, wire.DENY)
+    acl.remove(*rule, denied, acl.DENY)
     j.send(maker.mixed(100))
     j.until_done()
     assert j.lives == 1
@@ -188,16 +188,16 @@ def test_a_right_to_the_group_that_is_taken_away_is_waited_for(guarded_job, stub
     stub.latency(0.005, 0.05)
     j = guarded_job()
     maker = events.Maker(seed, pages=40)
-    rule = (cluster.bootstrap, wire.GROUP, j.group, kafka.USER, wire.ALL)
+    rule = (cluster, acl.GROUP, j.group, kafka.USER, acl.ALL)
     j.send(maker.mixed(200))
     j.start()
     j.until_outputs(50)
-    wire.set_acl(*rule, wire.DENY)
+    acl.add(*rule, acl.DENY)
     j.send(maker.mixed(200))
     until_said(j, "allow READ on the group to this client")
     time.sleep(1)
     assert j.get("/livez")[0] == 200
-    wire.unset_acl(*rule, wire.DENY)
+    acl.remove(*rule, acl.DENY)
     j.until_done()
     assert j.lives == 1
     j.require_balance()
@@ -233,7 +233,7 @@ def test_check_connect_says_what_a_login_is_refused_for(job, stub, cluster):
                     for what in ("source", "sink"))
     assert "Authentication failed" in source and "wrong" not in source, said
     assert "SSL" in sink, said
-    wire.set_acl(cluster.bootstrap, wire.TOPIC, j.source_topic, kafka.USER, wire.ALL, wire.DENY)
+    acl.add(cluster, acl.TOPIC, j.source_topic, kafka.USER, acl.ALL, acl.DENY)
     j.config["source"]["kafka"]["sasl.password"] = kafka.PASSWORD
     j.write_config()
     assert f"source: topic {j.source_topic}: " in connected(j, 69)
