@@ -2,6 +2,7 @@
 #include "command.h"
 #include "config.h"
 #include "config_table.h"
+#include "kafka_ask.h"
 #include "mem.h"
 #include "reach.h"
 #include "script_place.h"
@@ -19,17 +20,18 @@ static const char help[] =
         "\n"
         "examples:\n"
         "  millrace check millrace.yaml\n"
-        "  millrace check --connect millrace.yaml    are brokers and upstreams there, too?\n"
+        "  millrace check --connect millrace.yaml    are brokers, topics and upstreams there, too?\n"
         "  millrace check scripts/*.lua\n"
         "\n"
         "options:\n"
-        "      --connect           open a connection to the brokers and the upstreams, and ask\n"
-        "                          for what is known of the streams\n"
+        "      --connect           log in to the brokers and ask for the topics, reach the upstreams,\n"
+        "                          ask for what is known of the streams\n"
         "      --deny-warnings     a warning is as bad as an error\n"
         "      --format FORMAT     text, or json: one object a line for each problem [text]\n"
         "  -h, --help              this text\n"
         "\n"
-        "exit codes: 0 all good, 2 usage, 69 good but unreachable, 78 errors.\n"
+        "exit codes: 0 all good, 2 usage, 69 good, but something is not there or lets nobody in,\n"
+        "78 errors.\n"
         "See also: millrace config --help, millrace run --help\n";
 
 enum { CONNECT_MS = 5000 };
@@ -107,28 +109,76 @@ static void check_script_file(struct check *check, const char *path)
 
 /* ---- connections ---- */
 
-static void reached(struct check *check, bool there, const char *what, const struct err *err)
+/* `good` says what is true of it when it is there. */
+static void reached(
+        struct check *check, bool there, const char *what, const char *good, const struct err *err)
 {
 	if (!there) {
 		check->unreachable++;
 		fflush(stdout);
 		fprintf(stderr, "unreachable: %s: %s\n", what, err->text);
 	} else if (!check->json) {
-		printf("ok %s can be reached\n", what);
+		printf("ok %s %s\n", what, good);
 	}
 }
 
-static void connect_brokers(
-        struct check *check, const char *name, const struct kafka_property *properties, size_t count)
+/* What is said of a topic that cannot be used; `key` is the configuration's. */
+static void tell_topic(struct check *check, const char *what, const char *key, const char *name,
+        const struct kafka_topic *topic)
 {
 	struct err err = {""};
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(properties[i].name, "bootstrap.servers") == 0) {
-			bool there = reach_brokers(properties[i].value, CONNECT_MS, &err);
-			char *what = mem_printf("%s: brokers %s", name, properties[i].value);
-			reached(check, there, what, &err);
-			mem_free(what);
-		}
+	char *named = mem_printf("%s: topic %s", what, name);
+	if (topic->state == KAFKA_TOPIC_ABSENT)
+		err_set(&err, "it does not exist: create it, or correct %s", key);
+	else if (topic->state == KAFKA_TOPIC_DENIED)
+		err_set(&err, "this client may not see it: allow DESCRIBE on it, and %s",
+		        strcmp(what, "source") == 0 ? "READ" : "WRITE");
+	else if (topic->state == KAFKA_TOPIC_UNKNOWN)
+		err_set(&err, "the brokers did not say whether it exists: try again");
+	reached(check, topic->state == KAFKA_TOPIC_THERE, named, "is there", &err);
+	mem_free(named);
+}
+
+static const char *servers_of(const struct kafka_settings *settings)
+{
+	for (size_t i = 0; i < settings->property_count; i++)
+		if (strcmp(settings->properties[i].name, "bootstrap.servers") == 0)
+			return settings->properties[i].value;
+	return "";
+}
+
+static void connect_brokers(struct check *check, const char *what, const char *key,
+        const struct kafka_settings *settings, const char *const *names, size_t count)
+{
+	struct err err = {""};
+	struct kafka_topic *topics = mem_zalloc(count, sizeof *topics);
+	char *brokers = mem_printf("%s: brokers %s", what, servers_of(settings));
+	bool there = kafka_ping(settings, names, topics, count, CONNECT_MS, &err);
+	reached(check, there, brokers, "answer", &err);
+	for (size_t i = 0; there && i < count; i++)
+		tell_topic(check, what, key, names[i], &topics[i]);
+	mem_free(brokers);
+	mem_free(topics);
+}
+
+static void connect_source(struct check *check, const struct config *config)
+{
+	struct kafka_settings settings = {.client_id = config->name,
+	        .properties = config->source.kafka,
+	        .property_count = config->source.kafka_count};
+	connect_brokers(check, "source", "source.topics", &settings,
+	        (const char *const *)config->source.topics, config->source.topic_count);
+}
+
+static void connect_sink(
+        struct check *check, const struct config *config, const struct sink_config *sink, bool errors)
+{
+	struct kafka_settings settings = {
+	        .client_id = config->name, .properties = sink->kafka, .property_count = sink->kafka_count};
+	char *what = mem_printf("%s%s", errors ? "" : "sink ", errors ? "errors" : sink->name);
+	connect_brokers(check, what, errors ? "errors.stream" : "the sink's stream or topic", &settings,
+	        (const char *const[]){sink->topic}, 1);
+	mem_free(what);
 }
 
 /* An address with {host} stands for the hosts that are named in full. */
@@ -137,13 +187,13 @@ static void connect_upstream(struct check *check, const struct upstream_config *
 	struct err err = {""};
 	char *what = mem_printf("upstream %s", upstream->name), *template = strstr(upstream->url, "{host}");
 	if (template == NULL)
-		reached(check, reach_url(upstream->url, CONNECT_MS, &err), what, &err);
+		reached(check, reach_url(upstream->url, CONNECT_MS, &err), what, "can be reached", &err);
 	for (size_t i = 0; template && i < upstream->host_count; i++) {
 		if (upstream->hosts[i][0] == '*')
 			continue;
 		char *url = mem_printf("%.*s%s%s", (int)(template - upstream->url), upstream->url,
 		        upstream->hosts[i], template + strlen("{host}"));
-		reached(check, reach_url(url, CONNECT_MS, &err), what, &err);
+		reached(check, reach_url(url, CONNECT_MS, &err), what, "can be reached", &err);
 		mem_free(url);
 	}
 	mem_free(what);
@@ -151,11 +201,10 @@ static void connect_upstream(struct check *check, const struct upstream_config *
 
 static void connect_all(struct check *check, const struct config *config)
 {
-	connect_brokers(check, "source", config->source.kafka, config->source.kafka_count);
+	connect_source(check, config);
 	for (size_t i = 0; i < config->sink_count; i++)
-		connect_brokers(
-		        check, config->sinks[i].name, config->sinks[i].kafka, config->sinks[i].kafka_count);
-	connect_brokers(check, "errors", config->errors.kafka, config->errors.kafka_count);
+		connect_sink(check, config, &config->sinks[i], false);
+	connect_sink(check, config, &config->errors, true);
 	for (size_t i = 0; i < config->upstream_count; i++)
 		connect_upstream(check, &config->upstreams[i]);
 }

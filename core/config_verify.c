@@ -238,6 +238,9 @@ static void verify_property(struct config_loader *loader, const char *path, enum
 		config_problem(loader, SEVERITY_ERROR, &origin->place, NULL, "%s: %s", path,
 		        origin->secret && known ? "a value that librdkafka refuses" : err.text);
 	}
+	const char *doubt = kafka_doubt(property->name, property->value);
+	if (origin && client == KAFKA_CONSUMER && doubt)
+		config_problem(loader, SEVERITY_WARNING, &origin->place, NULL, "%s: %s", path, doubt);
 	mem_free(full);
 }
 

@@ -2,6 +2,7 @@
 #include "inquiry.h"
 #include "clock.h"
 #include "kafka.h"
+#include "kafka_ask.h"
 #include "log.h"
 #include "mem.h"
 
@@ -77,22 +78,11 @@ static void ask_cluster(struct asking *asking)
 
 static bool ask_topic(struct asking *asking, const char *name)
 {
-	rd_kafka_t *client = asking->inquiry->client;
-	rd_kafka_topic_t *handle = rd_kafka_topic_new(client, name, NULL);
-	if (handle == NULL)
-		return complain(asking, "the partitions", name, rd_kafka_last_error());
-	const struct rd_kafka_metadata *metadata;
-	rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &metadata, left_ms(asking));
-	rd_kafka_topic_destroy(handle);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return complain(asking, "the partitions", name, code);
-	code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-	int32_t partitions = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
-	rd_kafka_metadata_destroy(metadata);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return complain(asking, "the partitions", name, code);
+	struct kafka_topic answer = kafka_ask_topic(asking->inquiry->client, name, left_ms(asking));
+	if (answer.state != KAFKA_TOPIC_THERE)
+		return complain(asking, "the partitions", name, (rd_kafka_resp_err_t)answer.code);
 	asking->topics = mem_realloc(asking->topics, (asking->topic_count + 1) * sizeof *asking->topics);
-	asking->topics[asking->topic_count++] = (struct topic){name, partitions};
+	asking->topics[asking->topic_count++] = (struct topic){name, answer.partitions};
 	return true;
 }
 
@@ -265,7 +255,7 @@ static bool resolve(struct asking *asking, struct inquiry_partition *partition)
 	else if (partition->committed)
 		facts.commit = &partition->commit;
 	else
-		facts.topic_known = appeared_later(asking, partition);
+		facts.topic_known = partition->awaited || appeared_later(asking, partition);
 	if (facts.commit == NULL && !facts.topic_known &&
 	        !ask_place(asking, partition, config->start, &facts.configured_start))
 		return false;

@@ -27,7 +27,9 @@ enum {
 	MESSAGE_ROOM = 1024,   /* the prefetch may hold a message for each: what librdkafka keeps beside the
 	                          bytes is bounded */
 	STATISTICS_MS = 1000,
-	COOPERATIVE_SINCE = 0x02060100, /* librdkafka 2.6.1; its sticky assignor could loop or hang before */
+	COOPERATIVE_SINCE = 0x020a0000,   /* librdkafka 2.10: before, a commit in the middle of a cooperative
+	                                     rebalance could lose the assignment, and before 2.6.1 the sticky
+	                                     assignor could loop or hang */
 	QUEUE_BACKOFF_SINCE = 0x02020000, /* fetch.queue.backoff.ms */
 };
 
@@ -175,6 +177,23 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 	set_number(conf, "receive.message.max.bytes", RECEIVE_MAX, RECEIVE_MAX);
 }
 
+const char *kafka_doubt(const char *name, const char *value)
+{
+	bool cooperative =
+	        strcmp(name, "partition.assignment.strategy") == 0 && strstr(value, "cooperative") != NULL;
+	if (!cooperative || rd_kafka_version() >= COOPERATIVE_SINCE)
+		return NULL;
+	return "this librdkafka is older than 2.10: in a cooperative rebalance it may lose partitions for "
+	       "no reason, and what had not been committed is done again; \"range\" has no such fault";
+}
+
+const char *kafka_assignor(const char *configured)
+{
+	if (configured && *configured)
+		return configured;
+	return rd_kafka_version() >= COOPERATIVE_SINCE ? "cooperative-sticky" : "range";
+}
+
 static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *settings)
 {
 	size_t queue = settings->queue_bytes ? settings->queue_bytes : QUEUE_DEFAULT;
@@ -186,8 +205,7 @@ static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	set_own(conf, "auto.offset.reset", "error");
 	set_own(conf, "check.crcs", "true");
 	set_own(conf, "topic.metadata.refresh.interval.ms", "30000"); /* how soon a new partition is seen */
-	set_own(conf, "partition.assignment.strategy",
-	        rd_kafka_version() >= COOPERATIVE_SINCE ? "cooperative-sticky" : "range");
+	set_own(conf, "partition.assignment.strategy", kafka_assignor(NULL));
 	set_number(conf, "queued.max.messages.kbytes", queue / 1024 ? queue / 1024 : 1, 2097151);
 	/* Before 2.2 a fetcher that meets a full queue sleeps for a second: by count it must not be full
 	 * soon. */
@@ -242,7 +260,7 @@ static rd_kafka_conf_t *make_conf(
 	set_common(conf, settings);
 	if (client == KAFKA_CONSUMER)
 		set_consumer(conf, settings);
-	else
+	else if (client == KAFKA_PRODUCER)
 		set_producer(conf, settings);
 	for (size_t i = 0; i < settings->property_count; i++) {
 		const struct kafka_property *property = &settings->properties[i];
@@ -255,9 +273,10 @@ static rd_kafka_conf_t *make_conf(
 		}
 	}
 	int events = RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
-	events |= client == KAFKA_CONSUMER
-	                  ? RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT
-	                  : RD_KAFKA_EVENT_DR;
+	if (client == KAFKA_CONSUMER)
+		events |= RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT;
+	else if (client == KAFKA_PRODUCER)
+		events |= RD_KAFKA_EVENT_DR;
 	rd_kafka_conf_set_events(conf, events);
 	return conf;
 }
@@ -282,12 +301,12 @@ static rd_kafka_t *make_client(enum kafka_client client, rd_kafka_conf_t *conf,
         const struct kafka_settings *settings, struct err *err)
 {
 	char text[512];
-	rd_kafka_type_t type = client == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+	rd_kafka_type_t type = client == KAFKA_PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
 	rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
 	if (rk == NULL) {
 		if (!unreadable_file(settings, text, err))
 			err_set(err, "the Kafka %s cannot be set up: %s",
-			        client == KAFKA_CONSUMER ? "consumer" : "producer", text);
+			        client == KAFKA_PRODUCER ? "producer" : "consumer", text);
 		rd_kafka_conf_destroy(conf);
 	}
 	return rk;

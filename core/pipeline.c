@@ -690,6 +690,17 @@ static bool of_partition(const struct record *r, const void *with)
 	return r->partition == with;
 }
 
+/* With no output on its way yet: whoever owns the partition next sends the first one. */
+static bool unsent_of_partition(const struct record *r, const void *with)
+{
+	if (r->partition != with || r->state == RECORD_SENDING)
+		return false;
+	for (size_t i = 0; i < r->output_count; i++)
+		if (r->outputs[i].state == OUTPUT_SENT || r->outputs[i].state == OUTPUT_ACKED)
+			return false;
+	return true;
+}
+
 static bool any_record(const struct record *r, const void *with)
 {
 	(void)r;
@@ -734,6 +745,11 @@ static void partition_taken(void *context, struct partition *partition)
 {
 	(void)context;
 	(void)partition;
+}
+
+static void partition_cut_short(void *context, struct partition *partition)
+{
+	give_back_matching(context, unsent_of_partition, partition, "revoked");
 }
 
 static void partition_released(void *context, struct partition *partition, bool lost)
@@ -938,6 +954,7 @@ void pipeline_source_handlers(struct pipeline *p, struct source_handlers *handle
 	handlers->message = pipeline_take;
 	handlers->taken = partition_taken;
 	handlers->draining = partition_taken;
+	handlers->cut_short = partition_cut_short;
 	handlers->released = partition_released;
 }
 

@@ -86,6 +86,8 @@ static bool send_list(struct kafka_source *self, const rd_kafka_topic_partition_
 
 bool source_send_commit(struct kafka_source *self, bool draining_only)
 {
+	if (rd_kafka_assignment_lost(self->client))
+		return false;
 	self->commit.entries = mem_zalloc(self->source.partitions.count, sizeof *self->commit.entries);
 	rd_kafka_topic_partition_list_t *list =
 	        rd_kafka_topic_partition_list_new((int)self->source.partitions.count);
@@ -162,6 +164,9 @@ static void refused(
 		return;
 	}
 	kafka_count_error(&self->health, code);
+	/* A generation that is not known may be one that this member learns of in a moment. */
+	self->not_a_member =
+	        code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 	log_throttled(LOG_WARN, "source", "committing %s/%d failed and is tried again: %s", place->topic,
 	        place->partition, rd_kafka_err2str(code));
 }

@@ -187,6 +187,13 @@ static void commit(struct source *source, bool now)
 	(void)source, (void)now;
 }
 
+static const char *trouble(const struct source *source, size_t n)
+{
+	(void)source;
+	(void)n;
+	return NULL;
+}
+
 static bool ready(const struct source *source)
 {
 	return file_of_const(source)->told;
@@ -227,7 +234,7 @@ struct source *source_file_open(struct event_base *base, int fd, const char *nam
         const struct source_handlers *handlers)
 {
 	static const struct source_verbs verbs = {
-	        pump, commit, ready, finished, commits_pending, stop, close_file, destroy};
+	        pump, commit, ready, trouble, finished, commits_pending, stop, close_file, destroy};
 	struct source_file *file = mem_zalloc(1, sizeof *file);
 	file->source.verbs = &verbs;
 	file->source.handlers = *handlers;

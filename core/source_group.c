@@ -332,6 +332,7 @@ static void ask_starts(struct kafka_source *self)
 		inquiry->partitions[i].topic = mem_strdup(entry->topic);
 		inquiry->partitions[i].id = entry->partition;
 		inquiry->partitions[i].assignment = owned ? owned->partition.assignment : 0;
+		inquiry->partitions[i].awaited = source_topics_awaited(self, entry->topic);
 	}
 	rebalance->deadline = 0;
 	send_inquiry(self, inquiry, rebalance->number);
@@ -369,14 +370,13 @@ static void begin_assign(struct kafka_source *self)
 {
 	struct rebalance *rebalance = &self->rebalance;
 	self->joined = true;
-	self->rejoining = false;
+	self->rejoining = self->kept_out = false;
 	self->resting_until = 0;
 	*metrics_value(self->metrics, METRIC_REBALANCES, "assign") += 1;
 	if (rebalance->list->cnt == 0 || self->stage > SOURCE_OPEN) {
 		answer_unread(self);
 		return;
 	}
-	self->missing[0] = '\0';
 	for (int i = 0; i < rebalance->list->cnt; i++)
 		begin_period(self, rebalance->list->elems[i].topic, rebalance->list->elems[i].partition);
 	ask_starts(self);
@@ -395,16 +395,23 @@ static void finish_revoke(struct kafka_source *self, bool lost)
 	count_assigned(self);
 }
 
+static void count_lost(struct kafka_source *self)
+{
+	*metrics_value(self->metrics, METRIC_REBALANCES, "lost") += 1;
+	log_warn(
+	        "source", "%d partitions were lost: others may read them already", self->rebalance.list->cnt);
+}
+
 static void begin_revoke(struct kafka_source *self, int64_t now)
 {
 	struct rebalance *rebalance = &self->rebalance;
 	bool lost = rd_kafka_assignment_lost(self->client);
-	*metrics_value(self->metrics, METRIC_REBALANCES, lost ? "lost" : "revoke") += 1;
 	self->resting_until = now + SOURCE_REBALANCE_MS;
 	self->rejoining = true;
 	if (lost)
-		log_warn("source", "%d partitions were lost: others may read them already",
-		        rebalance->list->cnt);
+		count_lost(self);
+	else
+		*metrics_value(self->metrics, METRIC_REBALANCES, "revoke") += 1;
 	if (lost || self->stage >= SOURCE_LEAVING) {
 		finish_revoke(self, lost);
 		return;
@@ -420,6 +427,16 @@ static void begin_revoke(struct kafka_source *self, int64_t now)
 	}
 }
 
+/* The drain's time is up. */
+static void cut_short(struct kafka_source *self)
+{
+	list_each (&self->source.partitions, node, after) {
+		struct partition *partition = &source_owned(node)->partition;
+		if (partition->state == PARTITION_DRAINING)
+			self->source.handlers.cut_short(self->source.handlers.context, partition);
+	}
+}
+
 static bool drained(struct kafka_source *self)
 {
 	list_each (&self->source.partitions, node, after) {
@@ -430,24 +447,69 @@ static bool drained(struct kafka_source *self)
 	return true;
 }
 
-/* Drain, then the commit before, then the final commit, then give up: each bounded. */
+static bool wants_last_commit(struct kafka_source *self)
+{
+	list_each (&self->source.partitions, node, after)
+		if (source_owned(node)->partition.state == PARTITION_DRAINING &&
+		        source_wants_commit(source_owned(node)))
+			return true;
+	return false;
+}
+
+static void next_step(struct rebalance *rebalance, enum revoke_step step, int64_t deadline)
+{
+	rebalance->step = step;
+	rebalance->deadline = deadline;
+}
+
+/* Sends the final commit, again while it fails. True while it is worth waiting for. */
+static bool last_commit(struct kafka_source *self, int64_t now)
+{
+	struct rebalance *rebalance = &self->rebalance;
+	if (now >= rebalance->deadline || self->not_a_member)
+		return false;
+	if (self->commit.count)
+		return true;
+	if (!wants_last_commit(self))
+		return false;
+	if (now >= rebalance->commit_at) {
+		rebalance->commit_at = now + SOURCE_COMMIT_AGAIN_MS;
+		source_send_commit(self, true);
+	}
+	return true;
+}
+
+/* An older commit that is unanswered when its time is up keeps the last one not back: the broker takes both
+ * in the order in which they were sent, and what it would undo at worst is repeated, not lost. */
 static void serve_revoke(struct kafka_source *self, int64_t now)
 {
 	struct rebalance *rebalance = &self->rebalance;
 	bool overdue = now >= rebalance->deadline;
-	if (!rebalance->last_commit) {
+	if (rd_kafka_assignment_lost(self->client)) {
+		count_lost(self);
+		finish_revoke(self, true);
+		return;
+	}
+	switch (rebalance->step) {
+	case REVOKE_DRAINING:
 		if (!drained(self) && !overdue)
 			return;
-		if (self->commit.count && !overdue)
+		if (overdue)
+			cut_short(self);
+		overdue = false;
+		next_step(rebalance, REVOKE_SETTLING, now + SOURCE_SETTLE_MS);
+		/* fall through */
+	case REVOKE_SETTLING:
+		if ((!drained(self) || self->commit.count || self->filing.count) && !overdue)
 			return;
-		rebalance->last_commit = true;
-		rebalance->deadline = now + SOURCE_LAST_COMMIT_MS;
-		if (self->commit.count == 0 && source_send_commit(self, true))
-			return;
-		overdue = self->commit.count == 0;
+		source_forget_commit(self);
+		self->not_a_member = false;
+		next_step(rebalance, REVOKE_COMMITTING, now + SOURCE_LAST_COMMIT_MS);
+		/* fall through */
+	case REVOKE_COMMITTING:
+		if (!last_commit(self, now))
+			finish_revoke(self, false);
 	}
-	if (self->commit.count == 0 || overdue)
-		finish_revoke(self, false);
 }
 
 void source_serve_rebalance(struct kafka_source *self, int64_t now)

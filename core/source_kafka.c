@@ -15,11 +15,10 @@ enum {
 	BUSY_TICK_MS = 20, /* while a rebalance or the end waits for something */
 	MESSAGES_A_PUMP = 256,
 	COMMIT_LOST_MS = 60000, /* a commit without an answer is forgotten */
-	COMMIT_AGAIN_MS = 100,  /* at the end, one that failed is tried again so often */
 	LEAVE_MS = 5000,
 	DESTROY_MS = 10000,
 	FATAL_APART_MS = 600000, /* a second fatal error within this time ends the source */
-	MISSING_REMINDER_MS = 60000,
+	TOPIC_MS = 3000,         /* for the brokers' answer about one topic */
 };
 
 static struct kafka_source *self_of(const struct source *source)
@@ -32,6 +31,9 @@ static void task_run(void *context)
 	struct source_task *task = context;
 	if (task->inquiry)
 		inquiry_run(task->inquiry);
+	else if (task->topics)
+		for (size_t i = 0; i < task->name_count; i++)
+			task->topics[i] = kafka_ask_topic(task->client, task->names[i], TOPIC_MS);
 	else
 		rd_kafka_destroy_flags(task->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
@@ -43,6 +45,7 @@ void source_task_free(void *context)
 		list_remove(&task->owner->tasks, &task->node);
 	if (task->inquiry)
 		inquiry_free(task->inquiry);
+	mem_free(task->topics);
 	mem_free(task);
 }
 
@@ -71,11 +74,32 @@ static void reached_end(struct kafka_source *self, const rd_kafka_topic_partitio
 		owned->partition.reached = true;
 }
 
-static void say_missing(struct kafka_source *self, int64_t now)
+static const char *property(const struct kafka_source *self, const char *name)
 {
-	self->missing_said = now;
-	log_error("source", "%s; waiting for it (create it, allow it, or correct source.topics)",
-	        self->missing);
+	for (size_t i = 0; i < self->config->kafka_count; i++)
+		if (strcmp(self->config->kafka[i].name, name) == 0)
+			return self->config->kafka[i].value;
+	return "";
+}
+
+/* The group keeps this member out, and librdkafka tries again for ever: what a person must do about it. */
+static void say_kept_out(struct kafka_source *self, rd_kafka_resp_err_t code)
+{
+	const char *group = self->config->group;
+	self->kept_out = true;
+	if (code == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
+		log_throttled(LOG_ERROR, "source",
+		        "cannot join group \"%s\" (%s): its other members share partitions out in another "
+		        "way; "
+		        "waiting: set the same partition.assignment.strategy for all of them (source.kafka; "
+		        "here "
+		        "it is %s), or end the others first",
+		        group, rd_kafka_err2name(code),
+		        kafka_assignor(property(self, "partition.assignment.strategy")));
+	else
+		log_throttled(LOG_ERROR, "source",
+		        "may not use group \"%s\" (%s); waiting: allow READ on the group to this client",
+		        group, rd_kafka_err2name(code));
 }
 
 /* True when the error was one that this file deals with. */
@@ -94,8 +118,12 @@ static bool serve_error(struct kafka_source *self, rd_kafka_event_t *event)
 	} else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
 	           code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
 		kafka_count_error(&self->health, code);
-		snprintf(self->missing, sizeof self->missing, "%s", rd_kafka_event_error_string(event));
-		say_missing(self, clock_now());
+		source_topics_heard(self, place ? place->topic : NULL, code);
+		served = true;
+	} else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+	           code == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL) {
+		kafka_count_error(&self->health, code);
+		say_kept_out(self, code);
 		served = true;
 	}
 	if (place)
@@ -193,6 +221,8 @@ static void serve_message(struct kafka_source *self, rd_kafka_event_t *event)
 	const rd_kafka_message_t *message;
 	while ((message = rd_kafka_event_message_next(event)) != NULL) {
 		struct owned *owned = owner_of(self, message);
+		if (owned && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			source_topics_read(self, owned->partition.topic);
 		if (owned && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		        wanted(self, &owned->partition, message->offset))
 			hand_over(self, &owned->partition, message);
@@ -254,12 +284,11 @@ static void tick(struct kafka_source *self, int64_t now)
 	self->ticked = now;
 	list_each (&self->source.partitions, node, after)
 		tick_partition(self, source_owned(node), now);
-	if (!self->health.connected || (self->rebalance.assign && self->rebalance.backoff))
+	if (!self->health.connected || self->kept_out || (self->rebalance.assign && self->rebalance.backoff))
 		*metrics_value(self->metrics, METRIC_PAUSED, "source") += (double)passed / 1000;
 	if (self->commit.count == 0 && self->rebalance.list == NULL && awaits_first_commit(self))
 		source_send_commit(self, false);
-	if (self->missing[0] && now - self->missing_said >= MISSING_REMINDER_MS)
-		say_missing(self, now);
+	source_topics_tick(self, now);
 }
 
 static bool subscribe(struct kafka_source *self, struct err *err)
@@ -328,8 +357,19 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	kafka_wake_add(&self->wake, self->messages);
 	self->health.connected = false;
 	self->health.fatal[0] = '\0';
-	self->joined = self->rejoining = false;
+	self->joined = self->rejoining = self->kept_out = false;
+	self->topics_ask_at = clock_now();
 	return subscribe(self, err);
+}
+
+/* A newer member has taken this one's place: a new client would take it back, and so on without end. */
+static void tell_fenced(const struct kafka_source *self, struct err *err)
+{
+	err_set(err,
+	        "another live member of group \"%s\" has the same group.instance.id \"%s\", and the one "
+	        "that came last has taken over: give each worker an id of its own (source.kafka: "
+	        "{group.instance.id: ...}), such as the name of its pod, or leave the property out",
+	        self->config->group, property(self, "group.instance.id"));
 }
 
 /* A fatal error: a new client, once in a while; a second one soon after ends the source. */
@@ -338,16 +378,23 @@ static void recover(struct kafka_source *self, int64_t now)
 	if (self->health.fatal[0] == '\0' || self->failed || self->stage >= SOURCE_LAST_COMMIT)
 		return;
 	struct err err;
-	err_set(&err, "the Kafka consumer failed: %s%s", self->health.fatal,
-	        kafka_advice(self->health.fatal_code));
-	bool again = self->fatal_at == 0 || now - self->fatal_at > FATAL_APART_MS;
+	bool fenced = self->health.fatal_code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+	bool again = !fenced && (self->fatal_at == 0 || now - self->fatal_at > FATAL_APART_MS);
 	self->fatal_at = now;
 	source_end_all(self, true);
 	if (again) {
-		log_error("source", "%s; going on with a new one", err.text);
+		log_error("source", "the Kafka consumer failed: %s%s; going on with a new one",
+		        self->health.fatal, kafka_advice(self->health.fatal_code));
 		drop_client(self);
 		if (make_client(self, &err))
 			return;
+	} else if (fenced) {
+		tell_fenced(self, &err);
+	} else {
+		err_set(&err,
+		        "the Kafka consumer failed again, soon after a new one had taken over: %s; start the "
+		        "process again once the cause is gone%s",
+		        self->health.fatal, kafka_advice(self->health.fatal_code));
 	}
 	self->failed = true;
 	self->source.handlers.failed(self->source.handlers.failed_context, err.text);
@@ -414,6 +461,11 @@ static bool kafka_ready(const struct source *source)
 	return true;
 }
 
+static const char *kafka_trouble(const struct source *source, size_t n)
+{
+	return source_topics_trouble(self_of(source), n);
+}
+
 static bool kafka_finished(const struct source *source)
 {
 	const struct kafka_source *self = self_of(source);
@@ -436,8 +488,7 @@ static void begin_last_commit(struct kafka_source *self, int64_t now)
 {
 	self->stage = self->client ? SOURCE_LAST_COMMIT : SOURCE_CLOSED;
 	self->stage_deadline = now + SOURCE_LAST_COMMIT_MS;
-	self->rebalance.last_commit = false;
-	if (self->rebalance.list)
+	if (self->rebalance.step == REVOKE_DRAINING)
 		self->rebalance.deadline = now;
 }
 
@@ -460,7 +511,7 @@ static void serve_last_commit(struct kafka_source *self, int64_t now)
 	bool overdue = now >= self->stage_deadline;
 	if ((self->commit.count || self->rebalance.list) && !overdue)
 		return;
-	if (!overdue && now - self->commit_sent < COMMIT_AGAIN_MS)
+	if (!overdue && now - self->commit_sent < SOURCE_COMMIT_AGAIN_MS)
 		return;
 	if (!overdue && source_send_commit(self, false))
 		return;
@@ -506,6 +557,7 @@ static void kafka_source_destroy(struct source *source)
 	if (self->timer)
 		event_free(self->timer);
 	mem_free(self->client_id);
+	mem_free(self->topics);
 	mem_free(self);
 }
 
@@ -518,8 +570,8 @@ struct source *source_kafka_open(struct event_base *base, const struct source_co
         const char *client_id, struct helper *helper, const struct source_handlers *handlers,
         struct metrics *metrics, struct err *err)
 {
-	static const struct source_verbs verbs = {kafka_pump, kafka_commit, kafka_ready, kafka_finished,
-	        kafka_commits_pending, kafka_stop, kafka_close, kafka_source_destroy};
+	static const struct source_verbs verbs = {kafka_pump, kafka_commit, kafka_ready, kafka_trouble,
+	        kafka_finished, kafka_commits_pending, kafka_stop, kafka_close, kafka_source_destroy};
 	struct kafka_source *self = mem_zalloc(1, sizeof *self);
 	self->source.verbs = &verbs;
 	self->source.handlers = *handlers;
@@ -530,6 +582,7 @@ struct source *source_kafka_open(struct event_base *base, const struct source_co
 	self->helper = helper;
 	self->metrics = metrics;
 	self->client_id = mem_strdup(client_id);
+	self->topics = mem_zalloc(config->topic_count, sizeof *self->topics);
 	self->metadata_limit = POSITION_METADATA_MAX;
 	self->health = (struct kafka_health){.client = "source", .metrics = metrics};
 	self->ticked = clock_now();

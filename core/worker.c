@@ -164,6 +164,9 @@ static bool ready(void *context, struct buf *why)
 	struct worker *worker = context;
 	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
 	        "has not joined its group yet, or does not know yet where to start");
+	const char *trouble;
+	for (size_t i = 0; (trouble = worker->source->verbs->trouble(worker->source, i)) != NULL; i++)
+		all = admin_check(why, "source", false, trouble);
 	for (size_t i = 0; i < worker->sink_count; i++)
 		all &= sink_ready(worker->sinks[i], why);
 	return admin_check(why, "not draining", !worker->draining, "a stop was asked for") && all;

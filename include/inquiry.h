@@ -20,6 +20,7 @@ struct inquiry_partition {
 	char *topic;
 	int32_t id;
 	uint64_t assignment; /* the caller's */
+	bool awaited;        /* its topic came into being while the source waited for it */
 	bool refused;        /* the broker refused to read at `known`, which stands for the group's commit */
 	struct position known;
 

@@ -19,7 +19,12 @@ struct rd_kafka_s;
 struct rd_kafka_queue_s;
 struct rd_kafka_op_s; /* an event */
 
-enum kafka_client { KAFKA_CONSUMER, KAFKA_PRODUCER };
+enum kafka_client {
+	KAFKA_CONSUMER,
+	KAFKA_PRODUCER,
+	KAFKA_ASKER, /* a member of no group that reads nothing and makes no topics: it only asks
+	                (kafka_ask.h) */
+};
 
 struct kafka_property {
 	char *name, *value;
@@ -50,6 +55,12 @@ struct rd_kafka_s *kafka_open(
         enum kafka_client client, const struct kafka_settings *settings, struct err *err);
 /* Destroys a client on a thread of its own and waits for that at most `wait_ms`. */
 void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
+
+/* What speaks against a property that is taken, with the librdkafka that runs; NULL = nothing. */
+const char *kafka_doubt(const char *name, const char *value);
+
+/* How a group's members share partitions out: what the user set, or our default ("" or NULL). */
+const char *kafka_assignor(const char *configured);
 
 /* What a client's events say about it besides messages. */
 struct kafka_health {

@@ -105,6 +105,9 @@ struct source_handlers {
 	void (*taken)(void *context, struct partition *partition);
 	/* No more of it is taken; open records may end until the source asks for `released`. */
 	void (*draining)(void *context, struct partition *partition);
+	/* The drain's time is up: what was not sent yet is given back at once; what was sent may still be
+	 * acknowledged, and then counts, until `released`. */
+	void (*cut_short)(void *context, struct partition *partition);
 	/* Given up: the pipeline gives back its open records at once; they move no offset. */
 	void (*released)(void *context, struct partition *partition, bool lost);
 	/* The source cannot go on: a fatal client error that a new client did not cure. */
@@ -118,6 +121,9 @@ struct source_verbs {
 	/* Called about once a second and on the drain's end: commits moved safe offsets. */
 	void (*commit)(struct source *source, bool now);
 	bool (*ready)(const struct source *source); /* first join done, no partition starting */
+	/* The n-th topic that cannot be read, with the reason ("topic x does not exist"); NULL when there are
+	 * no more. */
+	const char *(*trouble)(const struct source *source, size_t n);
 	/* All partitions have reached their end (file end, --until); nothing more will come. */
 	bool (*finished)(const struct source *source);
 	bool (*commits_pending)(const struct source *source);

@@ -95,12 +95,15 @@ class Engine:
     def group(self):
         return self.config["name"]
 
-    def start(self, ready=True, env=None, arguments=()):
-        assert self.process is None or self.process.poll() is not None, "it runs already"
+    def write_config(self):
         self.port = kafka.free_ports(1)[0]
         config = merged(self.config, {"admin": {"listen": f"127.0.0.1:{self.port}"}})
         self.path = self.folder / "millrace.yaml"
         self.path.write_text(json.dumps(config, indent=2, ensure_ascii=False))  # JSON is YAML
+
+    def start(self, ready=True, env=None, arguments=()):
+        assert self.process is None or self.process.poll() is not None, "it runs already"
+        self.write_config()
         self.lives += 1
         with open(self.log, "ab") as log:
             log.write(f"--- life {self.lives}\n".encode())

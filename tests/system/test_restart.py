@@ -147,22 +147,6 @@ def test_a_sink_broker_that_goes_and_comes_back_loses_and_reorders_nothing(job, 
 
 
 @pytest.mark.real_kafka
-def test_a_source_broker_that_goes_and_comes_back_loses_nothing(job, stub, clusters, seed):
-    stub.latency(0.005, 0.05)
-    source = clusters.get(1)
-    j = job(partitions=3, cluster=source, sink=clusters.get(0), change={"limits": {"records": 200}})
-    j.send(events.Maker(seed, pages=80).mixed(2000))
-    j.start()
-    j.until_outputs(300)
-    source.kill()
-    time.sleep(2)
-    assert j.process.poll() is None, f"a source that is away must not end the process\n{j.story()}"
-    source.start()
-    j.until_done()
-    j.require_clean(repeats=True)
-
-
-@pytest.mark.real_kafka
 def test_records_that_the_broker_refuses_become_error_events(job, stub, cluster, seed):
     maker = events.Maker(seed, pages=3)
     page = maker.pages[0]

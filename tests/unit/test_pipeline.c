@@ -1116,6 +1116,42 @@ static void a_lost_partition_gives_its_records_back_and_the_others_go_on(void **
 	drop_curtain(s);
 }
 
+static void a_drain_cut_short_gives_back_what_was_not_sent_and_lets_the_rest_end(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	take(s, 0, "event key1 1");
+	take(s, 0, "event key1 2");
+	take(s, 0, "event key2 3");
+	take(s, 0, "event key2 4");
+	take(s, 1, "event key3 5");
+	answer(3, false); /* 4 is made and waits for 3 */
+	answer(0, false); /* 1 is sent */
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	s->partitions[0].state = PARTITION_DRAINING;
+	s->door.cut_short(s->door.context, &s->partitions[0]);
+	assert_accounts(s);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.given_back, 3);
+	assert_int_equal(asked_count, 1); /* of the other partition */
+	assert_int_equal(offsets_open_count(s->partitions[0].offsets), 4);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[0].offsets), 1); /* it counts */
+	s->door.released(s->door.context, &s->partitions[0], false);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.given_back, 3);
+	assert_int_equal(s->partitions[0].records, 0);
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(offsets_safe(s->partitions[1].offsets), 1);
+	drop_curtain(s);
+}
+
 static void a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest(void **state)
 {
 	(void)state;
@@ -1304,6 +1340,7 @@ int main(void)
 	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
 	        cmocka_unit_test(a_deadline_does_not_run_while_a_host_is_paused),
 	        cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
+	        cmocka_unit_test(a_drain_cut_short_gives_back_what_was_not_sent_and_lets_the_rest_end),
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),
 	        cmocka_unit_test(order_none_lets_answers_leave_as_they_come),
 	        cmocka_unit_test(order_partition_keeps_the_whole_partition_in_order),
