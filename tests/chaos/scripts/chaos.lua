@@ -1,0 +1,23 @@
+-- The shipped job, but for events whose comment tells it to do wrong (see wayward.lua).
+local shipped = require "page_content_change"
+local wayward = require "wayward"
+
+local function is_told(event, hook)
+  local told = type(event) == "table" and type(event.comment) == "string" and event.comment:match "^(%w+):[%w_]+$"
+  return told == hook
+end
+
+return {
+  api = 1,
+  request = function(event, meta)
+    return is_told(event, "request") and wayward.request(event) or shipped.request(event, meta)
+  end,
+  revisions = shipped.revisions,
+  transform = function(event, response, meta)
+    if is_told(event, "transform") then
+      return wayward.transform(event, response)
+    end
+    return shipped.transform(event, response, meta)
+  end,
+  selftest = shipped.selftest,
+}
