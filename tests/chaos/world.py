@@ -177,7 +177,7 @@ class World:
             commits = {}
             self.tell(f"the commits cannot be read: {why}")
         try:
-            ends = {topic: self.brokers.ends(topic) for topic in (self.job.sink_topic, self.job.error_topic)}
+            ends = self._settled_ends()
         except Exception as why:  # a broker is away, too
             return self.tell(f"{who}; the ends of its outputs cannot be read: {why}")
         notes = cover.joined(commits, files)
@@ -185,6 +185,16 @@ class World:
         self.tell(f"{who}; notes: " + "; ".join(
             f"partition {p}: " + " and ".join(f"{'file' if n.wall else 'commit'} {n.offset}+{len(n.ranges)}" for n in ns)
             for p, ns in sorted(notes.items())))
+
+    def _settled_ends(self, seconds=1.0):
+        """The ends of outputs and errors, once what the dead had on the wire has arrived."""
+        deadline, ends = time.monotonic() + seconds, None
+        while True:
+            before, ends = ends, {topic: self.brokers.ends(topic)
+                                  for topic in (self.job.sink_topic, self.job.error_topic)}
+            if ends == before or time.monotonic() > deadline:
+                return ends
+            time.sleep(0.1)
 
     def undisturbed_since(self, at):
         """What finished before this had an undisturbed checkpoint since: one interval and the slack before `at`,

@@ -254,7 +254,7 @@ class Ledger:
             again = {place for place, _ in after}
             repeats = sum(place in out and (following is None or following.before(message)) for place, message in after)
             finished = self._finished(first, order)
-            for place in sorted(again):
+            for place in sorted(again & out):
                 note = death.covers(place)
                 if note and (place, "covered") not in told:
                     told.add((place, "covered"))
