@@ -116,6 +116,7 @@ chaos:
 
 .chaos: all
 	@[ -z "$(MORTAL)" ] || $(MAKE) --no-print-directory FAULTS=1 BUILD=$(MORTAL) all
-	CHAOS_SIZE=$(SIZE) MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace $(PYTEST) $(PYTEST_ARGS) tests/chaos
+	CHAOS_SIZE=$(SIZE) MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace \
+		$(PYTEST) $(PYTEST_ARGS) tests/system/test_ledger.py tests/chaos
 
 .PHONY: chaos .chaos

@@ -13,22 +13,10 @@ import engine  # noqa: E402
 import kafka  # noqa: E402
 import stub as stubs  # noqa: E402
 from proxy import Proxy  # noqa: E402
+from sizes import SEED, SIZE, SIZES, size  # noqa: E402
 from world import Tmpfs, World  # noqa: E402
 
-SIZE = os.environ.get("CHAOS_SIZE", "nightly")
-SIZES = {
-    "ci": {"KILLS": 10, "POINTS": 4, "MIXES": 1, "SECONDS": 20, "FAULTS": 6},
-    "nightly": {"KILLS": 100, "POINTS": 60, "MIXES": 20, "SECONDS": 60, "FAULTS": 20},
-}
-if SIZE not in SIZES:
-    raise pytest.UsageError(f"CHAOS_SIZE is {SIZE!r}: expected ci or nightly")
-SEED = int(os.environ.get("MILLRACE_SEED") or (20 if SIZE == "ci" else int.from_bytes(os.urandom(3), "big")))
 SKIPPED = []
-
-
-def size(what):
-    """How much of it: CHAOS_KILLS and so on, else by CHAOS_SIZE."""
-    return int(os.environ.get(f"CHAOS_{what}") or SIZES[SIZE][what])
 
 
 def pytest_report_header(config):

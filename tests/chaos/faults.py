@@ -14,7 +14,6 @@ class Fault:
     disturbs = True  # it may hold up checkpoints
     fenced = True  # no worker can send anything after another took its partitions
     root = False  # needs a file system of its own
-    only = None  # SIZE in which it is not left out
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
@@ -359,6 +358,24 @@ class Poison(Fault):
         world.feeder.spice[self.kind] = self.before
 
 
+class Burst(Fault):
+    """Much more comes than usual: everything is in use at once."""
+
+    disturbs, factor = False, 10
+
+    def begin(self, world):
+        world.feeder.rate *= self.factor
+
+    def end(self, world):
+        world.feeder.rate /= self.factor
+
+
+class Lull(Burst):
+    """Hardly anything comes."""
+
+    factor = 0.02
+
+
 class Deeds(Poison):
     """Events on which the script loops, hoards memory, recurses, raises or answers nonsense."""
 
@@ -400,6 +417,8 @@ CATALOGUE = {
     "store full": StoreFull,
     "bad script": BadScript,
     "script change": ScriptChange,
+    "burst": Burst,
+    "lull": Lull,
     "poison": Poison,
     "deeds": Deeds,
 }

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import engine
-from conftest import size
 from engine import until
+from sizes import size
+from world import show
 
 PER_WORLD = 10
 MORTAL = Path(os.environ.get("MILLRACE_FAULTS", engine.ROOT / "build-faults" / "millrace"))
@@ -19,29 +20,30 @@ def progress(world):
     return world.brokers.count(world.job.sink_topic, world.job.error_topic)
 
 
-@pytest.mark.parametrize("store", ["files and commits", "commits alone"])
-def test_kills_at_random_moments_repeat_nothing_that_a_note_covers(world, store, capsys):
-    kills = size("KILLS") // 2
+CREWS = {"files and commits": (True, 1), "commits alone": (False, 1), "two workers": (True, 2)}
+
+
+@pytest.mark.parametrize("kind", CREWS)
+def test_kills_at_random_moments_repeat_nothing_that_a_note_covers(world, kind, capsys):
+    store, crew = CREWS[kind]
+    kills = -(-size("KILLS") // len(CREWS))
     for number in range(0, kills, PER_WORLD):
-        w = world(store=store == "files and commits", number=number)
+        w = world(store=store, number=number, partitions=3 * crew)
         w.feeder.start()
-        w.start(0)
+        for member in range(crew):
+            w.start(member)
         for _ in range(min(PER_WORLD, kills - number)):
             before = progress(w)
             if w.rng.random() < 0.8:  # else at once: while it starts
                 until("it does something", lambda: progress(w) > before or w.must_live(), story=w.story)
-                time.sleep(w.rng.uniform(0, 3))
-            else:
-                time.sleep(w.rng.uniform(0, 2))
-            w.kill()
+            time.sleep(w.rng.uniform(0, 3))
+            member = w.rng.randrange(crew)
+            w.kill(member)
             time.sleep(w.rng.choice([0, 0, w.rng.uniform(0, 3)]))
-            w.start(0)
-        report = w.finish()
+            w.start(member)
+        show(w, capsys, kind, w.finish())
         assert any(note.offset for death in w.deaths for notes in death.notes.values() for note in notes), (
             f"no life got as far as a note: this proves nothing\n{w.story()}")
-        with capsys.disabled():
-            print(f"\n[{store}, interval {w.interval} s, order {w.job.order}, "
-                  f"records {w.job.config['limits']['records']}]\n{report}", flush=True)
         w.close()
 
 
@@ -61,7 +63,5 @@ def test_deaths_at_every_fault_point_repeat_nothing_that_a_note_covers(world, mo
             w.job.wait()
             assert w.job.process.returncode in (-9, 137), f"{place}:{n}: {w.job.process.returncode}\n{w.story()}"
             w.mourn(f"death at {place}:{n}, life {w.job.lives}")
-        report = w.finish()
-        with capsys.disabled():
-            print(f"\n[{place}]\n{report}", flush=True)
+        show(w, capsys, place, w.finish())
         w.close()

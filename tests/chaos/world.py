@@ -110,7 +110,7 @@ class World:
                      "upstreams": {"mediawiki": {"url": f"http://127.0.0.1:{api_port}/w/api.php", "timeout": "2s",
                                                  "max_body": f"{MAX_BODY >> 20}MiB"}}},
             "order": self.rng.choice(["key", "key", "key", "partition"]),
-            "limits": {"records": self.rng.choice([50, 200, 400])},
+            "limits": {"records": self.rng.choice([50, 200, 400]), "memory": self.rng.choice(["128MiB", "512MiB"])},
             "checkpoint": {"interval": f"{int(interval * 1000)}ms", **({"dir": str(store)} if store else {})},
         }
         self.interval = interval
@@ -299,6 +299,14 @@ class World:
             worker.close()
 
 
+def show(world, capsys, title, report):
+    """The numbers of a run, also of one that went well."""
+    with capsys.disabled():
+        print(f"\n[{title}] seed {world.seed}, order {world.job.order}, interval {world.interval} s, "
+              f"{'store' if world.store else 'no store'}, {len(world.journal)} happenings\n    "
+              + "\n    ".join(report.summary()), flush=True)
+
+
 def alive(worker):
     return worker.process is not None and worker.process.poll() is None
 
@@ -306,7 +314,7 @@ def alive(worker):
 class Tmpfs:
     """A small file system of its own, for a store that can get full."""
 
-    def __init__(self, folder, size="512k"):
+    def __init__(self, folder, size="4m"):
         self.folder = Path(folder)
         self.folder.mkdir()
         result = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "millrace-chaos", str(self.folder)],

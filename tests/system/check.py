@@ -87,6 +87,10 @@ class Report:
         if place:
             self.places.setdefault(name, []).append(place)
 
+    def summary(self):
+        numbers = ", ".join(f"{name} {len(getattr(self, name))}" for name in (*VIOLATIONS, "repeated"))
+        return [f"{self.outputs} outputs, {self.errors} error events: {numbers}", *map(str, self.deaths)]
+
     def __str__(self):
         lines = [f"{self.outputs} outputs, {self.errors} error events", *map(str, self.deaths)]
         for name in (*VIOLATIONS, "repeated"):
@@ -237,7 +241,7 @@ class Ledger:
 
     def _deaths(self, report, messages, deaths, order):
         """What came again after each death, against what its notes cover and when it had finished."""
-        told = set()
+        told, undone = set(), set()  # places that came again after the death before, and were not covered
         for number, death in enumerate(deaths):
             earlier = deaths[number - 1] if number else None
             following = deaths[number + 1] if number + 1 < len(deaths) else None
@@ -248,8 +252,7 @@ class Ledger:
                     after.append((place, message))
                     continue
                 out.add(place)
-                # What was out before an earlier death, and that death's notes did not cover, had to be done anew.
-                if not (earlier and earlier.before(message) and not earlier.covers(place)):
+                if not (place in undone and earlier.before(message)):
                     first[place] = min(first.get(place, float("inf")), arrival(message))
             again = {place for place, _ in after}
             repeats = sum(place in out and (following is None or following.before(message)) for place, message in after)
@@ -263,6 +266,7 @@ class Ledger:
                     told.add((place, "stale"))
                     report.add("stale", place, f"came again after {death.who}, yet had finished "
                                                f"{death.at - finished[place]:.1f} s before")
+            undone = {place for place in again & out if not death.covers(place)}
             self._claims(report, death, out, told)
             late = [at for at in (finished[place] for place in out if place in finished) if at >= death.since]
             unsettled = sum(at == float("inf") for at in late)

@@ -3,8 +3,8 @@ local shipped = require "page_content_change"
 local wayward = require "wayward"
 
 local function is_told(event, hook)
-  local told = type(event) == "table" and type(event.comment) == "string" and event.comment:match "^(%w+):[%w_]+$"
-  return told == hook
+  local comment = type(event) == "table" and event.comment
+  return type(comment) == "string" and comment:match "^(%w+):[%w_]+$" == hook
 end
 
 return {

@@ -5,8 +5,8 @@ import random
 import pytest
 
 import faults
-from conftest import SIZE, size
-from world import SLACK
+from sizes import SIZE, size
+from world import SLACK, show
 
 NAMES = list(faults.CATALOGUE)
 ALONE = {name: [name] for name in NAMES} if SIZE == "nightly" else {"each in turn": NAMES}
@@ -24,10 +24,8 @@ def test_a_fault_by_itself_harms_no_record(world, names, capsys):
         pytest.skip(f"no tmpfs can be mounted: {w.tmpfs.why}")
     w.feeder.start()
     w.start(0)
-    w.run(faults.in_turn(w.rng, names * (1 if SIZE == "ci" else 3)), calm=SLACK)
-    report = w.finish()
-    with capsys.disabled():
-        print(f"\n[{', '.join(names)}]\n{report}", flush=True)
+    w.run(faults.in_turn(w.rng, names * size("ROUNDS")), calm=SLACK)
+    show(w, capsys, names[0] if len(names) == 1 else f"{len(names)} faults in turn", w.finish())
 
 
 @pytest.mark.parametrize("number", range(size("MIXES")))
@@ -38,6 +36,4 @@ def test_a_mix_of_faults_harms_no_record(world, number, seed, capsys):
     w.feeder.start()
     w.start(0)
     w.run(faults.plan(rng, names, size("SECONDS"), size("FAULTS")), calm=SLACK)
-    report = w.finish()
-    with capsys.disabled():
-        print(f"\n[mix {number}]\n{report}", flush=True)
+    show(w, capsys, f"mix {number}", w.finish())
