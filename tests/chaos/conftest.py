@@ -1,6 +1,7 @@
 """Fixtures of the chaos runs: three brokers behind a proxy for the session, a world for each test."""
 
 import os
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -29,6 +30,15 @@ def pytest_terminal_summary(terminalreporter):
     for why in dict.fromkeys(SKIPPED):
         terminalreporter.section("not all faults were injected", sep="!")
         terminalreporter.line(why)
+
+
+def pytest_runtest_logreport(report):
+    """A night is long: what a failure has to tell is in a file at once."""
+    if report.failed:
+        folder = engine.ROOT / "build" / "chaos"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"\W+", "-", report.nodeid.rpartition("::")[2]).strip("-")
+        (folder / f"{SEED}-{name}.txt").write_text(report.longreprtext + report.capstdout)
 
 
 @pytest.fixture(scope="session")
