@@ -20,7 +20,7 @@ class Fault:
 
     @property
     def name(self):
-        return next(name for name, kind in CATALOGUE.items() if isinstance(self, kind))
+        return next(name for name, kind in CATALOGUE.items() if type(self) is kind)
 
     def begin(self, world):
         raise NotImplementedError
@@ -40,10 +40,10 @@ class Planned:
 
 
 def plan(rng, names, seconds, count):
-    """`count` of these faults at random times; they may overlap."""
+    """`count` of these faults at random times; they may overlap. Every fifth is a kill: the worst with all else."""
     planned = []
     for _ in range(count):
-        kind = CATALOGUE[rng.choice(names)]
+        kind = CATALOGUE["kill -9" if rng.random() < 0.2 else rng.choice(names)]
         planned.append(Planned(kind, rng.uniform(0.5, seconds), rng.uniform(kind.low, kind.high), rng.random()))
     return sorted(planned, key=lambda p: p.at)
 
@@ -66,10 +66,11 @@ class Kill(Fault):
     low, high, disturbs = 0.0, 1.5, False
 
     def begin(self, world):
-        world.kill(0)
+        self.number = self.rng.randrange(world.regulars)
+        world.kill(self.number)
 
     def end(self, world):
-        world.start(0)
+        world.start(self.number)
 
 
 class Stop(Fault):
@@ -84,11 +85,17 @@ class Stop(Fault):
             worker.signal(signal.SIGTERM)
 
     def end(self, world):
-        if not world.member(0).expected:
-            return
-        code = world.member(0).wait()
-        assert code == 0, f"SIGTERM: exit code {code}"
-        world.start(0)
+        if world.member(0).expected:
+            drained(world.member(0))
+            world.start(0)
+
+
+def drained(worker):
+    """After SIGTERM; other faults may have put it to sleep, or killed it."""
+    if alive(worker):
+        worker.signal(signal.SIGCONT)
+    code = worker.wait()
+    assert code in (0, -signal.SIGKILL), f"SIGTERM: exit code {code}"
 
 
 class Sleep(Fault):
@@ -113,27 +120,24 @@ class Nap(Sleep):
 
 
 class Member(Fault):
-    """A second worker joins, and leaves by SIGTERM or kill -9."""
+    """One more worker joins, and leaves by SIGTERM or kill -9."""
 
     low, high, fenced = 2.0, 6.0, False
 
     def begin(self, world):
         self.killed = self.rng.random() < 0.5
-        world.start(1)
+        self.number = world.regulars
+        world.start(self.number)
         return "to be killed" if self.killed else "to be stopped"
 
     def end(self, world):
-        worker = world.member(1)
-        if not alive(worker):
-            return
-        worker.expected = True
+        worker = world.member(self.number)
         if self.killed:
-            worker.kill()  # others go on meanwhile: no Death with notes, which would have to stand still
-            world.tell("kill -9 of worker 1")
-        else:
+            world.kill(self.number)
+        elif alive(worker):
+            worker.expected = True
             worker.signal(signal.SIGTERM)
-            code = worker.wait()
-            assert code == 0, f"SIGTERM: exit code {code}"
+            drained(worker)
 
 
 # --- the brokers
@@ -151,6 +155,7 @@ class BrokerKill(Fault):
 
     def end(self, world):
         if alive(self.node) and self.how == "stop":
+            self.node.signal(signal.SIGCONT)
             self.node.stop()
         if not alive(self.node):
             self.node.start(wait=False)

@@ -23,7 +23,7 @@ def test_a_fault_by_itself_harms_no_record(world, names, capsys):
     if not names:
         pytest.skip(f"no tmpfs can be mounted: {w.tmpfs.why}")
     w.feeder.start()
-    w.start(0)
+    w.start_regulars()
     w.run(faults.in_turn(w.rng, names * size("ROUNDS")), calm=SLACK)
     show(w, capsys, names[0] if len(names) == 1 else f"{len(names)} faults in turn", w.finish())
 
@@ -31,9 +31,10 @@ def test_a_fault_by_itself_harms_no_record(world, names, capsys):
 @pytest.mark.parametrize("number", range(size("MIXES")))
 def test_a_mix_of_faults_harms_no_record(world, number, seed, capsys):
     rng = random.Random(seed)
-    w = world(store=rng.random() < 0.7)
+    w = world(store=rng.random() < 0.7, regulars=rng.choice([1, 1, 2]))
+    w.fenced = w.regulars == 1
     names = [name for name in possible(NAMES, w) if w.store or not faults.CATALOGUE[name].root]
     w.feeder.start()
-    w.start(0)
+    w.start_regulars()
     w.run(faults.plan(rng, names, size("SECONDS"), size("FAULTS")), calm=SLACK)
     show(w, capsys, f"mix {number}", w.finish())

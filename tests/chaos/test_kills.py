@@ -28,10 +28,9 @@ def test_kills_at_random_moments_repeat_nothing_that_a_note_covers(world, kind, 
     store, crew = CREWS[kind]
     kills = -(-size("KILLS") // len(CREWS))
     for number in range(0, kills, PER_WORLD):
-        w = world(store=store, number=number, partitions=3 * crew)
+        w = world(store=store, number=number, partitions=3 * crew, regulars=crew)
         w.feeder.start()
-        for member in range(crew):
-            w.start(member)
+        w.start_regulars()
         for _ in range(min(PER_WORLD, kills - number)):
             before = progress(w)
             if w.rng.random() < 0.8:  # else at once: while it starts

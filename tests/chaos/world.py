@@ -58,10 +58,12 @@ class Feeder:
             return events.Event(self.rng.choice(self.poison), b"poison", "failed", timestamp=1700000000000)
         if share < self.spice["poison"] + self.spice["deeds"]:
             told = f"{self.rng.choice(['request', 'transform'])}:{self.rng.choice(DEEDS)}"
-            return self.maker.event(outcome="failed", change=lambda value: value.update(comment=told))
+            event = self.maker.event(outcome="failed", change=lambda value: value.update(comment=told))
+            event.about = told
+            return event
         event = self.maker.mixed(1)[0]
         if event.outcome == "enriched" and event.rev % DOOMED[0] == DOOMED[1]:
-            event.outcome, event.error = "failed", "ContentTooLarge"
+            event.outcome, event.error, event.about = "failed", "ContentTooLarge", "a large answer"
         return event
 
     def _reported(self, number):
@@ -101,11 +103,12 @@ class Feeder:
 class World:
     """One job, its crew, its feeder and what is done to them; the verifier is asked by verify()."""
 
-    def __init__(self, folder, brokers, stub, api_port, proxy, seed, store=None, change=None, rate=120, partitions=3):
+    def __init__(self, folder, brokers, stub, api_port, proxy, seed, store=None, change=None, rate=120, partitions=3,
+                 regulars=1):
         self.folder, self.brokers, self.stub, self.proxy, self.api_port = Path(folder), brokers, stub, proxy, api_port
         self.seed, self.rng = seed, random.Random(seed)
         self.store, self.deaths, self.journal, self.disturbed, self.fenced = store, [], [], [], True
-        self.plan = []
+        self.plan, self.regulars = [], regulars
         self.script = script_folder(self.folder / "scripts")
         interval = self.rng.choice([0.2, 0.5, 1.0])
         base = {
@@ -160,6 +163,10 @@ class World:
             worker.expected = False
             worker.start(ready=False, env=env)
             self.tell(f"worker {number} starts, life {worker.lives}, pid {worker.process.pid}")
+
+    def start_regulars(self):
+        for number in range(self.regulars):
+            self.start(number)
 
     def must_live(self):
         """What nobody killed must live: no trouble of others ends a worker."""
@@ -220,6 +227,13 @@ class World:
     def run(self, plan, calm=0.0):
         """Does what the plan says, when it says so; `plan` is a list of faults.Planned."""
         self.plan += plan
+        try:
+            self._run(plan)
+        except AssertionError as why:
+            raise AssertionError(f"{why}\n{self.story()}") from None
+        time.sleep(calm)
+
+    def _run(self, plan):
         started, due = time.monotonic(), []
         for planned in plan:
             due.append((planned.at, True, planned))
@@ -238,13 +252,12 @@ class World:
                 planned.fault.end(self)
                 planned.span[1] = time.time()
                 self.tell(f"{planned.fault.name} ends")
-        time.sleep(calm)
 
     def finish(self):
         """Everybody is well again, all of it gets done, and the verifier is content."""
         try:
             self.feeder.stop()
-            self.start(0)
+            self.start_regulars()
             self._until_done()
             accounts = self._accounts()
         except AssertionError as why:
@@ -310,6 +323,7 @@ def show(world, capsys, title, report):
     """The numbers of a run, also of one that went well."""
     with capsys.disabled():
         print(f"\n[{title}] seed {world.seed}, order {world.job.order}, interval {world.interval} s, "
+              f"{len(world.crew)} workers, "
               f"{'store' if world.store else 'no store'}, {len(world.journal)} happenings\n    "
               + "\n    ".join(report.summary()), flush=True)
 

@@ -299,7 +299,8 @@ class Ledger:
 
     def _history(self, place, messages, deaths):
         event = self.sent.get(place)
-        lines = [f"    sent: {f'{event.outcome}, key {event.key}, {event.host} revision {event.rev}' if event else 'never'}"]
+        lines = [f"    sent: {event.outcome} {event.about}, key {event.key}, {event.host} revision {event.rev}"
+                 if event else "    never sent"]
         happened = [(m.timestamp()[1] / 1000, f"came out to {m.topic()}/{m.partition()}/{m.offset()}")
                     for m in messages if source_of(m)[:3] == place]
         happened += [(death.at, f"{death.who}; {death.covers(place) or 'no note covers it'}") for death in deaths]

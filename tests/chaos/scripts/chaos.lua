@@ -10,7 +10,10 @@ end
 return {
   api = 1,
   request = function(event, meta)
-    return is_told(event, "request") and wayward.request(event) or shipped.request(event, meta)
+    if is_told(event, "request") then
+      return wayward.request(event)
+    end
+    return shipped.request(event, meta)
   end,
   revisions = shipped.revisions,
   transform = function(event, response, meta)
