@@ -1,6 +1,7 @@
 """A job under load in a world that can be harmed: brokers and API behind a proxy, a store, a crew of workers."""
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -161,7 +162,7 @@ class World:
         worker = self.member(number)
         if not alive(worker):
             worker.expected = False
-            worker.start(ready=False, env=env)
+            worker.start(ready=False, env={"TZ": "UTC", **(env or {})})
             self.tell(f"worker {number} starts, life {worker.lives}, pid {worker.process.pid}")
 
     def start_regulars(self):
@@ -195,7 +196,8 @@ class World:
         except Exception as why:  # a broker is away, too
             return self.tell(f"{who}; the ends of its outputs cannot be read: {why}")
         notes = cover.joined(commits, files)
-        self.deaths.append(check.Death(f"{who} at {check.clock(at)}", at, notes, ends, self.undisturbed_since(at)))
+        self.deaths.append(check.Death(
+            f"{who} at {check.clock(at)}", at, notes, ends, self.undisturbed_since(at), self.lost_before(at)))
         self.tell(f"{who}; notes: " + "; ".join(
             f"partition {p}: " + " and ".join(f"{'file' if n.wall else 'commit'} {n.offset}+{len(n.ranges)}" for n in ns)
             for p, ns in sorted(notes.items())))
@@ -218,6 +220,20 @@ class World:
             if (ended or at) + RECOVERY >= since:
                 since = min(since, began - self.interval - SLACK)
         return since
+
+    def lost_before(self, at):
+        """When partitions were assigned last after some had been lost, by the logs (in UTC, whole seconds); 0: never."""
+        latest = 0.0
+        for worker in self.crew:
+            lost = False
+            for line in worker.stderr().splitlines():
+                lost |= "were lost: others may read them" in line
+                match = lost and re.match(r"(\d\d):(\d\d):(\d\d) info  source: \d+ partitions assigned", line)
+                if match:
+                    hours, minutes, seconds = map(int, match.groups())
+                    ago = (at - (hours * 3600 + minutes * 60 + seconds)) % 86400
+                    latest, lost = max(latest, at - ago + 1), False
+        return latest
 
     # --- what happens
 

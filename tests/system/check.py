@@ -118,6 +118,7 @@ class Death:
     notes: dict  # {partition: [cover.Note]}
     ends: dict  # {topic of outputs or errors: {partition: offset that comes next}}, read after the notes
     since: float = 0.0  # what had finished before this must be covered: one interval and the slack before `at`
+    lost: float = 0.0  # when partitions came back last after a loss, which voids what no note covered
 
     def covers(self, place):
         _, partition, offset = place
@@ -245,16 +246,17 @@ class Ledger:
         for number, death in enumerate(deaths):
             earlier = deaths[number - 1] if number else None
             following = deaths[number + 1] if number + 1 < len(deaths) else None
-            out, first, after = set(), {}, []
+            before, after, first = [], [], {}
             for message in messages:
-                place = source_of(message)[:3]
-                if not death.before(message):
-                    after.append((place, message))
-                    continue
-                out.add(place)
-                if not (place in undone and earlier.before(message)):
-                    first[place] = min(first.get(place, float("inf")), arrival(message))
+                (before if death.before(message) else after).append((source_of(message)[:3], message))
+            out = {place for place, _ in before}
             again = {place for place, _ in after}
+            revived = {place for place, message in before + after if arrival(message) > death.lost}
+            for place, message in before:
+                # What an earlier death or a loss undid has finished when it was done again.
+                void = arrival(message) <= death.lost and place in revived
+                if not void and not (place in undone and earlier.before(message)):
+                    first[place] = min(first.get(place, float("inf")), arrival(message))
             repeats = sum(place in out and (following is None or following.before(message)) for place, message in after)
             finished = self._finished(first, order)
             for place in sorted(again & out):

@@ -252,6 +252,15 @@ def test_what_an_earlier_death_undid_counts_from_when_it_was_done_again():
     found(repeated=2, covered=1, stale=1)(after(sent, messages, death(1, note(1), since=88, at=91), second))
 
 
+def test_what_a_loss_of_partitions_undid_counts_from_when_it_was_done_again():
+    sent = edits(2)
+    messages = arriving(sent, (0, 90), (0, 98), (0, 101), (1, 102))
+    lost = check.Death("the kill", KILL, {}, {"out": {0: 2}}, 97.0, lost=95.0)
+    found(repeated=2)(after(sent, messages, lost))
+    lost.since = 99.0
+    found(repeated=2, stale=1)(after(sent, messages, lost))
+
+
 def test_a_lane_that_ends_with_an_elder_is_reordered_where_no_other_worker_could_write():
     sent = edits(3)
     messages = arriving(sent, (0, 90), (1, 91), (2, 92), (1, 93))
