@@ -67,7 +67,9 @@ class Kill(Fault):
 
     def begin(self, world):
         self.number = self.rng.randrange(world.regulars)
-        world.kill(self.number)
+        draining = self.rng.uniform(0, 0.4) if self.rng.random() < 0.2 else None
+        world.kill(self.number, draining)
+        return f"worker {self.number}" + (f", {draining:.2f} s after SIGTERM" if draining else "")
 
     def end(self, world):
         world.start(self.number)

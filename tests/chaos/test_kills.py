@@ -37,7 +37,7 @@ def test_kills_at_random_moments_repeat_nothing_that_a_note_covers(world, kind, 
                 until("it does something", lambda: progress(w) > before or w.must_live(), story=w.story)
             time.sleep(w.rng.uniform(0, 3))
             member = w.rng.randrange(crew)
-            w.kill(member)
+            w.kill(member, w.rng.uniform(0, 0.5) if w.rng.random() < 0.2 else None)
             time.sleep(w.rng.choice([0, 0, w.rng.uniform(0, 3)]))
             w.start(member)
         show(w, capsys, kind, w.finish())

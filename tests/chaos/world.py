@@ -104,7 +104,7 @@ class Feeder:
 class World:
     """One job, its crew, its feeder and what is done to them; the verifier is asked by verify()."""
 
-    def __init__(self, folder, brokers, stub, api_port, proxy, seed, store=None, change=None, rate=120, partitions=3,
+    def __init__(self, folder, brokers, stub, api_port, proxy, seed, store=None, change=None, partitions=3,
                  regulars=1):
         self.folder, self.brokers, self.stub, self.proxy, self.api_port = Path(folder), brokers, stub, proxy, api_port
         self.seed, self.rng = seed, random.Random(seed)
@@ -120,7 +120,7 @@ class World:
             "http": {"retry": {"attempts": 100, "base": "50ms", "cap": "1s", "deadline": "10m"},
                      "upstreams": {"mediawiki": {"url": f"http://127.0.0.1:{api_port}/w/api.php", "timeout": "2s",
                                                  "max_body": f"{MAX_BODY >> 20}MiB"}}},
-            "order": self.rng.choice(["key", "key", "key", "partition"]),
+            "order": self.rng.choice(["key", "key", "key", "partition", "none"]),
             "limits": {"records": self.rng.choice([50, 200, 400]), "memory": self.rng.choice(["128MiB", "512MiB"])},
             "checkpoint": {"interval": f"{int(interval * 1000)}ms", **({"dir": str(store)} if store else {})},
         }
@@ -135,7 +135,7 @@ class World:
             brokers.alter(topic, message_timestamp_type="LogAppendTime")
         self.job.expected = False
         self.crew = [self.job]
-        self.feeder = Feeder(self.job, seed, rate)
+        self.feeder = Feeder(self.job, seed, rate=self.rng.choice([50, 120, 250]))
         self.began = time.time()
 
     # --- the crew
@@ -175,10 +175,14 @@ class World:
             if worker.process and worker.process.poll() is not None and not worker.expected:
                 raise AssertionError(f"worker {number} ended by itself with {worker.process.returncode}")
 
-    def kill(self, number=0):
+    def kill(self, number=0, draining=None):
+        """kill -9; with `draining` so many seconds after a SIGTERM, unless it has ended by then."""
         worker = self.member(number)
         if alive(worker):
             worker.expected = True
+            if draining is not None:
+                worker.signal(signal.SIGTERM)
+                time.sleep(draining)
             worker.kill()
             self.mourn(f"kill -9 of worker {number}, life {worker.lives}")
 
