@@ -48,8 +48,8 @@ def plan(rng, names, seconds, count):
     return sorted(planned, key=lambda p: p.at)
 
 
-def in_turn(rng, names, calm=1.0):
-    """Each of these faults once, one after another."""
+def in_turn(rng, names, calm):
+    """Each of these faults once, one after another, with so many seconds of peace between."""
     planned, at = [], 1.0
     for name in rng.sample(names, len(names)):
         kind = CATALOGUE[name]

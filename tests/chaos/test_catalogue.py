@@ -24,7 +24,7 @@ def test_a_fault_by_itself_harms_no_record(world, names, capsys):
         pytest.skip(f"no tmpfs can be mounted: {w.tmpfs.why}")
     w.feeder.start()
     w.start_regulars()
-    w.run(faults.in_turn(w.rng, names * size("ROUNDS")), calm=SLACK)
+    w.run(faults.in_turn(w.rng, names * size("ROUNDS"), 0.5 if SIZE == "ci" else 1.5), calm=SLACK)
     show(w, capsys, names[0] if len(names) == 1 else f"{len(names)} faults in turn", w.finish())
 
 
