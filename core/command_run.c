@@ -4,6 +4,7 @@
 #include "config.h"
 #include "log.h"
 #include "mem.h"
+#include "notify.h"
 #include "signals.h"
 #include "worker.h"
 
@@ -40,6 +41,9 @@ static const char help[] =
         "configuration or script.\n"
         "See also: millrace check --help, millrace config --help\n";
 
+/* A service manager begins again after that, and says so. */
+enum { STREAMS_PATIENCE_MS = 60000 };
+
 struct run_options {
 	const char *config, *log_level, *log_format;
 	const char *group, *from, *until;
@@ -63,12 +67,18 @@ static int run(const struct run_options *options)
 	config_report_free(&report);
 	if (config == NULL)
 		return EXIT_CONFIG;
+	int resolved = command_resolve_streams(config, STREAMS_PATIENCE_MS);
+	if (resolved != EXIT_SUCCESS) {
+		config_free(config);
+		return resolved;
+	}
 	replace(&config->source.group, options->group);
 	replace(&config->source.start, options->from);
 	replace(&config->source.until, options->until);
 	log_init(command_log_format(options->log_format, config->log_format),
 	        command_log_level(options->log_level, config->log_level), config->name);
 	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
+	notify_open();
 	struct worker *worker = worker_start(&worker_config);
 	int code = EXIT_FAILURE;
 	if (worker) {

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_COMMAND_H
 #define MILLRACE_COMMAND_H
 
+#include "config.h"
 #include "log.h"
 
 #include <getopt.h>
@@ -10,6 +11,7 @@
 /* Exit codes (besides EXIT_SUCCESS and EXIT_FAILURE), as <sysexits.h> has them where it has them. */
 enum {
 	EXIT_USAGE = 2,
+	EXIT_DATA = 65,
 	EXIT_UNREACHABLE = 69,
 	EXIT_DRAIN = 75,
 	EXIT_CONFIG = 78,
@@ -36,5 +38,9 @@ bool command_colour(int fd);
 bool command_log_options_ok(const char *verb, const char *level, const char *format);
 enum log_level command_log_level(const char *text, enum log_level otherwise);
 enum log_format command_log_format(const char *text, enum log_format otherwise);
+
+/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries again,
+ * for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
+int command_resolve_streams(struct config *config, int64_t patience_ms);
 
 #endif

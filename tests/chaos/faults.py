@@ -420,7 +420,7 @@ CATALOGUE = {
     "api not HTTP": storm(do="garbage"),
     "api slow drip": storm(do="drip", over=1.5),
     "api stalls": storm(do="stall"),
-    "api large": storm(do="large", bytes=MAX_BODY * 3 // 4),
+    "api large": storm(do="large", padding=MAX_BODY * 3 // 4),
     "store full": StoreFull,
     "bad script": BadScript,
     "script change": ScriptChange,

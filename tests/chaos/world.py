@@ -146,7 +146,7 @@ class World:
         self.storm()
 
     def storm(self, *rules):
-        self.stub.rules({"modulus": DOOMED, "do": "large", "bytes": 2 * MAX_BODY}, *rules)
+        self.stub.rules({"modulus": DOOMED, "do": "large", "padding": 2 * MAX_BODY}, *rules)
 
     def member(self, number):
         """The worker of this number; the same topics, group, ledger and store as the first."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -116,7 +117,7 @@ class Cluster:
         """Every message the topic holds now, partition by partition."""
         consumer = Consumer(self.settings(**{
             "group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000}))
+            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000, "receive.message.max.bytes": 200000000}))
         try:
             return self._read(consumer, topic)
         finally:
@@ -160,6 +161,9 @@ class Cluster:
             consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=False)
         finally:
             consumer.close()
+
+    def topics(self):
+        return set(AdminClient(self.settings()).list_topics(timeout=20).topics)
 
     def ends(self, topic):
         """{partition: the offset that comes next}."""
@@ -307,6 +311,41 @@ class Kafka(Real):
         if self.process and self.process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def consumer_groups(self, *arguments):
+        """kafka-consumer-groups.sh, as a person runs it; answers what it prints."""
+        result = subprocess.run(
+            self._java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server",
+                       self.bootstrap, *arguments),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def drop(self, *topics):
+        admin = AdminClient(self.settings())
+        for future in admin.delete_topics(list(topics), operation_timeout=30).values():
+            future.result(60)
+
+    def delete_records(self, topic, before):
+        """As retention would: {partition: the offset that is to be the first}.
+
+        DeleteRecords, version 0 (https://kafka.apache.org/protocol#The_Messages_DeleteRecords); the client that
+        Debian packages does not speak it."""
+        name = topic.encode()
+        partitions = b"".join(struct.pack(">iq", partition, offset) for partition, offset in before.items())
+        body = self.ask(21, struct.pack(">ih", 1, len(name)) + name + struct.pack(">i", len(before)) + partitions
+                        + struct.pack(">i", 30000))
+        codes = [struct.unpack(">h", body[-2 - 14 * n:len(body) - 14 * n])[0] for n in range(len(before))]
+        assert not any(codes), f"DeleteRecords answered {codes}"
+
+    def ask(self, key, request):
+        """One request in version 0 of its kind, and the body of its answer."""
+        message = struct.pack(">hhih", key, 0, 1, -1) + request
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(struct.pack(">i", len(message)) + message)
+            answer = connection.makefile("rb")
+            size = struct.unpack(">i", answer.read(4))[0]
+            return answer.read(size)[4:]
 
 
 def new_cluster_id():
