@@ -1,5 +1,6 @@
 /* Small things about text that more than one file needs. */
 #include "text.h"
+#include "mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,4 +173,12 @@ void text_human_bytes(uint64_t bytes, char out[32])
 		unit++;
 	}
 	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
+}
+
+char *text_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (slash == NULL)
+		return mem_strdup(".");
+	return mem_dup(path, slash == path ? 1 : (size_t)(slash - path));
 }

@@ -1,4 +1,5 @@
 /* JSON strings, UTF-8, units and near misses. */
+#include "mem.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -166,6 +167,18 @@ static void bytes_are_told_to_people(void **state)
 	}
 }
 
+static void a_path_has_a_folder(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"a/b/c.lua", "a/b"}, {"/c.lua", "/"}, {"c.lua", "."}, {"/a/c.lua", "/a"}, {"", "."}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *folder = text_folder(cases[i][0]);
+		assert_string_equal(folder, cases[i][1]);
+		mem_free(folder);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +191,7 @@ int main(void)
 	        cmocka_unit_test(rates_carry_units),
 	        cmocka_unit_test(a_typing_error_finds_its_word),
 	        cmocka_unit_test(bytes_are_told_to_people),
+	        cmocka_unit_test(a_path_has_a_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
