@@ -192,12 +192,6 @@ static bool ready(const struct source *source)
 	return file_of_const(source)->told;
 }
 
-static bool commits_pending(const struct source *source)
-{
-	(void)source;
-	return false;
-}
-
 static void stop(struct source *source)
 {
 	struct source_file *file = file_of(source);
@@ -226,8 +220,7 @@ static void destroy(struct source *source)
 struct source *source_file_open(struct event_base *base, int fd, const char *name, size_t max_line,
         const struct source_handlers *handlers)
 {
-	static const struct source_verbs verbs = {
-	        pump, commit, ready, finished, commits_pending, stop, close_file, destroy};
+	static const struct source_verbs verbs = {pump, commit, ready, finished, stop, close_file, destroy};
 	struct source_file *file = mem_zalloc(1, sizeof *file);
 	file->source.verbs = &verbs;
 	file->source.handlers = *handlers;

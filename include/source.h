@@ -118,7 +118,6 @@ struct source_verbs {
 	bool (*ready)(const struct source *source); /* first join done, no partition starting */
 	/* All partitions have reached their end (file end, --until); nothing more will come. */
 	bool (*finished)(const struct source *source);
-	bool (*commits_pending)(const struct source *source);
 	void (*stop)(struct source *source); /* takes nothing more; what is open may end (drain) */
 	/* Leaves: final commit of what is safe, close. Answers true when closed; call again on later turns.
 	 */
