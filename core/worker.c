@@ -264,6 +264,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .limit_bytes = config->limit_memory / 2,
 	        .upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
+	        .retry_deadline_ms = config->retry.deadline_ms,
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
