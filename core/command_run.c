@@ -41,7 +41,8 @@ static const char help[] =
         "See also: millrace check --help, millrace config --help\n";
 
 struct run_options {
-	const char *config, *log_level, *log_format;
+	const char *config;
+	struct command_log log;
 	const char *group, *from, *until;
 	bool strict_drain;
 };
@@ -66,8 +67,7 @@ static int run(const struct run_options *options)
 	replace(&config->source.group, options->group);
 	replace(&config->source.start, options->from);
 	replace(&config->source.until, options->until);
-	log_init(command_log_format(options->log_format, config->log_format),
-	        command_log_level(options->log_level, config->log_level), config->name);
+	command_log_init(&options->log, config->log_format, config->log_level, config->name);
 	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
 	struct worker *worker = worker_start(&worker_config);
 	int code = EXIT_FAILURE;
@@ -101,15 +101,14 @@ static const char *bad_bounds(const struct run_options *options)
 
 int command_run(int argc, char **argv)
 {
-	enum { STRICT_DRAIN = 256, GROUP, FROM, UNTIL, LOG_LEVEL_OPTION, LOG_FORMAT_OPTION };
+	enum { STRICT_DRAIN = 256, GROUP, FROM, UNTIL };
 	static const struct option long_options[] = {
 	        {"config", required_argument, NULL, 'c'},
 	        {"strict-drain", no_argument, NULL, STRICT_DRAIN},
 	        {"group", required_argument, NULL, GROUP},
 	        {"from", required_argument, NULL, FROM},
 	        {"until", required_argument, NULL, UNTIL},
-	        {"log-level", required_argument, NULL, LOG_LEVEL_OPTION},
-	        {"log-format", required_argument, NULL, LOG_FORMAT_OPTION},
+	        COMMAND_LOG,
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
 	};
@@ -122,10 +121,10 @@ int command_run(int argc, char **argv)
 		case GROUP: options.group = optarg; break;
 		case FROM: options.from = optarg; break;
 		case UNTIL: options.until = optarg; break;
-		case LOG_LEVEL_OPTION: options.log_level = optarg; break;
-		case LOG_FORMAT_OPTION: options.log_format = optarg; break;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
-		default: return command_bad_option(argv, option, long_options);
+		default:
+			if (!command_log_option(&options.log, option))
+				return command_bad_option(argv, option, long_options);
 		}
 	if (optind < argc)
 		return command_usage("run",
@@ -135,7 +134,7 @@ int command_run(int argc, char **argv)
 	const char *bad = bad_bounds(&options);
 	if (bad)
 		return command_usage("run", "%s", bad);
-	if (!command_log_options_ok("run", options.log_level, options.log_format))
+	if (!command_log_good("run", &options.log))
 		return EXIT_USAGE;
 	return run(&options);
 }
