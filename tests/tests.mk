@@ -107,7 +107,8 @@ FUZZ_ENV := ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/leaks.su
 # Keeps of each corpus, and of what was found beside it, the smallest inputs that reach the same places.
 fuzz-corpora: .fuzz-build
 	@set -e; for f in $(FUZZERS); do rm -rf build-fuzz/merged; mkdir -p build-fuzz/merged build-fuzz/corpus/$$f; \
-		$(FUZZ_ENV) build-fuzz/fuzz/$$f -detect_leaks=0 -merge=1 -verbosity=0 build-fuzz/merged \
+		$(FUZZ_ENV) build-fuzz/fuzz/$$f -detect_leaks=0 -set_cover_merge=1 -use_counters=0 -max_len=3000 \
+			-verbosity=0 build-fuzz/merged \
 			tests/fuzz/corpus/$$f build-fuzz/corpus/$$f; \
 		rm -rf tests/fuzz/corpus/$$f; mv build-fuzz/merged tests/fuzz/corpus/$$f; \
 		du -sh --apparent-size tests/fuzz/corpus/$$f; done
