@@ -5,7 +5,7 @@ BUILD   ?= build
 VERSION := 1.0.0
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
-PACKAGES := luajit rdkafka libcurl libevent libevent_pthreads yaml-0.1 libcrypto
+PACKAGES := luajit rdkafka libcurl libevent libevent_pthreads yaml-0.1 libpcre2-8 libcrypto
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN   := -fstack-protector-strong -fPIE
 CFLAGS   ?= -O2 -g
@@ -80,3 +80,4 @@ clean:
 include tests/tests.mk
 include helm/chart.mk
 include docker/image.mk
+include docker/host/install.mk

@@ -1,6 +1,7 @@
 /* Asks a running engine's admin port: one request, one answer, blocking, bounded in time and size. */
 #include "adminclient.h"
 #include "clock.h"
+#include "lookup.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -117,11 +118,10 @@ static int connect_one(struct talk *talk, const struct addrinfo *address)
 
 static bool talk_open(struct talk *talk, const struct place *place, struct err *err)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *addresses = NULL;
-	int failure = getaddrinfo(place->host, place->port, &hints, &addresses);
-	if (failure)
-		return err_set(err, "%s", gai_strerror(failure));
-	failure = ECONNREFUSED;
+	struct addrinfo *addresses = lookup_host(place->host, place->port, talk->deadline - clock_now(), err);
+	if (addresses == NULL)
+		return false;
+	int failure = ECONNREFUSED;
 	for (const struct addrinfo *at = addresses; at && failure; at = at->ai_next)
 		failure = connect_one(talk, at);
 	freeaddrinfo(addresses);

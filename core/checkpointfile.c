@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "random.h"
 #include "text.h"
 
 #include <dirent.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -314,18 +314,6 @@ bool checkpointfile_parse(const char *text, size_t size, struct checkpointfile *
 
 /* ---- names ---- */
 
-static void random_text(char text[RANDOM_TEXT + 1])
-{
-	unsigned char random[RANDOM_TEXT / 2];
-	int64_t time = clock_now_ns();
-	memcpy(random, &time, sizeof random);
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-		log_throttled(
-		        LOG_WARN, "checkpoint", "no random number to be had: a file is named by the clock");
-	for (size_t i = 0; i < sizeof random; i++)
-		snprintf(text + 2 * i, 3, "%02x", random[i]);
-}
-
 /* 2026-11-22T13:26:28.123Z <-> 20261122T132628123Z */
 static void time_to_name(int64_t wall, char name[TIME_TEXT + 1])
 {
@@ -548,7 +536,7 @@ static bool write_named(
 	if (*wall > WALL_MAX)
 		*wall = WALL_MAX;
 	time_to_name(*wall, time);
-	random_text(random);
+	random_hex(random, sizeof random);
 	snprintf(name, sizeof name, "%s-%s.json", time, random);
 	struct buf text;
 	buf_init(&text, 0);
@@ -685,7 +673,7 @@ bool checkpointfile_try(const char *dir, const char *group, struct err *err)
 	if (stat(dir, &about) != 0)
 		return err_set(err, "%s: %s", dir, strerror(errno));
 	char *folder = checkpointfile_group_folder(dir, group), random[RANDOM_TEXT + 1], name[64];
-	random_text(random);
+	random_hex(random, sizeof random);
 	snprintf(name, sizeof name, "test-%s.tmp", random); /* so that a crash leaves nothing for ever */
 	bool good = make_folders(dir, folder, err) && try_file(folder, name, err);
 	mem_free(folder);

@@ -1,5 +1,6 @@
 /* What the verbs of the command line share. */
 #include "command.h"
+#include "clock.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -92,4 +93,24 @@ void command_log_init(
 	if (log->level)
 		log_level_parse(log->level, &level);
 	log_init(format, level, service);
+}
+
+int command_resolve_streams(struct config *config, int64_t patience_ms)
+{
+	enum { WAIT_SECONDS = 5 };
+	int64_t until = clock_now() + patience_ms;
+	for (;;) {
+		struct config_report report = {.colour = command_colour(STDERR_FILENO)};
+		enum config_streams outcome = config_resolve_streams(config, &report);
+		if (report.text.size)
+			fputs(report.text.data, stderr);
+		config_report_free(&report);
+		if (outcome == CONFIG_STREAMS_GOOD)
+			return EXIT_SUCCESS;
+		if (outcome == CONFIG_STREAMS_BAD)
+			return EXIT_CONFIG;
+		if (clock_now() + WAIT_SECONDS * 1000 > until)
+			return EXIT_UNREACHABLE;
+		sleep(WAIT_SECONDS);
+	}
 }

@@ -3,12 +3,11 @@
 #include "checkpoint_reader.h"
 #include "clock.h"
 #include "command.h"
+#include "command_group.h"
 #include "inquiry.h"
-#include "kafka.h"
 #include "log.h"
 #include "mem.h"
 #include "progress.h"
-#include "reach.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -18,9 +17,7 @@
 #include <unistd.h>
 
 enum {
-	REACH_MS = 3000,
 	ASK_MS = 15000,
-	LEAVE_MS = 3000,
 	LOOK_MS = 100,     /* how soon the end is seen */
 	DRAW_MS = 500,     /* a new line on the terminal so often */
 	TELL_MS = 10000,   /* a line in the log so often */
@@ -86,36 +83,32 @@ static int refuse(const char *group, const struct inquiry *inquiry)
 	return EXIT_USAGE;
 }
 
-static int unreachable(const struct err *err)
+static int not_known(int code, const struct err *err)
 {
-	fprintf(stderr,
-	        "millrace run: whether the group has positions already is not known: %s\n"
-	        "Are source.topics and bootstrap.servers of source.kafka right, and are the brokers up? With "
-	        "--resume nothing is asked, and the run waits for them.\n",
+	fprintf(stderr, "millrace run: whether the group has positions already is not known: %s\n",
 	        err->text);
-	return EXIT_UNREACHABLE;
+	if (code == EXIT_UNREACHABLE)
+		fputs("Are bootstrap.servers of source.kafka right, and are the brokers up? With --resume "
+		      "nothing is "
+		      "asked, and the run waits for them.\n",
+		        stderr);
+	return code;
 }
 
 static int ask(struct rd_kafka_s *client, const struct source_config *source)
 {
 	struct err err = {""};
-	struct inquiry *inquiry = inquiry_make_all(client, source, ASK_MS, &err);
+	bool refused = false;
+	struct inquiry *inquiry = inquiry_make_all(client, source, ASK_MS, &refused, &err);
 	if (inquiry == NULL)
-		return unreachable(&err);
+		return not_known(refused ? EXIT_FAILURE : EXIT_UNREACHABLE, &err);
 	inquiry->budget_ms = ASK_MS;
 	inquiry_run(inquiry);
-	int code = inquiry->answered ? refuse(source->group, inquiry) : unreachable(&inquiry->err);
+	int code = inquiry->answered
+	                   ? refuse(source->group, inquiry)
+	                   : not_known(inquiry->refused ? EXIT_FAILURE : EXIT_UNREACHABLE, &inquiry->err);
 	inquiry_free(inquiry);
 	return code;
-}
-
-/* A refused connection is told at once and by its name, where librdkafka would only time out. */
-static bool reach(const struct source_config *source, struct err *err)
-{
-	for (size_t i = 0; i < source->kafka_count; i++)
-		if (strcmp(source->kafka[i].name, "bootstrap.servers") == 0)
-			return reach_brokers(source->kafka[i].value, REACH_MS, err);
-	return true;
 }
 
 static int check(const struct config *config, struct checkpoint_reader *reader)
@@ -123,23 +116,16 @@ static int check(const struct config *config, struct checkpoint_reader *reader)
 	struct source_config source = config->source;
 	struct source_checkpoints files = {
 	        reader, checkpoint_reader_positions, checkpoint_reader_release, NULL, NULL};
-	struct kafka_settings settings = {.client_id = config->name,
-	        .group = source.group,
-	        .properties = source.kafka,
-	        .property_count = source.kafka_count};
 	struct err err = {""};
+	int code;
 	source.until = NULL;
 	if (reader)
 		source.checkpoints = &files;
-	if (!reach(&source, &err))
-		return unreachable(&err);
-	struct rd_kafka_s *client = kafka_open(KAFKA_CONSUMER, &settings, &err);
-	if (client == NULL) {
-		fprintf(stderr, "millrace run: %s\n", err.text);
-		return EXIT_CONFIG;
-	}
-	int code = ask(client, &source);
-	kafka_destroy(client, LEAVE_MS);
+	struct rd_kafka_s *client = command_group_open(config, &code, &err);
+	if (client == NULL)
+		return not_known(code, &err);
+	code = ask(client, &source);
+	command_group_close(client);
 	return code;
 }
 

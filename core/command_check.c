@@ -23,7 +23,8 @@ static const char help[] =
         "  millrace check scripts/*.lua\n"
         "\n"
         "options:\n"
-        "      --connect           open a connection to the brokers and the upstreams\n"
+        "      --connect           open a connection to the brokers and the upstreams, and ask\n"
+        "                          for what is known of the streams\n"
         "      --deny-warnings     a warning is as bad as an error\n"
         "      --format FORMAT     text, or json: one object a line for each problem [text]\n"
         "  -h, --help              this text\n"
@@ -203,6 +204,25 @@ static void print_summary(const char *path, const struct config *config)
 	const struct config_origin *automatic = config_origin_find(config, "limits.memory.auto");
 	printf(", memory %zu MiB", config->limit_memory / MIB);
 	printf(automatic ? " (%s)\n" : "\n", automatic ? automatic->where : "");
+	struct buf parts;
+	buf_init(&parts, 0);
+	budget_print(&config->budget, &parts);
+	printf("   of which: %s\n", parts.data);
+	buf_free(&parts);
+}
+
+/* What the EventStreamConfig API says of the configuration's streams. */
+static bool check_streams(struct check *check, struct config *config)
+{
+	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
+	enum config_streams outcome = config_resolve_streams(config, &report);
+	if (outcome == CONFIG_STREAMS_AWAY) {
+		check->unreachable++;
+		report.found.errors = 0; /* it is not the configuration's fault */
+	}
+	tell(check, &report.found, report.text.data);
+	config_report_free(&report);
+	return outcome != CONFIG_STREAMS_BAD;
 }
 
 static void check_config_file(struct check *check, const char *path)
@@ -217,6 +237,8 @@ static void check_config_file(struct check *check, const char *path)
 	config_world(config, &world);
 	bool good = check_script(check, &config->script, &world);
 	mem_free((void *)(size_t)world.sinks);
+	if (good && check->connect)
+		good = check_streams(check, config);
 	if (good && !check->json)
 		print_summary(path, config);
 	if (good && check->connect)

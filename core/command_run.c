@@ -5,6 +5,7 @@
 #include "config.h"
 #include "log.h"
 #include "mem.h"
+#include "notify.h"
 #include "signals.h"
 #include "worker.h"
 
@@ -47,6 +48,9 @@ static const char help[] =
         "whether it has; 75 drain timed out; 78 bad configuration or script.\n"
         "See also: millrace check --help, millrace config --help\n";
 
+/* A service manager begins again after that, and says so. */
+enum { STREAMS_PATIENCE_MS = 60000 };
+
 struct run_options {
 	const char *config;
 	struct command_log log;
@@ -67,6 +71,7 @@ static int work(const struct run_options *options, const struct config *config)
 	const struct bounds *bounds = &options->bounds;
 	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
 	int64_t began = clock_now();
+	notify_open();
 	struct worker *worker = worker_start(&worker_config);
 	if (worker == NULL)
 		return EXIT_FAILURE;
@@ -91,6 +96,11 @@ static int run(const struct run_options *options)
 	config_report_free(&report);
 	if (config == NULL)
 		return EXIT_CONFIG;
+	int resolved = command_resolve_streams(config, STREAMS_PATIENCE_MS);
+	if (resolved != EXIT_SUCCESS) {
+		config_free(config);
+		return resolved;
+	}
 	replace(&config->source.group, bounds->group);
 	replace(&config->source.start, bounds->from);
 	replace(&config->source.until, bounds->until);

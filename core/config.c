@@ -75,7 +75,7 @@ static void yaml_problem(void *context, const struct yaml_place *place, const ch
 	config_problem(context, SEVERITY_ERROR, place, hint, "%s", text);
 }
 
-static void finish_report(struct config_report *report, const char *text, size_t size)
+void config_finish_report(struct config_report *report, const char *text, size_t size)
 {
 	diagnostics_sort(&report->found);
 	diagnostics_text(&report->found, text, size, report->colour, &report->text);
@@ -105,7 +105,7 @@ static struct config *parse(
 	}
 	yaml_tree_free(root);
 	mem_free(loader.folder);
-	finish_report(report, text, size);
+	config_finish_report(report, text, size);
 	if (report->errors == 0)
 		return config;
 	config_free(config);
@@ -154,7 +154,7 @@ static struct config *unreadable(const char *path, const char *why, struct confi
 {
 	struct diagnostic diagnostic = {.file = (char *)(size_t)path, .message = (char *)(size_t)why};
 	diagnostics_add(&report->found, &diagnostic);
-	finish_report(report, NULL, 0);
+	config_finish_report(report, NULL, 0);
 	return NULL;
 }
 

@@ -27,7 +27,11 @@ static const struct config_choice formats[] = {
 static const struct config_key source_keys[] = {
         {"topics", CONFIG_TEXTS, COUNTED(struct source_config, topics, topic_count), .required = true,
                 .example = "[my.input.v1]", .prose = "Topics to read, by their full names."},
-        {"stream", CONFIG_RESERVED, .prose = "write the full names of the topics under 'topics'"},
+        {"stream", CONFIG_TEXT, AT(struct source_config, stream), .instead = "topics",
+                .example = "my.input.v1",
+                .prose = "The stream to read: its topics are what `streams.config_uri` says, with "
+                         "`topic_prefix` the one that begins with it; without an answer `topic_prefix` and "
+                         "this name."},
         {"group", CONFIG_TEXT, AT(struct source_config, group), .derived = "the value of `name`",
                 .example = "my-group", .prose = "Consumer group, where positions are kept."},
         {"start", CONFIG_TEXT, AT(struct source_config, start), .fallback = "earliest",
@@ -200,6 +204,19 @@ static const struct config_key errors_keys[] = {
 };
 static const struct config_section errors_section = {KEYS(errors_keys), 0};
 
+static const struct config_key streams_keys[] = {
+        {"config_uri", CONFIG_TEXT, AT(struct config, streams_uri),
+                .example = "\"https://meta.wikimedia.org/w/api.php\"",
+                .prose = "MediaWiki's EventStreamConfig API, which knows the topics and the key fields of "
+                         "each "
+                         "`stream`. Asked once, at the start."},
+        {"cache", CONFIG_TEXT, AT(struct config, streams_cache),
+                .derived = "`streams.json` in the group's folder of `checkpoint.dir`",
+                .example = "/var/cache/millrace/streams.json",
+                .prose = "File in which the last answer is kept, for a start while the API is away."},
+};
+static const struct config_section streams_section = {KEYS(streams_keys), 0};
+
 static const struct config_key limits_keys[] = {
         {"records", CONFIG_INTEGER, AT(struct config, limit_records), .fallback = "10000", .min = 1,
                 .max = 1e6, .prose = "Most records on their way at one time."},
@@ -272,6 +289,14 @@ static const struct config_key root_keys[] = {
         {"errors", CONFIG_SECTION, .section = &errors_section, .prose = "Where the events that failed go."},
         {"limits", CONFIG_SECTION, .section = &limits_section, .prose = "What one process may hold."},
         {"checkpoint", CONFIG_SECTION, .section = &checkpoint_section, .prose = "How positions are kept."},
+        {"streams", CONFIG_SECTION, .section = &streams_section,
+                .prose = "Where a stream's topics and key fields are known."},
+        {"routes", CONFIG_PROPERTIES, COUNTED(struct config, routes, route_count),
+                .example = "{\"https://meta.wikimedia.org\": \"http://localhost:6500\"}",
+                .prose =
+                        "Where the engine's own questions (`streams.config_uri`) go instead, by the "
+                        "beginning of "
+                        "their URL: the Host header stays what it was, as a proxy on this machine wants it."},
         {"schemas", CONFIG_RESERVED, .prose = "events are not checked against schemas"},
         {"drain", CONFIG_DURATION, AT(struct config, drain_ms), .fallback = "25s", .min = 0, .max = HOUR,
                 .prose = "How long a stop waits for what is open; keep it below the grace period of what "

@@ -82,11 +82,6 @@ static size_t largest_message(const struct config *config)
 	return largest;
 }
 
-size_t config_memory_needed(const struct config *config)
-{
-	return CONFIG_BASE_MEMORY + config->script.memory + 4 * largest_body(config);
-}
-
 static void derive_memory(struct config_loader *loader)
 {
 	struct config *config = loader->config;
@@ -103,11 +98,6 @@ static void derive_memory(struct config_loader *loader)
 	mem_free(where);
 }
 
-static size_t between(size_t value, size_t least, size_t most)
-{
-	return value < least ? least : value > most ? most : value;
-}
-
 /* What no key sets: sizes that follow from others. */
 static void derive_sizes(struct config *config)
 {
@@ -115,7 +105,32 @@ static void derive_sizes(struct config *config)
 	config->script.max_event = body > message ? body : message;
 	config->script.max_depth = MAX_DEPTH;
 	config->source.revoke_ms = REVOKE_MS;
-	config->source.queue_bytes = between(config->limit_memory / 32, 1 * MIB, 32 * MIB);
+	config->budget = budget_of(&(struct budget_needs){.memory = config->limit_memory,
+	        .script_memory = config->script.memory,
+	        .largest_body = largest_body(config),
+	        .largest_message = largest_message(config)});
+	config->source.queue_bytes = config->budget.fetch_queue;
+	config->source.fetch_bytes = config->budget.fetch_answer;
+}
+
+/* By convention; the EventStreamConfig API may know better (config_resolve_streams). */
+static void derive_source_topic(struct config *config)
+{
+	struct source_config *source = &config->source;
+	if (source->stream == NULL || source->topic_count > 0)
+		return;
+	source->topics = mem_zalloc(1, sizeof *source->topics);
+	source->topics[0] = mem_printf("%s%s", config->topic_prefix, source->stream);
+	source->topic_count = 1;
+}
+
+static void derive_streams_cache(struct config_loader *loader)
+{
+	struct config *config = loader->config;
+	if (config->streams_uri && config->checkpoint_dir && config->source.group)
+		derive_text(loader, &config->streams_cache,
+		        mem_printf("%s/%s/streams.json", config->checkpoint_dir, config->source.group),
+		        "streams.cache", "from checkpoint.dir");
 }
 
 void config_derive(struct config_loader *loader)
@@ -124,6 +139,8 @@ void config_derive(struct config_loader *loader)
 	if (config->name)
 		derive_text(
 		        loader, &config->source.group, mem_strdup(config->name), "source.group", "from name");
+	derive_source_topic(config);
+	derive_streams_cache(loader);
 	derive_errors(loader);
 	for (size_t i = 0; i < config->sink_count; i++)
 		derive_topic(config, &config->sinks[i]);
@@ -248,6 +265,7 @@ static void verify_clients(struct config_loader *loader)
 	struct kafka_settings settings = {.client_id = config->name,
 	        .group = config->source.group,
 	        .queue_bytes = config->source.queue_bytes,
+	        .fetch_bytes = config->source.fetch_bytes,
 	        .properties = config->source.kafka,
 	        .property_count = config->source.kafka_count};
 	verify_client(loader, "source.kafka", KAFKA_CONSUMER, &settings);
@@ -256,6 +274,7 @@ static void verify_clients(struct config_loader *loader)
 		char *path = sink_path(config, sink), *kafka = mem_printf("%s.kafka", path);
 		settings = (struct kafka_settings){.client_id = config->name,
 		        .max_bytes = sink->max_bytes,
+		        .queue_bytes = config->budget.produce_queue,
 		        .properties = sink->kafka,
 		        .property_count = sink->kafka_count};
 		verify_client(loader, kafka, KAFKA_PRODUCER, &settings);
@@ -353,6 +372,32 @@ static bool host_valid(const char *host)
 	if (strncmp(host, "*.", 2) == 0)
 		host += 2;
 	return made_of(host, 255, ALPHANUMERIC ".-:") && host[0] != '.' && host[0] != ':';
+}
+
+/* An origin is all that comes before the path. */
+static bool origin_valid(const char *origin)
+{
+	const char *host = strstr(origin, "://");
+	return host && url_fault(origin) == NULL && strchr(host + 3, '/') == NULL;
+}
+
+static void verify_streams(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	const char *fault = config->streams_uri ? url_fault(config->streams_uri) : NULL;
+	if (fault)
+		wrong(loader, "streams.config_uri", NULL, fault, config->streams_uri);
+	if (config->streams_cache && config->streams_cache[0] != '/')
+		wrong(loader, "streams.cache", NULL, "a path that begins with /", config->streams_cache);
+	for (size_t i = 0; i < config->route_count; i++) {
+		const struct kafka_property *route = &config->routes[i];
+		if (!origin_valid(route->name))
+			wrong(loader, "routes", NULL,
+			        "an address up to its host, such as https://meta.wikimedia.org", route->name);
+		if (!origin_valid(route->value))
+			wrong(loader, "routes", NULL,
+			        "an address up to its host, such as http://localhost:6500", route->value);
+	}
 }
 
 static bool header_valid(const char *name)
@@ -460,7 +505,8 @@ static bool listen_valid(const char *listen)
 static void verify_memory(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	size_t needed = config_memory_needed(config);
+	size_t needed = config->budget.needed;
+	size_t bodies = BUDGET_PER_BODY * largest_body(config);
 	struct yaml_place place = config_place(loader, "limits.memory");
 	if (config->limit_memory >= needed || loader->found->errors > 0)
 		return;
@@ -474,8 +520,8 @@ static void verify_memory(struct config_loader *loader)
 	        "%zu, and four "
 	        "times the largest max_body %zu)",
 	        config->limit_memory / MIB, config->limit_memory_auto ? " (auto)" : "",
-	        (needed + MIB - 1) / MIB, (size_t)CONFIG_BASE_MEMORY / MIB, config->script.memory / MIB,
-	        4 * largest_body(config) / MIB);
+	        (needed + MIB - 1) / MIB, (needed - config->script.memory - bodies) / MIB,
+	        config->script.memory / MIB, bodies / MIB);
 }
 
 void config_verify(struct config_loader *loader)
@@ -485,6 +531,7 @@ void config_verify(struct config_loader *loader)
 	        (!made_of(config->name, 128, ALPHANUMERIC "._-") || strchr("._-", config->name[0])))
 		wrong(loader, "name", NULL, "letters, digits, '.', '_' and '-', at most 128", config->name);
 	verify_source(loader);
+	verify_streams(loader);
 	verify_properties(
 	        loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
 	verify_user_agent(loader);

@@ -9,6 +9,7 @@
  *              FATE_AGAIN    retry_next says no -> --'
  *                            or back_off -> upstream.backing_off, by due -> make_ready
  *              FATE_LATER    the same, but neither counted nor bounded by attempts
+ *              FATE_CUT      there was no room for the answer: -> make_ready, to be asked alone
  */
 #include "dispatch.h"
 #include "clock.h"
@@ -49,6 +50,8 @@ struct dispatch {
 	struct dispatch_hooks hooks;
 	struct metrics *metrics;
 	struct upstream *upstreams;
+	struct list calls;    /* in the air */
+	size_t doomed;        /* of them */
 	struct list finished; /* lookups whose done is due */
 	bool delivering;
 	size_t in_flight; /* calls */
@@ -58,7 +61,7 @@ struct dispatch {
 
 /* What becomes of the lookups of a call that ended. */
 struct fate {
-	enum { FATE_ANSWER, FATE_REFUSE, FATE_AGAIN, FATE_STALE, FATE_LATER } kind;
+	enum { FATE_ANSWER, FATE_REFUSE, FATE_AGAIN, FATE_STALE, FATE_LATER, FATE_CUT } kind;
 	const char *type;  /* error_type of the refusal, now or when the retries are used up */
 	const char *label; /* why it is asked again, for the metric */
 	int64_t wait_ms;   /* AGAIN: Retry-After, -1 = none; LATER: how long */
@@ -203,6 +206,7 @@ static void respond(struct dispatch *dispatch, struct lookup *lookup, struct htt
 	response->status = transfer->status;
 	response->header_count = transfer->answer_header_count;
 	response->body_size = transfer->answer.size;
+	lookup->came = transfer->came;
 	if (last) {
 		response->headers = transfer->answer_headers;
 		response->body = buf_steal(&transfer->answer, NULL);
@@ -371,6 +375,7 @@ static void judge_failure(struct call *call, struct fate *fate)
 	switch (failure) {
 	case HTTP_TOO_LARGE: fate->type = "ContentTooLarge"; return;
 	case HTTP_INVALID: fate->type = "HttpInvalid"; return;
+	case HTTP_NO_ROOM: fate->kind = FATE_CUT; return;
 	case HTTP_TIMEOUT: fate->type = "HttpTimeout"; break;
 	default: fate->type = "HttpTransport"; break;
 	}
@@ -405,6 +410,22 @@ static bool ask_again(struct dispatch *dispatch, struct upstream *upstream, stru
 	return true;
 }
 
+static void yield(struct dispatch *dispatch, struct lookup *lookup)
+{
+	if (dispatch->hooks.yield)
+		dispatch->hooks.yield(dispatch->hooks.context, lookup);
+}
+
+/* No attempt, and no reason to wait: hooks.room lets it go when what was seen of the answer fits. */
+static void ask_alone(struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup)
+{
+	lookup->alone = true;
+	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name,
+	        http_failure_name(HTTP_NO_ROOM)) += 1;
+	yield(dispatch, lookup);
+	make_ready(upstream, lookup);
+}
+
 static void apply(struct call *call, int64_t now, const struct fate *fate)
 {
 	struct dispatch *dispatch = call->dispatch;
@@ -417,8 +438,12 @@ static void apply(struct call *call, int64_t now, const struct fate *fate)
 		lookup->paused_ms = host_paused_ms(lookup->host, now) - lookup->host_paused;
 		if (fate->kind == FATE_ANSWER)
 			respond(dispatch, lookup, transfer, list_empty(&call->lookups), now);
+		else if (fate->kind == FATE_CUT)
+			ask_alone(dispatch, call->upstream, lookup);
 		else if (fate->kind == FATE_REFUSE || !ask_again(dispatch, call->upstream, lookup, now, fate))
 			refuse(dispatch, lookup, now, fate, transfer->status);
+		else
+			yield(dispatch, lookup);
 	}
 }
 
@@ -439,8 +464,10 @@ static double *requests_value(struct dispatch *dispatch, struct upstream *upstre
 static void measure(struct call *call)
 {
 	struct http_transfer *transfer = &call->transfer;
+	*call->upstream->bytes += (double)transfer->came;
+	if (transfer->failure == HTTP_NO_ROOM)
+		return; /* our own doing says nothing about the upstream */
 	*requests_value(call->dispatch, call->upstream, transfer->status, oldest_of(call)->calls == 1) += 1;
-	*call->upstream->bytes += (double)transfer->answer.size;
 	metrics_observe(call->upstream->duration, transfer->elapsed);
 }
 
@@ -464,6 +491,8 @@ static void call_free(struct call *call)
 	assert(list_empty(&call->lookups));
 	limiter_end(&call->upstream->limiter);
 	dispatch->in_flight--;
+	dispatch->doomed -= call->doomed;
+	list_remove(&dispatch->calls, &call->node);
 	http_transfer_free(&call->transfer);
 	mem_free(call->url);
 	mem_free(call);
@@ -492,6 +521,62 @@ static void call_done(struct http_transfer *transfer)
 	deliver(dispatch);
 }
 
+/* --- room for answers --- */
+
+static struct call *youngest_call(const struct dispatch *dispatch)
+{
+	struct call *youngest = NULL;
+	list_each (&dispatch->calls, node, after) {
+		struct call *call = container_of(node, struct call, node);
+		if (!call->doomed &&
+		        (youngest == NULL || is_older(&oldest_of(youngest)->place, &oldest_of(call)->place)))
+			youngest = call;
+	}
+	return youngest;
+}
+
+/* Its room is free from now on; it ends when curl is not at work. */
+static void doom(struct dispatch *dispatch, struct call *call)
+{
+	call->doomed = true;
+	dispatch->doomed++;
+	list_each (&call->lookups, node, after)
+		yield(dispatch, container_of(node, struct lookup, node));
+}
+
+/* Where there is no room for an answer, the youngest calls make it: this one, if it is the youngest. */
+static bool may_grow(struct http_transfer *transfer, size_t size)
+{
+	struct call *call = container_of(transfer, struct call, transfer);
+	struct dispatch *dispatch = call->dispatch;
+	if (call->doomed)
+		return false;
+	while (dispatch->hooks.grow &&
+	        !dispatch->hooks.grow(dispatch->hooks.context, oldest_of(call), size, transfer->announced)) {
+		struct call *youngest = youngest_call(dispatch);
+		if (youngest == call)
+			return false;
+		doom(dispatch, youngest);
+	}
+	return true;
+}
+
+static void cut_doomed(struct dispatch *dispatch, int64_t now)
+{
+	if (dispatch->doomed == 0)
+		return;
+	list_each (&dispatch->calls, node, after) {
+		struct call *call = container_of(node, struct call, node);
+		struct fate fate = {.kind = FATE_CUT};
+		if (!call->doomed || call->transfer.status) /* all of it is there: it ends by itself */
+			continue;
+		http_cancel(dispatch->http, &call->transfer);
+		*call->upstream->bytes += (double)call->transfer.came;
+		apply(call, now, &fate);
+		call_free(call);
+	}
+}
+
 /* --- sending --- */
 
 static void ask(struct call *call, const struct upstream_config *config, const struct lookup *lookup)
@@ -509,6 +594,7 @@ static void ask(struct call *call, const struct upstream_config *config, const s
 	        .timeout_ms = request->timeout_ms,
 	        .fresh = lookup->fresh,
 	        .done = call_done,
+	        .room = may_grow,
 	};
 }
 
@@ -540,6 +626,7 @@ static void start_call(
 	lookup->call = call;
 	lookup->calls++;
 	dispatch->in_flight++;
+	list_append(&dispatch->calls, &call->node);
 	ask(call, upstream->config, lookup);
 	http_send(dispatch->http, &call->transfer);
 }
@@ -581,6 +668,7 @@ static void sooner(int64_t *due, int64_t other)
 int64_t dispatch_tick(struct dispatch *dispatch, int64_t now)
 {
 	int64_t due = -1;
+	cut_doomed(dispatch, now);
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
 		struct upstream *upstream = &dispatch->upstreams[i];
 		wake(upstream, now);
@@ -609,7 +697,8 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->attempts = lookup->calls = 0;
 	lookup->submitted = now;
 	lookup->paused_ms = 0;
-	lookup->fresh = false;
+	lookup->fresh = lookup->alone = false;
+	lookup->reserved = lookup->promised = lookup->covered = lookup->seen = lookup->came = 0;
 	lookup->call = NULL;
 	lookup->turn = dispatch->turns++;
 	lookup->host = hosts_take(&upstream->hosts, lookup->request.host);
@@ -690,6 +779,7 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	dispatch->config = *config;
 	dispatch->hooks = *hooks;
 	dispatch->metrics = metrics;
+	list_init(&dispatch->calls, "calls");
 	list_init(&dispatch->finished, "dispatch finished");
 	dispatch->upstreams = mem_zalloc(config->upstream_count, sizeof *dispatch->upstreams);
 	for (size_t i = 0; i < config->upstream_count; i++)

@@ -1,4 +1,4 @@
-/* Places where a test build dies on purpose. */
+/* Places where a test build dies or fails on purpose. */
 #include "fault.h"
 
 #ifdef MILLRACE_FAULTS
@@ -12,7 +12,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const char *wanted;   /* "place:N", NULL = live for ever */
 static size_t wanted_size;   /* of the place's name */
-static atomic_long passings; /* left until the death */
+static atomic_long passings; /* left until the death, or the next failure */
+static long every;           /* how many there were at first */
 
 static void read_environment(void)
 {
@@ -21,17 +22,32 @@ static void read_environment(void)
 	if (text == NULL)
 		return;
 	wanted_size = colon ? (size_t)(colon - text) : strlen(text);
-	atomic_store(&passings, colon ? strtol(colon + 1, NULL, 10) : 1);
+	every = colon ? strtol(colon + 1, NULL, 10) : 1;
+	atomic_store(&passings, every);
 	wanted = text;
+}
+
+/* Whether this is the N-th passing of the wanted place. */
+static bool passes(const char *place)
+{
+	pthread_once(&once, read_environment);
+	if (wanted == NULL || strlen(place) != wanted_size || memcmp(place, wanted, wanted_size) != 0)
+		return false;
+	return atomic_fetch_sub(&passings, 1) == 1;
 }
 
 void fault_point(const char *place)
 {
-	pthread_once(&once, read_environment);
-	if (wanted == NULL || strlen(place) != wanted_size || memcmp(place, wanted, wanted_size) != 0)
-		return;
-	if (atomic_fetch_sub(&passings, 1) == 1)
+	if (passes(place))
 		raise(SIGKILL);
+}
+
+bool fault_due(const char *place)
+{
+	if (!passes(place))
+		return false;
+	atomic_store(&passings, every);
+	return true;
 }
 
 #endif

@@ -59,6 +59,7 @@ static const char *const failure_names[HTTP_FAILURES] = {
         [HTTP_TRUNCATED] = "truncated",
         [HTTP_STALE] = "stale",
         [HTTP_TOO_LARGE] = "too_large",
+        [HTTP_NO_ROOM] = "no_room",
         [HTTP_MALFORMED] = "malformed",
         [HTTP_INVALID] = "invalid",
 };
@@ -132,23 +133,34 @@ static bool request_ok(struct http_transfer *transfer)
 
 /* --- the answer as it comes --- */
 
-/* Room for the whole body at once where its size is announced. */
+/* Room for the whole body at once where its size is announced. Of a compressed one nobody says the size. */
 static void expect_body(struct http_exchange *exchange)
 {
+	struct http_transfer *transfer = exchange->transfer;
 	curl_off_t announced = -1;
 	curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
-	if (announced > 0 && announced <= ANNOUNCED_MAX)
-		buf_reserve(&exchange->transfer->answer, (size_t)announced);
+	if (announced <= 0)
+		return;
+	if (headers_get(transfer->answer_headers, transfer->answer_header_count, "content-encoding") == NULL)
+		transfer->announced = (size_t)announced;
+	if (announced <= ANNOUNCED_MAX)
+		buf_reserve(&transfer->answer, (size_t)announced);
 }
 
 static size_t on_body(char *data, size_t one, size_t size, void *context)
 {
 	struct http_exchange *exchange = context;
-	if (exchange->transfer->answer.data == NULL)
+	struct http_transfer *transfer = exchange->transfer;
+	size *= one;
+	if (transfer->answer.data == NULL)
 		expect_body(exchange);
-	if (buf_append(&exchange->transfer->answer, data, one * size))
-		return one * size;
-	exchange->cut = HTTP_TOO_LARGE;
+	transfer->came += size;
+	if (transfer->room && !transfer->room(transfer, transfer->came))
+		exchange->cut = HTTP_NO_ROOM;
+	else if (buf_append(&transfer->answer, data, size))
+		return size;
+	else
+		exchange->cut = HTTP_TOO_LARGE;
 	return 0;
 }
 
@@ -260,6 +272,7 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 		text_human_bytes(transfer->upstream->max_body, limit);
 		snprintf(reason, size, "the answer of %s is larger than max_body (%s)", peer, limit);
 		break;
+	case HTTP_NO_ROOM: snprintf(reason, size, "there is no memory for the answer of %s now", peer); break;
 	case HTTP_MALFORMED:
 		snprintf(reason, size, "the answer of %s is not proper HTTP: %s", peer,
 		        exchange->cut == HTTP_MALFORMED ? "too many headers" : curl_easy_strerror(code));
@@ -640,6 +653,7 @@ void http_send(struct http *http, struct http_transfer *transfer)
 	transfer->reason[0] = '\0';
 	transfer->status = 0;
 	transfer->elapsed = 0;
+	transfer->came = transfer->announced = 0;
 	transfer->answer_headers = NULL;
 	transfer->answer_header_count = 0;
 	transfer->exchange = NULL;

@@ -1,6 +1,8 @@
 /* Where assigned partitions start: asked of the brokers and the checkpoint files, which blocks. */
 #include "inquiry.h"
 #include "clock.h"
+#include "kafka.h"
+#include "log.h"
 #include "mem.h"
 
 #include <librdkafka/rdkafka.h>
@@ -47,8 +49,13 @@ static int left_ms(const struct asking *asking)
 
 static bool complain(struct asking *asking, const char *what, const char *topic, rd_kafka_resp_err_t code)
 {
-	return err_set(&asking->inquiry->err, "asked the brokers for %s of %s: %s", what, topic,
-	        rd_kafka_err2str(code));
+	struct inquiry *inquiry = asking->inquiry;
+	inquiry->refused = kafka_refused(code);
+	if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		return err_set(
+		        &inquiry->err, "there is no topic %s: create it, or correct source.topics", topic);
+	return err_set(
+	        &inquiry->err, "asked the brokers for %s of %s: %s", what, topic, rd_kafka_err2str(code));
 }
 
 static struct topic *topic_of(struct asking *asking, const char *name)
@@ -223,6 +230,27 @@ static bool appeared_later(struct asking *asking, const struct inquiry_partition
 	return later;
 }
 
+/* Files that are there and yet of no use are told, or a start without them would be a riddle. */
+static void say_strangers(const struct inquiry *inquiry, const struct inquiry_partition *partition,
+        const struct position *files, size_t count)
+{
+	const char *theirs = "";
+	for (size_t i = 0; i < count && theirs[0] == '\0'; i++)
+		if (strcmp(files[i].cluster, inquiry->cluster) != 0)
+			theirs = files[i].cluster;
+	if (inquiry->cluster[0] == '\0')
+		log_warn("checkpoint",
+		        "%s/%d: %zu checkpoint files are not used: the brokers do not say which cluster they "
+		        "are",
+		        partition->topic, partition->id, count);
+	else
+		log_warn("checkpoint",
+		        "%s/%d: %zu of %zu checkpoint files are not used: they are of another cluster (%s), "
+		        "whose offsets mean nothing on this one (%s)",
+		        partition->topic, partition->id, partition->decision.strangers, count,
+		        theirs[0] ? theirs : "unknown", inquiry->cluster);
+}
+
 static bool resolve(struct asking *asking, struct inquiry_partition *partition)
 {
 	const struct source_config *config = asking->inquiry->config;
@@ -246,6 +274,8 @@ static bool resolve(struct asking *asking, struct inquiry_partition *partition)
 		        checkpoints->read(checkpoints->context, partition->topic, partition->id, &files);
 	facts.files = files;
 	positions_resolve(&facts, &partition->decision);
+	if (partition->decision.strangers)
+		say_strangers(asking->inquiry, partition, files, facts.file_count);
 	if (files)
 		checkpoints->release(checkpoints->context, files, facts.file_count);
 	struct position_decision *decision = &partition->decision;
@@ -262,7 +292,9 @@ static bool ask_partition(struct asking *asking, struct inquiry_partition *parti
 	struct range *ranges = mem_alloc(POSITION_RANGES_MAX * sizeof *ranges);
 	partition->commit.ranges = ranges;
 	partition->committed = commit_of(asking, partition->topic, partition->id, &partition->commit, ranges);
-	return resolve(asking, partition);
+	const char *place = asking->inquiry->place;
+	return (place == NULL || ask_place(asking, partition, place, &partition->place)) &&
+	       resolve(asking, partition);
 }
 
 void inquiry_run(struct inquiry *inquiry)
@@ -292,8 +324,8 @@ static void add_topic(struct inquiry *inquiry, const struct topic *topic)
 	}
 }
 
-struct inquiry *inquiry_make_all(
-        rd_kafka_t *client, const struct source_config *config, int64_t budget_ms, struct err *err)
+struct inquiry *inquiry_make_all(rd_kafka_t *client, const struct source_config *config, int64_t budget_ms,
+        bool *refused, struct err *err)
 {
 	struct inquiry *inquiry = inquiry_make(0);
 	inquiry->client = client;
@@ -304,6 +336,7 @@ struct inquiry *inquiry_make_all(
 		good = topic_of(&asking, config->topics[i]) || ask_topic(&asking, config->topics[i]);
 	if (!good) {
 		err_set(err, "%s", inquiry->err.text);
+		*refused = inquiry->refused;
 		inquiry_free(inquiry);
 		mem_free(asking.topics);
 		return NULL;

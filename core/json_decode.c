@@ -81,64 +81,20 @@ static void scratch_reserve(struct decoder *d, const unsigned char *at)
 	lua_replace(d->L, d->anchors + JSON_ANCHOR_SCRATCH);
 }
 
-/* clang-format off */
-/* What each byte means as a hexadecimal digit, +1; 0 when it is none. */
-static const unsigned char HEX[256] = {
-	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
-	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
-};
-
-static const char SIMPLE[256] = {
-	['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
-};
-/* clang-format on */
-
-#define NO_HEX 0x10000U
-
-/* The UTF-16 unit that four hexadecimal digits stand for, or NO_HEX. */
-static inline unsigned hex_unit(const unsigned char *at)
-{
-	if (!HEX[at[0]] || !HEX[at[1]] || !HEX[at[2]] || !HEX[at[3]])
-		return NO_HEX;
-	return (HEX[at[0]] - 1U) << 12 | (HEX[at[1]] - 1U) << 8 | (HEX[at[2]] - 1U) << 4 | (HEX[at[3]] - 1U);
-}
-
-static inline char *put_utf8(char *to, unsigned code)
-{
-	if (code < 0x80) {
-		*to++ = (char)code;
-		return to;
-	}
-	if (code < 0x800) {
-		*to++ = (char)(0xC0 | code >> 6);
-	} else {
-		if (code < 0x10000) {
-			*to++ = (char)(0xE0 | code >> 12);
-		} else {
-			*to++ = (char)(0xF0 | code >> 18);
-			*to++ = (char)(0x80 | (code >> 12 & 0x3F));
-		}
-		*to++ = (char)(0x80 | (code >> 6 & 0x3F));
-	}
-	*to++ = (char)(0x80 | (code & 0x3F));
-	return to;
-}
-
 /* Escapes in a row, but those that want a closer look: surrogates, mistakes, the last of the text. */
 static const unsigned char *take_escapes(const unsigned char *at, const unsigned char *end, char **to)
 {
 	char *out = *to;
 	while (end - at >= 6 && at[0] == '\\') {
-		if (SIMPLE[at[1]]) {
-			*out++ = SIMPLE[at[1]];
+		if (json_simple_escape[at[1]]) {
+			*out++ = json_simple_escape[at[1]];
 			at += 2;
 			continue;
 		}
-		unsigned unit = hex_unit(at + 2);
-		if (at[1] != 'u' || unit == NO_HEX || (unit & 0xF800) == 0xD800)
+		unsigned unit = json_hex_unit(at + 2);
+		if (at[1] != 'u' || unit == JSON_NO_HEX || (unit & 0xF800) == 0xD800)
 			break;
-		out = put_utf8(out, unit);
+		out = json_put_utf8(out, unit);
 		at += 6;
 	}
 	*to = out;
@@ -147,8 +103,8 @@ static const unsigned char *take_escapes(const unsigned char *at, const unsigned
 
 static bool decode_unit(struct decoder *d, unsigned *unit)
 {
-	*unit = d->end - d->at < 4 ? NO_HEX : hex_unit(d->at);
-	if (*unit == NO_HEX)
+	*unit = d->end - d->at < 4 ? JSON_NO_HEX : json_hex_unit(d->at);
+	if (*unit == JSON_NO_HEX)
 		return fail(d, d->at, "expected four hexadecimal digits after \\u");
 	d->at += 4;
 	return true;
@@ -182,13 +138,13 @@ static bool decode_escape(struct decoder *d, char **to)
 	if (d->end - escape < 2)
 		return fail(d, d->end, "the text ends inside a string");
 	d->at += 2;
-	if (SIMPLE[escape[1]])
-		code = (unsigned char)SIMPLE[escape[1]];
+	if (json_simple_escape[escape[1]])
+		code = (unsigned char)json_simple_escape[escape[1]];
 	else if (escape[1] != 'u')
 		return fail(d, escape, "unknown escape in a string");
 	else if (!decode_code_point(d, &code))
 		return false;
-	*to = put_utf8(*to, code);
+	*to = json_put_utf8(*to, code);
 	return true;
 }
 

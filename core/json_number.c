@@ -1,5 +1,5 @@
 /* Numbers between JSON text and double: which texts a double prints back, and which must be kept. */
-#include "json_private.h"
+#include "json_text.h"
 
 #include <float.h>
 #include <locale.h>
@@ -279,16 +279,19 @@ const char *json_number_scan(const unsigned char *at, const unsigned char *end, 
 	return NULL;
 }
 
+const char *json_number_span(
+        const unsigned char *at, const unsigned char *end, size_t *size, bool *fractional)
+{
+	struct scan s = {.at = at, .end = end};
+	const char *problem = scan_grammar(&s);
+	*size = (size_t)(s.at - at);
+	*fractional = s.decimal || s.exponential;
+	return problem || *size <= JSON_NUMBER_MAX ? problem : "a number has more than 4096 characters";
+}
+
 /* ---- comparing ---- */
 
-struct magnitude {
-	bool negative;
-	int64_t point; /* 0.digits times 10^point */
-	size_t count;  /* 0: the number is zero */
-	char digits[JSON_NUMBER_MAX];
-};
-
-static void measure(const char *text, size_t size, struct magnitude *m)
+void json_number_measure(const char *text, size_t size, struct json_magnitude *m)
 {
 	struct scan s = {.at = (const unsigned char *)text, .end = (const unsigned char *)text + size};
 	scan_grammar(&s);
@@ -304,9 +307,9 @@ static void measure(const char *text, size_t size, struct magnitude *m)
 
 int json_number_compare(const char *a_text, size_t a_size, const char *b_text, size_t b_size)
 {
-	struct magnitude a, b;
-	measure(a_text, a_size, &a);
-	measure(b_text, b_size, &b);
+	struct json_magnitude a, b;
+	json_number_measure(a_text, a_size, &a);
+	json_number_measure(b_text, b_size, &b);
 	int less = a.negative ? 1 : -1; /* the answer when |a| < |b|, once the signs are known to agree */
 	if (a.negative != b.negative)
 		return a.negative ? -1 : 1;

@@ -1,10 +1,22 @@
-/* UTF-8 in JSON strings, sixteen bytes at a time.
+/* What stands in JSON strings: escapes, and UTF-8 sixteen bytes at a time.
  *
  * A block is compared as a whole; each question becomes a mask with one bit per byte. A sequence is
  * well-formed (RFC 3629 §4) when the continuation bytes are exactly where the lead bytes before them say, and
  * the second byte lies in its lead's range. Bits shifted out of a block's mask are what the next one must
  * begin with. */
-#include "json_private.h"
+#include "json_text.h"
+
+/* clang-format off */
+const unsigned char json_hex[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+const char json_simple_escape[256] = {
+	['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
+};
+/* clang-format on */
 
 /* Length of the well-formed sequence of two to four bytes at `at`, 0 when there is none. */
 static size_t sequence(const unsigned char *at, size_t left)

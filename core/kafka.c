@@ -22,10 +22,10 @@ enum {
 	QUEUE_DEFAULT = 16 << 20,
 	MAX_BYTES_DEFAULT = 10 << 20,
 	RECEIVE_MAX = 134217728, /* a record of 96 MiB does not fit librdkafka's default of 100,000,000 */
-	FETCH_MAX = 16 << 20,
-	FRAME_ROOM = 4096,   /* of a record over what output_bytes counts */
-	MESSAGE_ROOM = 1024, /* the prefetch may hold a message for each: what librdkafka keeps beside the
-	                        bytes is bounded */
+	FETCH_LEAST = 1 << 20, /* librdkafka's of one partition, which it does not let the whole fall below */
+	FRAME_ROOM = 4096,     /* of a record over what output_bytes counts */
+	MESSAGE_ROOM = 1024,   /* the prefetch may hold a message for each: what librdkafka keeps beside the
+	                          bytes is bounded */
 	STATISTICS_MS = 1000,
 	COOPERATIVE_SINCE = 0x02060100, /* librdkafka 2.6.1; its sticky assignor could loop or hang before */
 	QUEUE_BACKOFF_SINCE = 0x02020000, /* fetch.queue.backoff.ms */
@@ -54,7 +54,9 @@ static const struct reserved {
         {"queue.buffering.max.kbytes", NULL, "it is part of limits.memory and follows from it"},
         {"message.max.bytes", NULL, "set max_bytes of the sink instead"},
         {"enable.idempotence", "|true|t|1|", "order and exactly one copy per send rest on it"},
-        {"enable.gapless.guarantee", NULL, "an output that fails is sent again"},
+        {"enable.gapless.guarantee", "|true|t|1|", "nothing may overtake an output that fails"},
+        {"max.in.flight", "|1|", "nothing may overtake an output that fails"},
+        {"max.in.flight.requests.per.connection", "|1|", "nothing may overtake an output that fails"},
         {"acks", "|all|-1|", "an output counts when all replicas in sync have it"},
         {"request.required.acks", "|all|-1|", "an output counts when all replicas in sync have it"},
         {"transactional.id", NULL, "Millrace delivers at least once and does not use transactions"},
@@ -176,6 +178,7 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *settings)
 {
 	size_t queue = settings->queue_bytes ? settings->queue_bytes : QUEUE_DEFAULT;
+	size_t fetch = settings->fetch_bytes ? settings->fetch_bytes : queue / 3;
 	set_own(conf, "group.id", settings->group);
 	set_own(conf, "enable.auto.commit", "false");
 	set_own(conf, "enable.auto.offset.store", "false");
@@ -189,7 +192,7 @@ static void set_consumer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	/* Before 2.2 a fetcher that meets a full queue sleeps for a second: by count it must not be full
 	 * soon. */
 	set_number(conf, "queued.min.messages", queue / MESSAGE_ROOM ? queue / MESSAGE_ROOM : 1, 10000000);
-	set_number(conf, "fetch.max.bytes", queue > 1000000 ? queue : 1000000, FETCH_MAX);
+	set_number(conf, "fetch.max.bytes", fetch > FETCH_LEAST ? fetch : FETCH_LEAST, RECEIVE_MAX / 2);
 	if (rd_kafka_version() >= QUEUE_BACKOFF_SINCE)
 		set_own(conf, "fetch.queue.backoff.ms", "100");
 }
@@ -201,10 +204,17 @@ static void set_producer(rd_kafka_conf_t *conf, const struct kafka_settings *set
 	if (queue < most)
 		queue = most; /* or the largest output would never have room */
 	set_own(conf, "enable.idempotence", "true");
+	/* Together they let nothing overtake a message that fails: what follows it is not on its way yet, and
+	 * stays with a client that has become unusable by it (ERR__GAPLESS_GUARANTEE). */
+	set_own(conf, "enable.gapless.guarantee", "true");
+	set_own(conf, "max.in.flight", "1");
 	set_own(conf, "partitioner", "murmur2_random"); /* Java's, so that keys stay on their partitions */
 	set_own(conf, "compression.codec", "snappy");
 	set_own(conf, "message.timeout.ms", "0");
 	set_own(conf, "topic.metadata.propagation.max.ms", "10000"); /* how soon a missing topic is told */
+	/* How soon it is seen that a topic is there (again), or may be written (again): librdkafka asks no
+	 * earlier about one that it was refused. */
+	set_own(conf, "topic.metadata.refresh.interval.ms", "10000");
 	set_own(conf, "linger.ms", "5");
 	set_number(conf, "message.max.bytes", most, 1000000000);
 	set_number(conf, "queue.buffering.max.kbytes", queue / 1024 + 1, 2147483647);
@@ -336,6 +346,24 @@ void kafka_destroy(rd_kafka_t *client, int64_t wait_ms)
 		pthread_detach(thread);
 }
 
+bool kafka_refused(int code)
+{
+	switch ((rd_kafka_resp_err_t)code) {
+	case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+	case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+	case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_COORDINATOR: return false;
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION: return true;
+	default: return code > 0;
+	}
+}
+
 void kafka_count_error(const struct kafka_health *health, int code)
 {
 	*metrics_value(health->metrics, METRIC_KAFKA_ERRORS, health->client,
@@ -361,8 +389,60 @@ static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event
 	enum log_level level = severity <= 2 ? LOG_ERROR : severity <= 4 ? LOG_WARN : LOG_DEBUG;
 	if (strcmp(facility, "FAIL") == 0)
 		level = LOG_DEBUG; /* an error event says the same */
+	if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"))
+		level = LOG_DEBUG; /* "experimental": set by us, and known */
 	log_write(level, level == LOG_DEBUG ? NULL : site_of(facility), "kafka", "%s: %s: %s", health->client,
 	        facility, text);
+}
+
+static const struct advice {
+	rd_kafka_resp_err_t code;
+	bool access; /* credentials or rights */
+	const char *text;
+} advices[] = {
+        {RD_KAFKA_RESP_ERR__AUTHENTICATION, true,
+                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers; it is "
+                "tried again until they let it in"},
+        {RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, true,
+                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers; it is "
+                "tried again until they let it in"},
+        {RD_KAFKA_RESP_ERR__SSL, true,
+                "; check security.protocol, ssl.ca.location and the certificates on both sides; it is tried "
+                "again until they fit"},
+        {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, true,
+                "; give the user the rights Write and Describe on the topic (Read, of a source)"},
+        {RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, true, "; give the user the right Read on the group"},
+        {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, true,
+                "; an idempotent producer needs the right Write on a topic, or IdempotentWrite on the "
+                "cluster where the brokers are older than 3.0"},
+        {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, false, "; is the topic there? Millrace makes none"},
+        {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, false, "; is the topic there? Millrace makes none"},
+        {RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, false,
+                "; the brokers are too old for an idempotent producer: 0.11 is the least"},
+        {RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION, false,
+                "; the brokers are too old for what is asked of them: 0.11 is the least"},
+        {RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, false,
+                "; another process uses the same group.instance.id: give each its own"},
+};
+
+static const struct advice *find_advice(int code)
+{
+	for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+		if (advices[i].code == (rd_kafka_resp_err_t)code)
+			return &advices[i];
+	return NULL;
+}
+
+const char *kafka_advice(int code)
+{
+	const struct advice *advice = find_advice(code);
+	return advice ? advice->text : "";
+}
+
+bool kafka_is_refused_access(int code)
+{
+	const struct advice *advice = find_advice(code);
+	return advice && advice->access;
 }
 
 static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafka_event_t *event)
@@ -372,11 +452,41 @@ static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 	kafka_count_error(health, code);
 	rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, why, sizeof why);
 	if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		health->fatal_code = fatal;
 		snprintf(health->fatal, sizeof health->fatal, "%s: %s", rd_kafka_err2name(fatal), why);
 		return;
 	}
-	log_write(LOG_WARN, site_of(rd_kafka_err2name(code)), "kafka", "%s: %s", health->client,
-	        rd_kafka_event_error_string(event));
+	snprintf(health->trouble, sizeof health->trouble, "%s", rd_kafka_event_error_string(event));
+	log_write(kafka_is_refused_access(code) ? LOG_ERROR : LOG_WARN, site_of(rd_kafka_err2name(code)),
+	        "kafka", "%s: %s%s", health->client, health->trouble, kafka_advice(code));
+}
+
+/* "throttle": {"min":0, "max":0, "avg":0, "sum":0, ...} of each broker: ms of this interval, of requests that
+ * were answered late on purpose (https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md). */
+static double throttled_ms(const char *statistics)
+{
+	double sum = 0;
+	for (const char *at = statistics; (at = strstr(at, "\"throttle\":")) != NULL;) {
+		const char *end = strchr(at, '}'), *found = strstr(at, "\"sum\":");
+		if (found && end && found < end)
+			sum += strtod(found + strlen("\"sum\":"), NULL);
+		at++;
+	}
+	return sum;
+}
+
+static void serve_statistics(struct kafka_health *health, const char *statistics)
+{
+	double ms = throttled_ms(statistics);
+	/* In capitals it is the state of a broker's connection; a group's is "up". */
+	health->connected = strstr(statistics, "\"state\":\"UP\"") != NULL;
+	if (ms <= 0)
+		return;
+	*metrics_value(health->metrics, METRIC_KAFKA_THROTTLED, health->client) += ms / 1000;
+	log_throttled(LOG_WARN, "kafka",
+	        "%s: the brokers hold back their answers, by %.1f s in the last second: a quota of this "
+	        "client or user is used up",
+	        health->client, ms / 1000);
 }
 
 bool kafka_serve_common(struct kafka_health *health, rd_kafka_t *client, rd_kafka_event_t *event)
@@ -384,10 +494,7 @@ bool kafka_serve_common(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 	switch (rd_kafka_event_type(event)) {
 	case RD_KAFKA_EVENT_LOG: serve_log(health, event); return true;
 	case RD_KAFKA_EVENT_ERROR: serve_error(health, client, event); return true;
-	case RD_KAFKA_EVENT_STATS:
-		/* In capitals it is the state of a broker's connection; a group's is "up". */
-		health->connected = strstr(rd_kafka_event_stats(event), "\"state\":\"UP\"") != NULL;
-		return true;
+	case RD_KAFKA_EVENT_STATS: serve_statistics(health, rd_kafka_event_stats(event)); return true;
 	default: return false;
 	}
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 static const char *const kind_names[LEDGER_KINDS] = {
+        [LEDGER_ENGINE] = "engine",
         [LEDGER_INPUT] = "input",
         [LEDGER_ANSWER] = "answer",
         [LEDGER_OUTPUT] = "output",
@@ -42,7 +43,9 @@ void ledger_set(struct ledger *ledger, enum ledger_kind kind, size_t bytes)
 
 size_t ledger_room(const struct ledger *ledger)
 {
-	return ledger->total < ledger->limit ? ledger->limit - ledger->total : 0;
+	size_t lua = ledger->used[LEDGER_LUA];
+	size_t held = ledger->total + (lua < ledger->script ? ledger->script - lua : 0);
+	return held < ledger->limit ? ledger->limit - held : 0;
 }
 
 const char *ledger_kind_name(enum ledger_kind kind)

@@ -24,6 +24,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "resident.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@
 
 enum {
 	REST_MIN_MS = 50,
+	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -48,11 +50,13 @@ struct pipeline {
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct ledger *ledger;
+	struct resident resident;
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
 	bool turned_away; /* the source found no room since the last turn that made some */
+	bool replaced;    /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
@@ -183,16 +187,33 @@ static void drop(struct pipeline *p, struct record *r, const char *reason)
 
 /* ---- asking ---- */
 
-static size_t held_bytes(const struct pipeline *p)
+/* What nobody charges: the heaps of the Lua states, and what the sinks hold. */
+static void look_at_holders(const struct pipeline *p)
 {
-	return p->ledger->used[LEDGER_INPUT] + p->ledger->used[LEDGER_ANSWER] +
-	       p->ledger->used[LEDGER_OUTPUT] + delivery_held_bytes(&p->delivery);
+	size_t lua = 0;
+	for (size_t i = 0; i < p->script_count; i++)
+		lua += script_usage(p->scripts[i]).memory;
+	ledger_set(p->ledger, LEDGER_LUA, lua);
+	ledger_set(p->ledger, LEDGER_SINK, SINK_COPIES * delivery_held_bytes(&p->delivery));
 }
 
 static bool gate_has_room(void *context, struct lookup *lookup)
 {
 	struct pipeline *p = context;
-	return gate_admit(&p->gate, lookup, held_bytes(p));
+	look_at_holders(p);
+	return gate_admit(&p->gate, lookup);
+}
+
+static bool answer_may_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+{
+	struct pipeline *p = context;
+	return gate_grow(&p->gate, lookup, size, announced);
+}
+
+static void answer_yields(void *context, struct lookup *lookup)
+{
+	struct pipeline *p = context;
+	gate_yield(&p->gate, lookup);
 }
 
 static void forget_calls(struct pipeline *p, struct record *r)
@@ -222,6 +243,15 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		dispatch_submit(p->dispatch, lookup, p->now);
 	}
 	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
+}
+
+/* Whether all that a script will see of an answer is in its state: `body` is for what is no JSON. */
+static bool is_decoded(const struct request *asked, const int *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (parts[i] < 0 && asked->split == NULL)
+			return false;
+	return true;
 }
 
 /* What an answered call means: parsed and split on the state of the records that asked. */
@@ -261,6 +291,8 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	snprintf(detail->reason, sizeof detail->reason, "%s", result.type ? result.type : "");
 	snprintf(detail->message, sizeof detail->message, "%s", result.message ? result.message : "");
 	script_result_free(&result);
+	if (answer == SCRIPT_ANSWER_OK && is_decoded(&asked, parts, n))
+		buf_free(&call->transfer.answer);
 	mem_free(values);
 	mem_free(parts);
 	static const enum answer answers[] = {
@@ -469,6 +501,7 @@ static void walk(struct pipeline *p, struct record *r)
 		case RECORD_RESTING: suspend; /* wake_resting calls again */
 		case RECORD_MADE:
 			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
+				p->replaced = true;
 				record_move(&p->records, r, RECORD_RELEASED);
 				suspend;
 			}
@@ -477,8 +510,8 @@ static void walk(struct pipeline *p, struct record *r)
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
 			look_at_clock(p);
-			if (!delivery_send(&p->delivery, r, p->now))
-				suspend; /* until there is room */
+			if (!delivery_may_leave(r) || !delivery_send(&p->delivery, r, p->now))
+				suspend; /* until there is room; send_released calls again */
 			continue;
 		case RECORD_SENDING:
 			if (r->outputs_unsettled > 0 || r->undelivered || r->place.state != PLACE_LEFT)
@@ -510,10 +543,13 @@ static bool has_room(const struct pipeline *p)
 	size_t open = records_open(&p->records);
 	if (p->draining || !delivery_open(&p->delivery))
 		return false;
+	if (open > 0 && p->resident.over)
+		return false;
 	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
 	 * about. */
+	look_at_holders(p);
 	return open == 0 || (open < p->config.limit_records &&
-	                            held_bytes(p) < p->config.limit_bytes / 4 * 3 && lua_has_room(p));
+	                            ledger_room(p->ledger) > p->config.limit_bytes / 4 && lua_has_room(p));
 }
 
 static bool door_has_room(void *context)
@@ -579,7 +615,7 @@ static void sink_settled(void *context, struct output *output)
 
 static void sink_room(void *context)
 {
-	((struct pipeline *)context)->delivery.full = false;
+	delivery_room(&((struct pipeline *)context)->delivery);
 }
 
 /* ---- giving back ---- */
@@ -678,12 +714,14 @@ static void wake_resting(struct pipeline *p)
 	}
 }
 
+/* What one topic has no room for stands in nobody's way but its own lane's. */
 static void send_released(struct pipeline *p)
 {
-	struct list_node *first;
-	while (delivery_open(&p->delivery) &&
-	        (first = list_first(&p->records.states[RECORD_RELEASED])) != NULL)
-		walk(p, container_of(first, struct record, node));
+	do {
+		p->replaced = false;
+		list_each (&p->records.states[RECORD_RELEASED], node, after)
+			walk(p, container_of(node, struct record, node));
+	} while (p->replaced);
 }
 
 /* True when there were any. */
@@ -714,13 +752,29 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
+ * of its own. */
+static bool collect(struct pipeline *p)
+{
+	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));
+	bool relieved = pressed && script_relieve(p->scripts[0]);
+	if (!relieved)
+		script_collect(p->scripts[0]);
+	forget_idle_scripts(p);
+	for (size_t i = 1; i < p->script_count; i++)
+		script_relieve(p->scripts[i]);
+	return relieved;
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	if (pipeline_paused(p))
 		*p->paused_sink += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
-	p->delivery.full = p->gate.closed = false;
+	resident_over(&p->resident, now);
+	p->gate.closed = p->gate.lua_full = false;
+	delivery_room(&p->delivery);
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
 	wake_resting(p);
@@ -731,8 +785,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
 		next = now; /* there is room that the gate has not seen */
-	script_collect(p->scripts[0]);
-	forget_idle_scripts(p);
+	if (collect(p))
+		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
 	int64_t resend_at = delivery_due(&p->delivery, now);
@@ -765,7 +819,7 @@ const char *pipeline_paused(const struct pipeline *p)
 
 bool pipeline_delivery_failed(const struct pipeline *p)
 {
-	return p->delivery.failed;
+	return delivery_failed(&p->delivery);
 }
 
 /* ---- building, numbers ---- */
@@ -782,8 +836,12 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	struct pipeline *p = mem_zalloc(1, sizeof *p);
 	const struct sink_config *errors = &config->sinks[config->sink_count - 1];
 	struct lanes_hooks lanes = {.context = p, .release = released, .settle = settled};
-	struct dispatch_hooks hooks = {
-	        .context = p, .room = gate_has_room, .answer = answer_of_call, .done = dispatch_done};
+	struct dispatch_hooks hooks = {.context = p,
+	        .room = gate_has_room,
+	        .grow = answer_may_grow,
+	        .yield = answer_yields,
+	        .answer = answer_of_call,
+	        .done = dispatch_done};
 	struct dispatch_config dispatch = {
 	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
 	p->config = *config;
@@ -792,6 +850,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .max_bytes = errors->max_bytes,
 	        .sink = config->sink_count - 1};
 	p->ledger = ledger;
+	resident_init(&p->resident, config->limit_resident);
 	p->metrics = metrics;
 	p->wake = INT64_MAX;
 	p->now = p->turned = clock_now();
@@ -799,11 +858,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	records_init(&p->records, ledger);
 	p->lanes = lanes_open(&lanes);
 	gate_init(&p->gate, &p->records, config->limit_bytes, config->upstreams, config->upstream_count);
-	p->delivery = (struct delivery){.records = &p->records,
-	        .lanes = p->lanes,
-	        .configs = config->sinks,
-	        .count = config->sink_count,
-	        .files = config->files};
+	delivery_init(&p->delivery, &p->records, p->lanes, config->sinks, config->sink_count, config->files);
 	p->dispatch = dispatch_open(http, &dispatch, &hooks, metrics);
 	for (int i = 0; i < OUTCOMES; i++) {
 		p->ended[i] = metrics_value(metrics, METRIC_EVENTS, outcome_name((enum outcome)i));
@@ -898,8 +953,7 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		usage.timeouts += one.timeouts;
 		usage.memory_failures += one.memory_failures;
 	}
-	ledger_set(p->ledger, LEDGER_SINK, delivery_held_bytes(&p->delivery));
-	ledger_set(p->ledger, LEDGER_LUA, usage.memory);
+	look_at_holders(p);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
@@ -931,5 +985,6 @@ void pipeline_close(struct pipeline *p)
 	while (p->script_count > 0)
 		forget_script(p, 0);
 	gate_free(&p->gate);
+	delivery_free(&p->delivery);
 	mem_free(p);
 }

@@ -16,9 +16,11 @@ static const char *const why_texts[] = {
                 "the earliest offset there is, because the known position is no longer in the log",
 };
 
-const char *position_why_text(enum position_why why)
+const char *position_why_text(const struct position_decision *decision)
 {
-	return why_texts[why];
+	if (decision->why == POSITION_COMMIT && decision->joined == 0)
+		return "the group's commit";
+	return why_texts[decision->why];
 }
 
 bool positions_appeared_later(int32_t partition, const struct position *others, size_t count)
@@ -84,6 +86,18 @@ static int64_t unfinished(const struct range *ranges, size_t count, int64_t from
 	return left;
 }
 
+int64_t positions_beyond(const struct position *a, const struct position *b, int64_t low)
+{
+	int64_t from = b->offset > low ? b->offset : low;
+	int64_t count = unfinished(b->ranges, b->range_count, from, a->offset);
+	for (size_t i = 0; i < a->range_count; i++) {
+		const struct range *range = &a->ranges[i];
+		count += unfinished(b->ranges, b->range_count, range->from > from ? range->from : from,
+		        range->to);
+	}
+	return count;
+}
+
 /* Moves the decision to `offset` and over what is finished right there, and keeps the ranges above it. */
 static void settle(
         struct position_decision *decision, int64_t offset, const struct range *ranges, size_t count)
@@ -115,6 +129,7 @@ static void join_lineage(
 		const struct position *file = &facts->files[f];
 		if (!of_cluster(facts, file) || strcmp(file->lineage, base->lineage) != 0)
 			continue;
+		decision->joined++;
 		if (file->offset > offset)
 			offset = file->offset;
 		for (size_t i = 0; i < file->range_count; i++)
@@ -149,7 +164,15 @@ static void begin_foreign(const struct position_facts *facts, struct position_de
 	}
 }
 
-void positions_resolve(const struct position_facts *facts, struct position_decision *decision)
+static size_t count_strangers(const struct position_facts *facts)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < facts->file_count; i++)
+		count += !of_cluster(facts, &facts->files[i]);
+	return count;
+}
+
+static void decide(const struct position_facts *facts, struct position_decision *decision)
 {
 	const struct position *base = facts->commit ? facts->commit : newest_file(facts);
 	if (base == NULL) {
@@ -166,6 +189,36 @@ void positions_resolve(const struct position_facts *facts, struct position_decis
 	 * An end that merely lags behind (a leader just elected) is not refused, and the position is kept. */
 	if (facts->refused && decision->offset > facts->high)
 		begin_lineage(decision, POSITION_OUT_OF_RANGE, facts->low);
+}
+
+void positions_resolve(const struct position_facts *facts, struct position_decision *decision)
+{
+	decide(facts, decision);
+	decision->strangers = count_strangers(facts);
+}
+
+static bool same_start(const struct position_decision *a, const struct position_decision *b)
+{
+	if (a->offset != b->offset || a->range_count != b->range_count)
+		return false;
+	for (size_t i = 0; i < a->range_count; i++)
+		if (a->ranges[i].from != b->ranges[i].from || a->ranges[i].to != b->ranges[i].to)
+			return false;
+	return true;
+}
+
+bool positions_exact(
+        const struct position *position, const struct position *files, size_t count, const char *cluster)
+{
+	struct position_decision *alone = mem_zalloc(2, sizeof *alone), *joined = alone + 1;
+	struct position_facts facts = {.commit = position, .cluster = cluster, .high = INT64_MAX};
+	positions_resolve(&facts, alone);
+	facts.files = files;
+	facts.file_count = count;
+	positions_resolve(&facts, joined);
+	bool exact = joined->joined > 0 && same_start(alone, joined);
+	mem_free(alone);
+	return exact;
 }
 
 /* One member of the metadata at a time is tried and taken back when it does not fit. */

@@ -1,5 +1,6 @@
 /* Can a TCP connection be opened? */
 #include "reach.h"
+#include "lookup.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -32,10 +33,11 @@ static int try_address(const struct addrinfo *address, int timeout_ms)
 
 bool reach_host(const char *host, const char *port, int timeout_ms, struct err *err)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *addresses = NULL;
-	int failure = getaddrinfo(host, port, &hints, &addresses);
-	if (failure)
-		return err_set(err, "%s port %s: %s", host, port, gai_strerror(failure));
+	struct err why;
+	struct addrinfo *addresses = lookup_host(host, port, timeout_ms, &why);
+	if (addresses == NULL)
+		return err_set(err, "%s port %s: %s", host, port, why.text);
+	int failure = ECONNREFUSED;
 	for (const struct addrinfo *at = addresses; at; at = at->ai_next) {
 		failure = try_address(at, timeout_ms);
 		if (failure == 0)

@@ -138,6 +138,12 @@ void record_charge(struct records *records, struct record *record, enum ledger_k
 	record->charged[kind] = bytes;
 }
 
+void record_promise(struct records *records, struct record *record, size_t bytes)
+{
+	records->promised += bytes - record->promised;
+	record->promised = bytes;
+}
+
 void record_forget_lookups(struct records *records, struct record *record)
 {
 	for (size_t i = 0; i < record->lookup_count; i++) {
@@ -151,6 +157,7 @@ void record_forget_lookups(struct records *records, struct record *record)
 	record->lookups = NULL;
 	record->lookup_count = record->lookups_open = 0;
 	record_charge(records, record, LEDGER_ANSWER, 0);
+	record_promise(records, record, 0);
 }
 
 void record_forget_outputs(struct records *records, struct record *record)
@@ -159,7 +166,7 @@ void record_forget_outputs(struct records *records, struct record *record)
 		output_free(&record->outputs[i]);
 	mem_free(record->outputs);
 	record->outputs = NULL;
-	record->output_count = record->outputs_sent = 0;
+	record->output_count = 0;
 	record_charge(records, record, LEDGER_OUTPUT, 0);
 }
 

@@ -84,10 +84,11 @@ static void encode(lua_State *L, int index, const struct script_sink *sink, stru
 	if (!good)
 		state_raise_here(L, "OutputInvalid", "the output for sink '%s' cannot be encoded: %s",
 		        sink->name, error.message);
-	out->value = mem_dup(made->data, made->size);
 	out->value_size = made->size;
 	if (made->capacity > KEPT_ROOM)
-		buf_free(made);
+		out->value = mem_realloc(buf_steal(made, NULL), out->value_size + 1);
+	else
+		out->value = mem_dup(made->data, made->size);
 }
 
 static void set_key(struct output *out, const char *key, size_t size)

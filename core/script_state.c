@@ -19,21 +19,32 @@ enum {
 	ENTRY = 2,
 	LARGEST_BLOCK =
 	        256 << 20, /* lua-cjson counts the bytes of an encoded string in an int, six for each */
+	LEAST_BLOCK = 32, /* of glibc's malloc, with its header; sizes go up in steps */
+	BLOCK_HEADER = 8,
+	BLOCK_STEP = 16,
 	TRACEBACK_LINES = 20,
 	STEP_KB = 64,
 	DECODE_NS_PER_MIB = 10000000,
 };
 
+/* What a block really takes: malloc's header and rounding are a fifth of what small values need. */
+static size_t block_bytes(size_t size)
+{
+	return size <= LEAST_BLOCK - BLOCK_HEADER ? LEAST_BLOCK
+	                                          : (size + BLOCK_HEADER + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
+}
+
 static void *allocate(void *context, void *old, size_t old_size, size_t size)
 {
 	struct heap *heap = context;
+	size_t before = old ? block_bytes(old_size) : 0;
 	if (size == 0) {
-		heap->used -= old ? old_size : 0;
+		heap->used -= before;
 		mem_free(old);
 		return NULL;
 	}
-	size_t before = old ? old_size : 0, used = heap->used - before + size;
-	if (heap->armed && size > before && (used > heap->limit || size > LARGEST_BLOCK)) {
+	size_t used = heap->used - before + block_bytes(size);
+	if (heap->armed && (old == NULL || size > old_size) && (used > heap->limit || size > LARGEST_BLOCK)) {
 		heap->refused = true;
 		return NULL;
 	}
@@ -125,16 +136,21 @@ void state_collect(struct script *script)
 	script->heap.after_full = script->heap.after_step = script->heap.used;
 }
 
-/* A full collection before a call that finds the heap above half of its share, unless the last one is recent:
- * what lives on after it would be walked again for nothing. */
+bool script_relieve(struct script *script)
+{
+	struct heap *heap = &script->heap;
+	if (heap->used <= heap->after_full + heap->limit / 16)
+		return false;
+	state_collect(script);
+	return true;
+}
+
+/* A full collection before a call that finds the heap above half of its share. */
 static bool make_room(struct script *script)
 {
 	struct heap *heap = &script->heap;
 	lua_gc(script->L, LUA_GCSETPAUSE, heap->used > heap->limit / 4 ? 140 : 200);
-	if (heap->used <= heap->limit / 2 || heap->used <= heap->after_full + heap->limit / 16)
-		return false;
-	state_collect(script);
-	return true;
+	return heap->used > heap->limit / 2 && script_relieve(script);
 }
 
 void script_collect(struct script *script)

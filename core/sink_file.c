@@ -240,7 +240,13 @@ void sink_file_wake(struct sink *sink, struct event_base *base)
 struct sink *sink_file_open(int fd, const struct sink_config *config, const struct sink_handlers *handlers)
 {
 	static const struct sink_verbs verbs = {
-	        send_output, serve, outstanding, held_bytes, ready, close_file};
+	        .send = send_output,
+	        .serve = serve,
+	        .outstanding = outstanding,
+	        .held_bytes = held_bytes,
+	        .ready = ready,
+	        .close = close_file,
+	};
 	struct stat stat;
 	struct sink_file *file = mem_zalloc(1, sizeof *file);
 	file->sink = (struct sink){&verbs, config, *handlers};

@@ -1,5 +1,6 @@
 /* The producer: outputs to one topic, and the broker's word on each of them. */
 #include "clock.h"
+#include "fault.h"
 #include "kafka.h"
 #include "list.h"
 #include "log.h"
@@ -15,8 +16,10 @@
 enum {
 	TICK_MS = 1000,
 	FATAL_WAIT_MS = 10000, /* for the reports of a producer that failed, before they are given up */
-	BACKOFF_MS = 1000,     /* before a new producer; doubled up to the next */
-	BACKOFF_MAX_MS = 30000,
+	BACKOFF_MS = 1000,     /* before a second new producer in a row; doubled up to the next */
+	BACKOFF_MAX_MS = 10000,
+	FATAL_MOST =
+	        5, /* producers in a row that fail before they delivered anything: no new one will help */
 	DESTROY_MS = 2000,
 };
 
@@ -35,6 +38,9 @@ struct producer {
 	struct list deliveries; /* every output that is with the client */
 	bool full;              /* its queue was, and nothing has left it since */
 	bool failing;           /* a fatal error came: its reports are awaited */
+	bool met;               /* a broker has answered it once */
+	bool given_up;          /* FATAL_MOST is reached, and whoever asks was told */
+	unsigned fatals;        /* in a row, without an acknowledgement between */
 	int64_t failing_since, open_at, backoff;
 };
 
@@ -45,6 +51,7 @@ struct kafka_sink {
 	struct list_node node; /* in producer->sinks */
 	struct list failed;    /* deliveries that were over before they began: settled by the next serve */
 	size_t outstanding, held_bytes;
+	int64_t heard;   /* steady ms: when the last report came, or when the first output was taken */
 	size_t suspects; /* outputs refused in company: what is sent is sent alone until they have come again
 	                  */
 	struct delivery *alone; /* the only one that is with the client, and was all the time */
@@ -84,6 +91,7 @@ static void finish(struct kafka_sink *self, struct output *output, size_t bytes,
 {
 	self->outstanding--;
 	self->held_bytes -= bytes;
+	self->heard = clock_now();
 	self->producer->full = false;
 	show_queue(self);
 	mem_free(output->error);
@@ -106,7 +114,21 @@ static void settle(struct delivery *delivery, enum output_state state, const cha
 static bool is_refusal(rd_kafka_resp_err_t code)
 {
 	return code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || code == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
-	       code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
+	       code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE || code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
+}
+
+static void log_failure(const struct kafka_sink *self, rd_kafka_resp_err_t code)
+{
+	const char *name = self->sink.config->name, *topic = self->sink.config->topic;
+	if (kafka_is_refused_access(code))
+		log_throttled(LOG_ERROR, "sink",
+		        "%s (topic %s): the brokers refuse outputs, they are kept and sent again: %s%s", name,
+		        topic, rd_kafka_err2str(code), kafka_advice(code));
+	else
+		log_throttled(LOG_WARN, "sink",
+		        "%s (topic %s): an output was not delivered, and is sent again unless it was "
+		        "refused: %s%s",
+		        name, topic, rd_kafka_err2str(code), kafka_advice(code));
 }
 
 static void count_failure(struct kafka_sink *self, rd_kafka_resp_err_t code)
@@ -123,6 +145,7 @@ static void acknowledged(struct delivery *delivery)
 	metrics_observe(self->delay, (double)(clock_now_ns() - delivery->sent) / 1e9);
 	self->delivered = true;
 	self->producer->backoff = 0;
+	self->producer->fatals = 0;
 	settle(delivery, OUTPUT_ACKED, NULL);
 }
 
@@ -132,6 +155,7 @@ static void refused(struct delivery *delivery, rd_kafka_resp_err_t code)
 {
 	struct kafka_sink *self = delivery->sink;
 	if (self->alone == delivery) {
+		self->producer->backoff = 0; /* it was the output's fault */
 		settle(delivery, OUTPUT_REFUSED, rd_kafka_err2str(code));
 		return;
 	}
@@ -155,12 +179,7 @@ static void reported(struct producer *producer, struct delivery *delivery, rd_ka
 		return;
 	}
 	count_failure(self, code);
-	log_throttled(LOG_WARN, "sink",
-	        "%s: an output was not delivered, and is sent again unless it was refused: %s%s",
-	        self->sink.config->topic, rd_kafka_err2str(code),
-	        code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
-	                ? "; is the topic there? Millrace makes none"
-	                : "");
+	log_failure(self, code);
 	if (is_refusal(code))
 		refused(delivery, code);
 	else
@@ -189,7 +208,8 @@ static void settle_failed(struct kafka_sink *self)
 
 static bool has_room(const struct kafka_sink *self)
 {
-	return self->producer->client && !self->producer->failing &&
+	/* While an output is known to have failed and the owner is not told yet, nothing may overtake it. */
+	return self->producer->client && !self->producer->failing && list_empty(&self->failed) &&
 	       (self->suspects == 0 || self->outstanding == 0);
 }
 
@@ -220,6 +240,7 @@ static bool open_client(struct producer *producer, struct err *err)
 	kafka_wake_add(&producer->wake, producer->events);
 	producer->health.connected = producer->failing = false;
 	producer->health.fatal[0] = '\0';
+	producer->health.fatal_code = 0;
 	return true;
 }
 
@@ -236,32 +257,72 @@ static void fail_all(struct producer *producer, const char *why)
 	}
 }
 
+/* Rights may be given back at any time; of anything else that no new producer cures the owner is told. */
+static void give_up(struct producer *producer)
+{
+	const struct kafka_sink *self = container_of(list_first(&producer->sinks), struct kafka_sink, node);
+	int code = producer->health.fatal_code;
+	if (producer->given_up || kafka_is_refused_access(code) || self->sink.handlers.failed == NULL)
+		return;
+	producer->given_up = true;
+	const char *advice = kafka_advice(code);
+	char *why = mem_printf("%u Kafka producers in a row failed before anything was delivered; the last: "
+	                       "%s%s",
+	        producer->fatals, producer->health.fatal,
+	        *advice ? advice : "; look at the log of the brokers, then start again: nothing is lost");
+	self->sink.handlers.failed(self->sink.handlers.failed_context, why);
+	mem_free(why);
+}
+
+static void begin_failing(struct producer *producer, int64_t now)
+{
+	producer->failing = true;
+	producer->failing_since = now;
+	rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	/* An output failed, its report says why; librdkafka only sees to it that nothing overtakes it. */
+	if (producer->health.fatal_code == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE)
+		return;
+	producer->fatals++;
+	log_error("sink", "%s: the Kafka producer failed and is replaced, what it held is sent again: %s%s",
+	        producer->health.client, producer->health.fatal, kafka_advice(producer->health.fatal_code));
+	if (producer->fatals >= FATAL_MOST)
+		give_up(producer);
+}
+
+static void end_failing(struct producer *producer, int64_t now)
+{
+	producer->failing = false;
+	close_client(producer, 0);
+	producer->open_at = now + producer->backoff;
+	producer->backoff = producer->backoff == 0 ? BACKOFF_MS : producer->backoff * 2;
+	if (producer->backoff > BACKOFF_MAX_MS)
+		producer->backoff = BACKOFF_MAX_MS;
+	fail_all(producer, producer->health.fatal);
+}
+
+static void replace_client(struct producer *producer, int64_t now)
+{
+	struct err err;
+	bool fatal = producer->health.fatal_code != RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE;
+	if (open_client(producer, &err)) {
+		if (fatal)
+			log_info("sink", "%s: a new Kafka producer takes over", producer->health.client);
+		return;
+	}
+	log_throttled(LOG_ERROR, "sink", "%s: no new producer: %s", producer->health.client, err.text);
+	producer->open_at = now + BACKOFF_MAX_MS;
+}
+
 /* After a fatal error everything comes back, then the client is replaced. */
 static void serve_fatal(struct producer *producer, int64_t now)
 {
-	if (producer->client && producer->health.fatal[0] && !producer->failing) {
-		producer->failing = true;
-		producer->failing_since = now;
-		log_error("sink", "the Kafka producer failed and is replaced: %s", producer->health.fatal);
-		rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
-	}
+	if (producer->client && producer->health.fatal[0] && !producer->failing)
+		begin_failing(producer, now);
 	if (producer->failing &&
-	        (list_empty(&producer->deliveries) || now - producer->failing_since >= FATAL_WAIT_MS)) {
-		producer->failing = false;
-		close_client(producer, 0);
-		producer->backoff = producer->backoff == 0 ? BACKOFF_MS : producer->backoff * 2;
-		if (producer->backoff > BACKOFF_MAX_MS)
-			producer->backoff = BACKOFF_MAX_MS;
-		producer->open_at = now + producer->backoff;
-		fail_all(producer, producer->health.fatal);
-	}
-	if (producer->client == NULL && now >= producer->open_at) {
-		struct err err;
-		if (!open_client(producer, &err)) {
-			log_throttled(LOG_ERROR, "sink", "no new producer: %s", err.text);
-			producer->open_at = now + BACKOFF_MAX_MS;
-		}
-	}
+	        (list_empty(&producer->deliveries) || now - producer->failing_since >= FATAL_WAIT_MS))
+		end_failing(producer, now);
+	if (producer->client == NULL && now >= producer->open_at)
+		replace_client(producer, now);
 }
 
 static void producer_serve(struct producer *producer)
@@ -274,6 +335,7 @@ static void producer_serve(struct producer *producer)
 			kafka_serve_common(&producer->health, producer->client, event);
 		rd_kafka_event_destroy(event);
 	}
+	producer->met |= producer->health.connected;
 	serve_fatal(producer, clock_now());
 	list_each (&producer->sinks, node, after) {
 		struct kafka_sink *self = container_of(node, struct kafka_sink, node);
@@ -317,8 +379,18 @@ static rd_kafka_resp_err_t produce(
 	return code;
 }
 
+/* For the tests: as if the broker had said so. */
+static void provoke_fatal(rd_kafka_t *client)
+{
+	if (fault_due("fatal_producer"))
+		rd_kafka_test_fatal_error(
+		        client, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "as the test wants it");
+}
+
 static void take(struct kafka_sink *self, struct delivery *delivery)
 {
+	if (self->outstanding == 0)
+		self->heard = clock_now();
 	struct output *output = delivery->output;
 	output->state = OUTPUT_SENT;
 	list_append(&self->producer->deliveries, &delivery->node);
@@ -332,11 +404,13 @@ static void take(struct kafka_sink *self, struct delivery *delivery)
 static void take_failed(struct kafka_sink *self, struct delivery *delivery, rd_kafka_resp_err_t code)
 {
 	count_failure(self, code);
-	log_throttled(LOG_WARN, "sink", "%s: %s", self->sink.config->topic, rd_kafka_err2str(code));
+	log_failure(self, code);
 	delivery->failed = true;
 	delivery->output->state = OUTPUT_SENT;
 	delivery->output->error = mem_strdup(rd_kafka_err2str(code));
 	list_append(&self->failed, &delivery->node);
+	if (self->outstanding == 0)
+		self->heard = clock_now();
 	self->outstanding++;
 	self->held_bytes += delivery->bytes;
 }
@@ -354,6 +428,7 @@ static enum sink_sent kafka_send(struct sink *sink, struct output *output)
 	output->error = NULL;
 	if (!has_room(self))
 		return no_room(self);
+	provoke_fatal(self->producer->client);
 	struct delivery *delivery = mem_zalloc(1, sizeof *delivery);
 	*delivery = (struct delivery){
 	        .output = output, .sink = self, .bytes = output_bytes(output), .sent = clock_now_ns()};
@@ -397,7 +472,19 @@ static size_t kafka_held_bytes(const struct sink *sink)
 static bool kafka_ready(const struct sink *sink)
 {
 	const struct kafka_sink *self = self_of(sink);
-	return self->producer->client && (self->delivered || self->producer->health.connected);
+	return self->delivered || self->producer->met;
+}
+
+static int64_t kafka_waiting(const struct sink *sink)
+{
+	const struct kafka_sink *self = self_of(sink);
+	return self->outstanding ? self->heard : -1;
+}
+
+static const char *kafka_trouble(const struct sink *sink)
+{
+	const struct kafka_health *health = &self_of(sink)->producer->health;
+	return health->fatal[0] ? health->fatal : health->trouble;
 }
 
 static void producer_free(struct producer *producer)
@@ -491,7 +578,15 @@ struct sink *sink_kafka_open(struct event_base *base, const struct sink_config *
         const struct sink_handlers *handlers, struct metrics *metrics, size_t queue_bytes, struct err *err)
 {
 	static const struct sink_verbs verbs = {
-	        kafka_send, kafka_serve, kafka_outstanding, kafka_held_bytes, kafka_ready, kafka_sink_close};
+	        .send = kafka_send,
+	        .serve = kafka_serve,
+	        .outstanding = kafka_outstanding,
+	        .held_bytes = kafka_held_bytes,
+	        .ready = kafka_ready,
+	        .close = kafka_sink_close,
+	        .waiting = kafka_waiting,
+	        .trouble = kafka_trouble,
+	};
 	struct kafka_settings settings = {.client_id = client_id,
 	        .queue_bytes = queue_bytes,
 	        .max_bytes = config->max_bytes,

@@ -4,11 +4,11 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "random.h"
 #include "source_kafka.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
 	INQUIRY_DEADLINE_MS = 30000,
@@ -168,17 +168,6 @@ static void count_assigned(struct kafka_source *self)
 	}
 }
 
-static void new_lineage(struct partition *partition)
-{
-	unsigned char random[(LINEAGE_SIZE - 1) / 2];
-	int64_t time = clock_now_ns();
-	memcpy(random, &time, sizeof random);
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-		log_warn("source", "no random number to be had: a lineage is named by the clock");
-	for (size_t i = 0; i < sizeof random; i++)
-		snprintf(partition->lineage + 2 * i, 3, "%02x", random[i]);
-}
-
 static void say_start(const struct inquiry_partition *answer)
 {
 	const struct position_decision *decision = &answer->decision;
@@ -187,7 +176,7 @@ static void say_start(const struct inquiry_partition *answer)
 	                                                              : LOG_INFO;
 	log_write(level, NULL, "source", "%s/%d starts at offset %lld of %lld..%lld: %s", answer->topic,
 	        answer->id, (long long)decision->offset, (long long)answer->low, (long long)answer->high,
-	        position_why_text(decision->why));
+	        position_why_text(decision));
 	if (decision->gap > 0)
 		log_error("source", "%s/%d: %lld records were deleted before they could be read",
 		        answer->topic, answer->id, (long long)decision->gap);
@@ -207,7 +196,7 @@ static void settle_start(
 	owned->topic_partitions = decision->partitions;
 	owned->committing_first = decision->new_lineage || answer->until_new;
 	if (decision->new_lineage)
-		new_lineage(partition);
+		random_hex(partition->lineage, sizeof partition->lineage);
 	else
 		memcpy(partition->lineage, decision->lineage, sizeof partition->lineage);
 	forward(self, partition->topic, partition->id, false);

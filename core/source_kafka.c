@@ -316,6 +316,7 @@ static bool make_client(struct kafka_source *self, struct err *err)
 	struct kafka_settings settings = {.client_id = self->client_id,
 	        .group = self->config->group,
 	        .queue_bytes = self->config->queue_bytes,
+	        .fetch_bytes = self->config->fetch_bytes,
 	        .properties = self->config->kafka,
 	        .property_count = self->config->kafka_count};
 	self->client = kafka_open(KAFKA_CONSUMER, &settings, err);
@@ -337,7 +338,8 @@ static void recover(struct kafka_source *self, int64_t now)
 	if (self->health.fatal[0] == '\0' || self->failed || self->stage >= SOURCE_LAST_COMMIT)
 		return;
 	struct err err;
-	snprintf(err.text, sizeof err.text, "the Kafka consumer failed: %s", self->health.fatal);
+	err_set(&err, "the Kafka consumer failed: %s%s", self->health.fatal,
+	        kafka_advice(self->health.fatal_code));
 	bool again = self->fatal_at == 0 || now - self->fatal_at > FATAL_APART_MS;
 	self->fatal_at = now;
 	source_end_all(self, true);

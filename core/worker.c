@@ -8,6 +8,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "notify.h"
 #include "reload.h"
 #include "text.h"
 #include "versions.h"
@@ -193,14 +194,22 @@ static bool live(void *context, struct buf *why)
 	return admin_check(why, "loop", true, NULL);
 }
 
+static bool sink_ready(const struct sink *sink, struct buf *why)
+{
+	const char *trouble = sink->verbs->trouble ? sink->verbs->trouble(sink) : "";
+	char reason[400];
+	snprintf(reason, sizeof reason, "no broker has answered it yet%s%s", *trouble ? ": " : "", trouble);
+	return admin_check(why, sink->config->name, sink->verbs->ready(sink), reason);
+}
+
+/* Once ready stays ready while brokers are away: a restart would not bring them back. */
 static bool ready(void *context, struct buf *why)
 {
 	struct worker *worker = context;
 	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
 	        "has not joined its group yet, or does not know yet where to start");
 	for (size_t i = 0; i < worker->sink_count; i++)
-		all &= admin_check(why, worker->sink_configs[i].name,
-		        worker->sinks[i]->verbs->ready(worker->sinks[i]), "no broker has answered it yet");
+		all &= sink_ready(worker->sinks[i], why);
 	return admin_check(why, "not draining", !worker->draining, "a stop was asked for") && all;
 }
 
@@ -226,6 +235,13 @@ static void source_failed(void *context, const char *why)
 {
 	struct worker *worker = context;
 	log_error("source", "cannot go on: %s", why);
+	worker->failed = worker->stopping = true;
+}
+
+static void sink_failed(void *context, const char *why)
+{
+	struct worker *worker = context;
+	log_error("sink", "cannot go on: %s", why);
 	worker->failed = worker->stopping = true;
 }
 
@@ -281,13 +297,6 @@ static size_t connections(const struct config *config)
 	return sum ? sum : 1;
 }
 
-/* The prefetch and the producers' queues each get an eighth of the budget, within bounds that make sense. */
-static size_t queue_share(const struct config *config)
-{
-	size_t share = config->limit_memory / 8;
-	return share < (4u << 20) ? 4u << 20 : share > (64u << 20) ? 64u << 20 : share;
-}
-
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -305,7 +314,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	                                                    : PIPELINE_ORDER_NONE,
 	        .key_from_event = config->key_count > 0,
 	        .limit_records = config->limit_records,
-	        .limit_bytes = config->limit_memory / 2,
+	        .limit_bytes = config->budget.records,
+	        .limit_resident = worker->config.files ? 0 : config->limit_memory,
 	        .upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
 	        .retry_deadline_ms = config->retry.deadline_ms,
@@ -328,6 +338,8 @@ static bool open_sinks(struct worker *worker, struct err *err)
 	const struct worker_files *files = worker->config.files;
 	struct sink_handlers handlers;
 	pipeline_sink_handlers(worker->pipeline, &handlers);
+	handlers.failed = sink_failed;
+	handlers.failed_context = worker;
 	worker->sinks = mem_zalloc(worker->sink_count, sizeof(struct sink *));
 	for (size_t i = 0; i < worker->sink_count; i++) {
 		const struct sink_config *sink = &worker->sink_configs[i];
@@ -335,7 +347,7 @@ static bool open_sinks(struct worker *worker, struct err *err)
 		worker->sinks[i] =
 		        files ? sink_file_open(errors ? files->errors : files->out, sink, &handlers)
 		              : sink_kafka_open(worker->base, sink, config->name, &handlers, worker->metrics,
-		                        queue_share(config), err);
+		                        config->budget.produce_queue, err);
 		if (worker->sinks[i] == NULL)
 			return false;
 		if (files)
@@ -366,7 +378,6 @@ static bool open_source(struct worker *worker, struct err *err)
 	const struct worker_files *files = worker->config.files;
 	struct source_handlers handlers;
 	worker->source_config = config->source;
-	worker->source_config.queue_bytes = queue_share(config);
 	worker->source_config.script_sha256 = reload_sha256(worker->reload);
 	pipeline_source_handlers(worker->pipeline, &handlers);
 	handlers.failed = source_failed;
@@ -378,7 +389,7 @@ static bool open_source(struct worker *worker, struct err *err)
 		worker->helper = helper_open(worker->base, err);
 		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
-		ledger_set(&worker->ledger, LEDGER_SOURCE, worker->source_config.queue_bytes);
+		ledger_set(&worker->ledger, LEDGER_SOURCE, config->budget.prefetch);
 		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name,
 		        worker->helper, &handlers, worker->metrics, err);
 	}
@@ -461,6 +472,8 @@ static int build(struct worker *worker)
 	} else {
 		worker->metrics = metrics_open();
 		ledger_init(&worker->ledger, config->limit_memory);
+		ledger_set(&worker->ledger, LEDGER_ENGINE, config->budget.engine);
+		worker->ledger.script = config->budget.script;
 		config_world(config, &worker->world);
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;
@@ -501,6 +514,7 @@ static bool turn(struct worker *worker, bool more)
 	}
 	publish_counts(worker);
 	arm(worker, next, now);
+	notify_alive(now);
 	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
 	        (double)(clock_now_ns() - began) / 1e9);
 	return more;
@@ -530,6 +544,7 @@ static uint64_t drain(struct worker *worker)
 	int64_t deadline = clock_now() + worker->config.config->drain_ms;
 	struct pipeline_counts counts;
 	worker->draining = true;
+	notify_say("STOPPING=1\nSTATUS=draining");
 	worker->source->verbs->stop(worker->source);
 	pipeline_drain(worker->pipeline, clock_now());
 	pipeline_counts(worker->pipeline, &counts);
@@ -649,6 +664,7 @@ static void *worker_main(void *context)
 	worker->exit_code = build(worker);
 	if (worker->exit_code == 0) {
 		worker->end.ran = true;
+		notify_say("READY=1\nSTATUS=running");
 		run(worker);
 		uint64_t unfinished = drain(worker);
 		leave(worker);

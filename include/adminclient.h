@@ -1,8 +1,7 @@
 /* Asks a running engine's admin port: one request, one answer, blocking, bounded in time and size.
  *
  * Plain HTTP/1.1 (RFC 9112) without libraries, for the verbs of the command line; no part of the engine
- * itself. (Looking up a host's name may take longer than the timeout says: the system's resolver has its
- * own.) */
+ * itself. */
 #ifndef MILLRACE_ADMINCLIENT_H
 #define MILLRACE_ADMINCLIENT_H
 

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_COMMAND_H
 #define MILLRACE_COMMAND_H
 
+#include "config.h"
 #include "log.h"
 
 #include <getopt.h>
@@ -10,6 +11,7 @@
 /* Exit codes (besides EXIT_SUCCESS and EXIT_FAILURE), as <sysexits.h> has them where it has them. */
 enum {
 	EXIT_USAGE = 2,
+	EXIT_DATA = 65,
 	EXIT_UNREACHABLE = 69,
 	EXIT_DRAIN = 75,
 	EXIT_CONFIG = 78,
@@ -50,5 +52,9 @@ bool command_log_good(const char *verb, const struct command_log *log);
 /* Begins to log; what was not given is as the other arguments say. Borrows service. */
 void command_log_init(
         const struct command_log *log, enum log_format format, enum log_level level, const char *service);
+
+/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries
+ * again, for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
+int command_resolve_streams(struct config *config, int64_t patience_ms);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef MILLRACE_CONFIG_H
 #define MILLRACE_CONFIG_H
 
+#include "budget.h"
 #include "buf.h"
 #include "diagnostic.h"
 #include "err.h"
@@ -28,6 +29,10 @@ struct config {
 	char *path; /* of the file */
 	char *name;
 	char *topic_prefix;
+	struct kafka_property *routes; /* origin -> where it is asked instead */
+	size_t route_count;
+	char *streams_uri;   /* of the EventStreamConfig API; NULL = none */
+	char *streams_cache; /* file; NULL = none */
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;
@@ -49,6 +54,7 @@ struct config {
 	size_t limit_memory; /* bytes; auto is resolved (70 % of the cgroup's limit, else of the machine's
 	                        memory / 4) */
 	bool limit_memory_auto;
+	struct budget budget; /* what it is divided into */
 	char *checkpoint_dir; /* NULL = none */
 	int64_t checkpoint_interval_ms;
 	unsigned checkpoint_keep;
@@ -70,12 +76,6 @@ struct config_report {
 	struct diagnostics found; /* the same as a list */
 };
 
-/* The fixed parts of the process's memory, which limits.memory must cover before anything else. */
-enum { CONFIG_BASE_MEMORY = 48 * 1024 * 1024 };
-
-/* The least that limits.memory may be: the fixed parts and four times the largest answer. */
-size_t config_memory_needed(const struct config *config);
-
 /* NULL when the report has errors. The report is to be zeroed before (but colour). The environment is read by
  * getenv. */
 struct config *config_load(const char *path, struct config_report *report);
@@ -84,6 +84,16 @@ struct config *config_load(const char *path, struct config_report *report);
 struct config *config_load_script(const char *path, struct config_report *report);
 /* All of it from memory, for tests and the demo; `name` stands where the path would. */
 struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);
+/* Asks the EventStreamConfig API (streams.config_uri) for the streams that the configuration names, and takes
+ * topics and key fields from its answer: blocks up to 15 s. Where nobody knows, topics are named by
+ * convention (topic_prefix and the stream's name); without a prefix there is no convention. Problems are
+ * added to the report, which was zeroed before. */
+enum config_streams {
+	CONFIG_STREAMS_GOOD, /* or there was nothing to ask */
+	CONFIG_STREAMS_AWAY, /* nobody knows the topics: worth another try */
+	CONFIG_STREAMS_BAD   /* the configuration contradicts the answer */
+};
+enum config_streams config_resolve_streams(struct config *config, struct config_report *report);
 void config_free(struct config *config);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
 void config_show(const struct config *config, struct buf *out);

@@ -113,6 +113,8 @@ struct config_loader {
 /* Adds a problem at a place; message is a format. */
 void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
         const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Writes the report's text and counts from what was found; `text` is the file's, for the lines, or NULL. */
+void config_finish_report(struct config_report *report, const char *text, size_t size);
 /* The place of the path, or of the nearest section around it that the file has. */
 struct yaml_place config_place(const struct config_loader *loader, const char *path);
 /* A scalar as the user meant it, with variables replaced and files read. */

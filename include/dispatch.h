@@ -7,7 +7,8 @@
  *   HttpTimeout, HttpTransport, HttpUnparsable   attempts or deadline are used up
  *   RetryDeadline    split said retry until the deadline was over
  *   ContentTooLarge  the answer outgrew max_body;   HttpInvalid  the request cannot be sent
- *   and what split's fail names. */
+ * A call whose answer finds no room (hooks.grow) is cut, or a younger one in its place; what is cut is asked
+ * again alone, which counts as no attempt. and what split's fail names. */
 #ifndef MILLRACE_DISPATCH_H
 #define MILLRACE_DISPATCH_H
 
@@ -41,7 +42,13 @@ struct lookup {
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
 	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
 	uint64_t age; /* sequence of its record: the lower is served first */
-	size_t reserved; /* bytes held ready for the answer; hooks.room keeps it, dispatch does not look */
+	size_t reserved; /* bytes held ready for the answer; the hooks keep these four, dispatch does not
+	                    look */
+	size_t promised; /* bytes of Lua's heap likewise */
+	size_t covered;  /* an answer of this size needs no more than them */
+	size_t seen;     /* what the answer was seen to have or announce, in any call */
+	size_t came;     /* bytes that the body of the final answer had */
+	bool alone;      /* its call was cut: it shares none any more */
 	enum lookup_state state;
 	unsigned attempts; /* counted against retry.attempts */
 	unsigned calls;    /* calls it was part of, uncounted ones included */
@@ -65,6 +72,8 @@ struct call {
 	size_t lookup_count;
 	struct dispatch *dispatch;
 	struct upstream *upstream; /* private to dispatch.c */
+	struct list_node node;     /* among those in the air */
+	bool doomed;               /* to be cut by the next tick, unless it ends before */
 	char *url;
 	int64_t wall; /* when the answer came, for Retry-After */
 };
@@ -90,9 +99,15 @@ struct dispatch_hooks {
 	 * one after a back-off included. After a no nothing more is sent for its upstream until the next
 	 * tick. NULL: always. */
 	bool (*room)(void *context, struct lookup *lookup);
+	/* Whether the answer of this lookup (the oldest of its call) may come to `size` bytes; `announced` is
+	 * how many there will be, 0 = unknown. Submits and cancels nothing. NULL: always. */
+	bool (*grow)(void *context, struct lookup *lookup, size_t size, size_t announced);
+	/* The lookup is in no call any more, or will not be soon, and is to be asked again: what was held
+	 * ready for its answer is free. */
+	void (*yield)(void *context, struct lookup *lookup);
 	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The
-	 * answer is call->transfer's (status, answer_headers, answer). May pause hosts; submits and cancels
-	 * nothing. */
+	 * answer is call->transfer's (status, answer_headers, answer); may free its body where no lookup
+	 * needs it. May pause hosts; submits and cancels nothing. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
 	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
 	 * dispatch_cancel. May submit and cancel others, and free this one. */

@@ -28,7 +28,8 @@ struct helper *helper_open(struct event_base *base, struct err *err);
 void helper_submit(struct helper *helper, const struct helper_job *own); /* copies the struct */
 /* Waits for the job that runs now at most `wait_ms` and delivers its answer, or leaves it behind (its context
  * then belongs to nobody: the process is ending); queued jobs are forgotten, and so is what is submitted
- * meanwhile. */
+ * meanwhile: nobody waits for their answers any more. Whoever needs an answer waits for it before it closes,
+ * as the source does for its last files. */
 void helper_close(struct helper *helper, int64_t wait_ms);
 
 #endif

@@ -30,12 +30,16 @@ enum http_failure {
 	HTTP_TRUNCATED, /* fewer bytes than announced */
 	HTTP_STALE,     /* reset of a reused idle connection before the first byte: ask again at once */
 	HTTP_TOO_LARGE, /* the body outgrew max_body */
+	HTTP_NO_ROOM,   /* `room` said so */
 	HTTP_MALFORMED, /* not HTTP, undecodable content encoding, too many headers, ... */
 	HTTP_INVALID,   /* the request itself cannot be sent (bad URL, bad header); never retried */
 	HTTP_FAILURES
 };
 
 typedef void http_done(struct http_transfer *transfer);
+/* Asked before the body grows to `size` bytes; false cuts the call. Called from within curl: sends and
+ * cancels nothing. */
+typedef bool http_room(struct http_transfer *transfer, size_t size);
 
 /* Embedded in and owned by the caller, zeroed before its first use; from http_send until done (or
  * http_cancel) the asked texts are borrowed, upstream too. Content-Length, Transfer-Encoding, Connection and
@@ -53,6 +57,7 @@ struct http_transfer {
 	int64_t timeout_ms; /* from http_send to the last byte; 0 = the upstream's */
 	bool fresh;         /* on a new connection only */
 	http_done *done;
+	http_room *room; /* NULL = there is always room */
 	/* answered: owned by the transfer until http_transfer_free */
 	enum http_failure failure;
 	char reason[200];              /* what went wrong, for people; never content */
@@ -60,6 +65,8 @@ struct http_transfer {
 	struct header *answer_headers; /* names in lower case */
 	size_t answer_header_count;
 	struct buf answer; /* decompressed body */
+	size_t came;       /* bytes of the body, also where it is not kept */
+	size_t announced;  /* bytes that it will have as its headers say; 0 = they do not say */
 	double elapsed;    /* seconds */
 	/* private to http.c */
 	struct list_node node;

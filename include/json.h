@@ -24,24 +24,11 @@
 #define MILLRACE_JSON_H
 
 #include "buf.h"
+#include "json_text.h"
 
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
-
-#define JSON_MAX_DEPTH 1000 /* of every document, decoded or encoded */
-#define JSON_NUMBER_TEXT 32 /* room for the text of any double */
-
-struct json_limits {
-	unsigned depth; /* most nested arrays and objects; 0 = 128, never more than JSON_MAX_DEPTH */
-	size_t values;  /* most values in one document; 0 = any number (up to 40 bytes of heap per byte of
-	                   text) */
-};
-
-struct json_error {
-	size_t offset;     /* byte offset where it went wrong (decode) */
-	char message[200]; /* without the offset: "expected ',' or '}'", "duplicate key \"a\"" */
-};
 
 /* Prepares a state: array metatable, number type, side table. Once per lua_State. */
 void json_open(lua_State *L);
@@ -69,8 +56,6 @@ bool json_is_array(lua_State *L, int index);
 void json_tag_array(lua_State *L, int index);
 /* The text of the millrace.number at `index`, which owns it; NULL when there is something else. */
 const char *json_number_text(lua_State *L, int index, size_t *size);
-/* A double as the encoder prints it, with a NUL behind it: the length, or 0 for NaN and infinities. */
-size_t json_print_number(double value, char text[JSON_NUMBER_TEXT]);
 
 /* Pushes the library table that scripts see as millrace.json: decode(text), encode(value), array(table?),
  * is_array(value), null, number(text). Errors are Lua errors with a message. number(text) is what encodes as

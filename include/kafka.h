@@ -31,6 +31,7 @@ struct kafka_settings {
 	const char *group;  /* consumer: group.id */
 	size_t queue_bytes; /* what librdkafka may hold: prefetch, or messages not yet acknowledged; 0 = 16
 	                       MiB */
+	size_t fetch_bytes; /* consumer: of one answer to a fetch; 0 = a third of queue_bytes */
 	size_t max_bytes;   /* producer: the largest output; 0 = 10 MiB */
 	const struct kafka_property *properties; /* the user's */
 	size_t property_count;
@@ -54,13 +55,23 @@ void kafka_destroy(struct rd_kafka_s *client, int64_t wait_ms);
 struct kafka_health {
 	const char *client; /* name for log and metrics: "source", a sink's name */
 	struct metrics *metrics;
-	bool connected;  /* a broker connection is up, by the statistics of the last second */
-	char fatal[256]; /* why the client cannot go on; "" = it can */
+	bool connected;    /* a broker connection is up, by the statistics of the last second */
+	char trouble[256]; /* the last error that was not fatal; "" = none yet */
+	char fatal[256];   /* why the client cannot go on; "" = it can */
+	int fatal_code;    /* librdkafka's; 0 = none */
 };
 /* Serves logs, statistics and errors; false when the event is none of these (it stays the caller's). */
 bool kafka_serve_common(struct kafka_health *health, struct rd_kafka_s *client, struct rd_kafka_op_s *event);
+/* Whether an error is the brokers' answer no (no such topic, not allowed), which waiting does not change;
+ * else they were silent, or busy for the moment. */
+bool kafka_refused(int code);
 /* Counts an error in millrace_kafka_errors_total. */
 void kafka_count_error(const struct kafka_health *health, int code);
+/* What a person can do about an error, to follow librdkafka's own words: "; ..."; "" where time alone helps.
+ */
+const char *kafka_advice(int code);
+/* Errors of credentials and rights: somebody has to give them (back), and no new client can. */
+bool kafka_is_refused_access(int code);
 
 /* Wakes the loop when a queue that was read until it was empty gets something. It says so once only: whoever
  * is woken reads until NULL or remembers that there is more, and looks once a second all the same. */

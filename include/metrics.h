@@ -61,6 +61,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"When a checkpoint file was last written.")                                                           \
 	X(KAFKA_ERRORS, METRIC_COUNTER, NONE, "millrace_kafka_errors_total", "client,code",                           \
 		"Errors that librdkafka reported, by its name for them.")                                             \
+	X(KAFKA_THROTTLED, METRIC_COUNTER, NONE, "millrace_kafka_throttled_seconds_total", "client",                  \
+		"Time by which brokers held back answers because of a quota, summed over requests.")                  \
 	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \
 		"Calls that ended, by status (or error) and whether it was the first or a retry.")                    \
 	X(HTTP_DURATION, METRIC_HISTOGRAM, HTTP, "millrace_http_request_duration_seconds", "upstream",                \

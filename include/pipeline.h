@@ -25,8 +25,9 @@ struct pipeline_config {
 	enum pipeline_order order;
 	bool key_from_event;  /* the lane's key is made from the event's fields; else the record's own key */
 	size_t limit_records; /* the door: most records open */
-	size_t limit_bytes;   /* the gate: most bytes of open records, answers, outputs and their copies in
-	                         sinks */
+	size_t limit_bytes; /* the part of the ledger's limit that records, answers and outputs may have, with
+	                       their copies in sinks: the door leaves a quarter of it to the gate */
+	size_t limit_resident; /* the door: most bytes that the process may really take; 0 = whatever it takes */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	int64_t retry_deadline_ms;       /* of a record that retries without an upstream; 0 = none */

@@ -64,10 +64,20 @@ struct position_decision {
 	char lineage[LINEAGE_SIZE]; /* the lineage to go on with; "" when new_lineage */
 	int64_t until;              /* carried over from the commit; -1 = none */
 	int64_t gap;                /* records that cannot be read any more */
+	size_t joined;              /* files that took part */
+	size_t strangers;           /* files of another cluster, or of an unknown one: not believed */
 };
 
 void positions_resolve(const struct position_facts *facts, struct position_decision *decision);
-const char *position_why_text(enum position_why why); /* a sentence for `offsets plan` and the log */
+/* A sentence for `offsets plan` and the log. */
+const char *position_why_text(const struct position_decision *decision);
+
+/* Whether a start with `position` as the group's commit and these files beside it begins exactly there, no
+ * further, and at least one of the files is of its lineage. */
+bool positions_exact(
+        const struct position *position, const struct position *files, size_t count, const char *cluster);
+/* How many offsets, from `low` on, are finished by `a` and not by `b`. */
+int64_t positions_beyond(const struct position *a, const struct position *b, int64_t low);
 
 /* Whether this partition appeared after the group began with its topic, judged by the commits of the topic's
  * other partitions: then it starts at its beginning. A commit that is not ours counts as one that began

@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* Tries each address of the host in turn; err names host, port and the reason of the last one. */
+/* Looks the name up, and tries each address in turn, each for so long; err names host, port and the reason of
+ * the last one. */
 bool reach_host(const char *host, const char *port, int timeout_ms, struct err *err);
 /* The host of an http or https URL. */
 bool reach_url(const char *url, int timeout_ms, struct err *err);

@@ -63,10 +63,10 @@ struct record {
 	char *message; /* FAILED: in words */
 	struct output *outputs;
 	size_t output_count;
-	size_t outputs_sent;      /* handed to the sinks in this round */
 	size_t outputs_unsettled; /* with the sinks */
 	bool undelivered;         /* one of them came back OUTPUT_FAILED */
 	size_t charged[LEDGER_KINDS];
+	size_t promised; /* bytes of Lua's heap that its answers in the air will take, where others are waited for */
 };
 
 /* The lists of all records, by state. */
@@ -75,6 +75,7 @@ struct records {
 	struct list open; /* by record.order */
 	struct ledger *ledger;
 	uint64_t next_age;
+	size_t promised; /* by all of them */
 };
 
 void records_init(struct records *records, struct ledger *ledger);
@@ -90,6 +91,8 @@ struct record *record_new(struct records *records, const struct source_message *
 void record_move(struct records *records, struct record *record, enum record_state state);
 /* Sets what the record is charged for under one kind. */
 void record_charge(struct records *records, struct record *record, enum ledger_kind kind, size_t bytes);
+/* Sets what of Lua's heap is promised to its answers. */
+void record_promise(struct records *records, struct record *record, size_t bytes);
 /* Forgets lookups (none may be with dispatch), outputs, the event in Lua. */
 void record_forget_lookups(struct records *records, struct record *record);
 void record_forget_outputs(struct records *records, struct record *record);

@@ -133,6 +133,9 @@ struct script_usage script_usage(const struct script *script);
 bool script_sound(struct script *script, struct err *err);
 /* A bounded part of garbage collection, between loop turns. */
 void script_collect(struct script *script);
+/* All of it at once, unless the last one is recent: what lives on after it would be walked again for nothing.
+ * Whether it was done. */
+bool script_relieve(struct script *script);
 
 /* Decodes the input on this state: DECODED. A null value is no event (tombstones pass without one). On
  * failure result is VERDICT_FAIL (PoisonEvent, ScriptMemory, ...) and the event still carries nothing to

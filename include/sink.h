@@ -36,6 +36,9 @@ struct sink_handlers {
 	void (*settled)(void *context, struct output *output);
 	/* A sink that had no room has some again. */
 	void (*room)(void *context);
+	/* It cannot go on, and no new client would change that: why, and what to do. NULL = nobody asks. */
+	void (*failed)(void *context, const char *why);
+	void *failed_context;
 };
 
 enum sink_sent { SINK_TAKEN, SINK_NO_ROOM, SINK_REFUSED /* output->error says why */ };
@@ -47,6 +50,12 @@ struct sink_verbs {
 	size_t (*held_bytes)(const struct sink *sink);
 	bool (*ready)(const struct sink *sink); /* has metadata of its topic */
 	void (*close)(struct sink *sink);       /* outstanding outputs come back as OUTPUT_FAILED first */
+	/* Steady ms since when it holds outputs and no word came of any; -1 = it waits for none. NULL = never
+	 * waits. */
+	int64_t (*waiting)(const struct sink *sink);
+	/* The last thing that went wrong with its brokers, for whoever asks why it is not ready; "" =
+	 * nothing did. NULL = nothing can. */
+	const char *(*trouble)(const struct sink *sink);
 };
 
 /* First member of each implementation's struct. */

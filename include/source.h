@@ -45,11 +45,13 @@ struct source_checkpoints {
 struct source_config {
 	char **topics;
 	size_t topic_count;
+	char *stream; /* the topics are those of this stream; NULL = they were named */
 	char *group;
 	char *start; /* "earliest", "latest" or an RFC 3339 time */
 	struct kafka_property *kafka;
 	size_t kafka_count;
 	size_t queue_bytes;        /* prefetch of all partitions together */
+	size_t fetch_bytes;        /* of one answer of a broker that fills it */
 	int64_t revoke_ms;         /* how long a revoked partition may drain: 1500 */
 	const char *script_sha256; /* for checkpoints; may be NULL */
 	char *until; /* bounded run: "end" or an RFC 3339 time, resolved once per partition; NULL = unbounded

@@ -23,6 +23,11 @@ test-system:
 	@tests/setup test
 	$(AGAIN) .test-system
 
+# The shipped script against a real MediaWiki: Debian's package on SQLite and PHP's own web server.
+test-wiki:
+	@tests/setup wiki
+	@MILLRACE_WIKI=required $(MAKE) --no-print-directory .test-system PYTEST_ARGS="-k test_mediawiki.py"
+
 demo:
 	@tests/setup demo
 	$(AGAIN) all
@@ -123,7 +128,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
-.PHONY: test test-unit test-scripts test-system demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
+.PHONY: test test-unit test-scripts test-system test-wiki demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
 	.unit-programs .bench .fuzz .fuzz-build .fuzz-programs .fuzz-replay fuzz-corpora
 
 # Stops, kills, rebalances and faults again and again, each round with another seed: make chaos ROUNDS=20

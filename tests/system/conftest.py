@@ -99,7 +99,8 @@ def job(cluster, stub, tmp_path):
     jobs, folders = [], itertools.count(1)
 
     def make(**options):
-        jobs.append(Job(Path(tmp_path) / f"job{next(folders)}", options.pop("cluster", cluster), stub, **options))
+        jobs.append(Job(Path(tmp_path) / f"job{next(folders)}", options.pop("cluster", cluster),
+                        options.pop("stub", stub), **options))
         return jobs[-1]
 
     yield make

@@ -1,10 +1,11 @@
-"""Brokers for the tests: a real Apache Kafka (KRaft, one node), or librdkafka's mock cluster in its place."""
+"""Brokers for the tests: a real Apache Kafka (KRaft, one node or three), or librdkafka's mock cluster in its place."""
 
 import ctypes
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -116,7 +117,7 @@ class Cluster:
         """Every message the topic holds now, partition by partition."""
         consumer = Consumer(self.settings(**{
             "group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000}))
+            "fetch.wait.max.ms": 20, "fetch.message.max.bytes": 20000000, "receive.message.max.bytes": 200000000}))
         try:
             return self._read(consumer, topic)
         finally:
@@ -161,6 +162,9 @@ class Cluster:
         finally:
             consumer.close()
 
+    def topics(self):
+        return set(AdminClient(self.settings()).list_topics(timeout=20).topics)
+
     def ends(self, topic):
         """{partition: the offset that comes next}."""
         self.count()
@@ -183,54 +187,97 @@ class Cluster:
             consumer.close()
 
 
-class Kafka(Cluster):
-    """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own."""
+class Real(Cluster):
+    """What only real brokers can do."""
 
     real = True
+    replication = 1
 
-    def __init__(self, heap="512m"):
+    def create(self, *topics, partitions=3, **config):
+        admin = AdminClient(self.settings())
+        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+        futures = admin.create_topics([NewTopic(t, partitions, self.replication, config=settings) for t in topics],
+                                      operation_timeout=30)
+        for future in futures.values():
+            future.result(60)
+
+    def grow(self, topic, partitions):
+        admin = AdminClient(self.settings())
+        for future in admin.create_partitions([NewPartitions(topic, partitions)]).values():
+            future.result(60)
+
+    def alter(self, topic, **config):
+        admin, resource = AdminClient(self.settings()), ConfigResource("topic", topic)
+        for key, value in config.items():
+            resource.set_config(key.replace("_", "."), str(value))
+        for future in admin.alter_configs([resource]).values():
+            future.result(60)
+
+
+class Kafka(Real):
+    """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own.
+
+    As one of several it is given its `node` number, the `voters` {node: controller's port} and the id of their
+    cluster; `door(port)` may answer the port of a proxy to a second listener, which is then advertised there."""
+
+    def __init__(self, heap="512m", node=1, voters=None, cluster_id=None, door=None, start=True):
         self.jars = jars()
-        self.heap = heap
+        self.heap, self.node = heap, node
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-kafka-"))
         self.log = self.folder / "broker.log"
         self.process = None
-        self.port, self.controller = free_ports(2)
+        self.port, controller, self.inner = free_ports(3)
+        self.voters = voters or {node: controller}
         self.bootstrap = f"127.0.0.1:{self.port}"
-        self._format()
-        self.start()
+        self.proxied = f"127.0.0.1:{door(self.inner)}" if door else None
+        self._format(cluster_id or new_cluster_id())
+        if start:
+            self.start()
 
     def _java(self, *arguments):
         return ["java", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dlog4j2.disable.jmx=true",
                 "-cp", f"{self.jars}/*", *arguments]
 
-    def _format(self):
+    def _format(self, cluster_id):
+        copies = len(self.voters)
+        listeners, advertised, protocols = [f"PLAINTEXT://{self.bootstrap}"], [f"PLAINTEXT://{self.bootstrap}"], []
+        if self.proxied:
+            listeners.append(f"PROXIED://127.0.0.1:{self.inner}")
+            advertised.append(f"PROXIED://{self.proxied}")
+            protocols.append("PROXIED:PLAINTEXT")
+        listeners.append(f"CONTROLLER://127.0.0.1:{self.voters[self.node]}")
         (self.folder / "server.properties").write_text("\n".join([
             "process.roles=broker,controller",
-            "node.id=1",
-            f"controller.quorum.voters=1@127.0.0.1:{self.controller}",
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            f"node.id={self.node}",
+            "controller.quorum.voters=" + ",".join(f"{n}@127.0.0.1:{port}" for n, port in self.voters.items()),
+            "listeners=" + ",".join(listeners),
+            "advertised.listeners=" + ",".join(advertised),
+            "listener.security.protocol.map=" + ",".join(
+                ["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT", *protocols]),
+            "inter.broker.listener.name=PLAINTEXT",
             "controller.listener.names=CONTROLLER",
             f"log.dirs={self.folder}/data",
-            "offsets.topic.replication.factor=1",
+            f"default.replication.factor={copies}",
+            f"min.insync.replicas={max(1, copies - 1)}",
+            f"offsets.topic.replication.factor={copies}",
             "offsets.topic.num.partitions=4",
-            "transaction.state.log.replication.factor=1",
+            f"transaction.state.log.replication.factor={copies}",
             "transaction.state.log.min.isr=1",
-            "share.coordinator.state.topic.replication.factor=1",
+            f"share.coordinator.state.topic.replication.factor={copies}",
             "share.coordinator.state.topic.min.isr=1",
             "group.initial.rebalance.delay.ms=0",
             "group.min.session.timeout.ms=1000",
             "broker.session.timeout.ms=2000",  # so that a killed broker is back soon
             "broker.heartbeat.interval.ms=500",
+            "replica.lag.time.max.ms=5000",
             "message.max.bytes=20971520",
             "socket.request.max.bytes=209715200",
             "auto.create.topics.enable=false",
             "log.retention.ms=-1",
             ""]))
-        cluster = "M" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an option's value begins with no "-"
         result = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "server.properties")),
+            self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.folder / "server.properties")),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
         if result.returncode != 0:
             self.close()
@@ -243,6 +290,9 @@ class Kafka(Cluster):
                 stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, preexec_fn=die_with_parent)
         if wait:
             self.wait_ready()
+
+    def signal(self, number):
+        self.process.send_signal(number)
 
     def kill(self):
         """As a power cut would end it."""
@@ -262,26 +312,99 @@ class Kafka(Cluster):
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def create(self, *topics, partitions=3, **config):
+    def consumer_groups(self, *arguments):
+        """kafka-consumer-groups.sh, as a person runs it; answers what it prints."""
+        result = subprocess.run(
+            self._java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server",
+                       self.bootstrap, *arguments),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def drop(self, *topics):
         admin = AdminClient(self.settings())
-        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
-        futures = admin.create_topics([NewTopic(t, partitions, 1, config=settings) for t in topics],
-                                      operation_timeout=30)
-        for future in futures.values():
+        for future in admin.delete_topics(list(topics), operation_timeout=30).values():
             future.result(60)
 
+    def delete_records(self, topic, before):
+        """As retention would: {partition: the offset that is to be the first}.
 
-    def grow(self, topic, partitions):
-        admin = AdminClient(self.settings())
-        for future in admin.create_partitions([NewPartitions(topic, partitions)]).values():
-            future.result(60)
+        DeleteRecords, version 0 (https://kafka.apache.org/protocol#The_Messages_DeleteRecords); the client that
+        Debian packages does not speak it."""
+        name = topic.encode()
+        partitions = b"".join(struct.pack(">iq", partition, offset) for partition, offset in before.items())
+        body = self.ask(21, struct.pack(">ih", 1, len(name)) + name + struct.pack(">i", len(before)) + partitions
+                        + struct.pack(">i", 30000))
+        codes = [struct.unpack(">h", body[-2 - 14 * n:len(body) - 14 * n])[0] for n in range(len(before))]
+        assert not any(codes), f"DeleteRecords answered {codes}"
 
-    def alter(self, topic, **config):
-        admin, resource = AdminClient(self.settings()), ConfigResource("topic", topic)
-        for key, value in config.items():
-            resource.set_config(key.replace("_", "."), str(value))
-        for future in admin.alter_configs([resource]).values():
-            future.result(60)
+    def ask(self, key, request):
+        """One request in version 0 of its kind, and the body of its answer."""
+        message = struct.pack(">hhih", key, 0, 1, -1) + request
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(struct.pack(">i", len(message)) + message)
+            answer = connection.makefile("rb")
+            size = struct.unpack(">i", answer.read(4))[0]
+            return answer.read(size)[4:]
+
+
+def new_cluster_id():
+    return "M" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an option's value begins with no "-"
+
+
+class Brokers(Real):
+    """Three brokers, each a controller too: three copies of everything, two of which must have a write.
+
+    `proxied` is their bootstrap through the doors, when there are any. A single node is killed, stopped and
+    started by its Kafka, in `nodes`."""
+
+    def __init__(self, count=3, heap="384m", door=None):
+        self.replication = count
+        self.nodes = []
+        voters = dict(enumerate(free_ports(count), 1))
+        cluster_id = new_cluster_id()
+        try:
+            for node in voters:
+                self.nodes.append(Kafka(heap, node, voters, cluster_id, door, start=False))
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def bootstrap(self):
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    @property
+    def proxied(self):
+        return ",".join(node.proxied for node in self.nodes)
+
+    def start(self):
+        """Starts those that do not run, and waits for all."""
+        for node in self.nodes:
+            if node.process is None or node.process.poll() is not None:
+                node.start(wait=False)
+        self.wait_ready()
+
+    def wait_ready(self, seconds=START_SECONDS):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if len(AdminClient(self.settings()).list_topics(timeout=5).brokers) == len(self.nodes):
+                    return
+            except KafkaException:
+                pass
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the brokers did not come up; they said:\n{self.log_tail()}")
+            time.sleep(0.2)
+
+    def log_tail(self):
+        return "\n".join(f"broker {node.node}:\n{node.log_tail()}" for node in self.nodes)
+
+    def close(self):
+        self._close_counter()
+        for node in self.nodes:
+            node.close()
 
 
 class Mock(Cluster):

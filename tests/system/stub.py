@@ -11,6 +11,8 @@ revision says follows from its host and id (content()), so a checker can compute
                missing (badrevids)                 hidden   (slots without text)
                truncate, malformed, reset, hang    ok       (as if there were no rule)
   delay        seconds before the answer instead of the usual latency
+  bytes        how long the text of the main slot is, in UTF-8
+  plain        true: the answer is not compressed, whoever would take it
 
 The first rule that holds decides. Rules about a whole call hold for it when one of its revisions asks for them.
 """
@@ -50,8 +52,11 @@ def roles_of(host):
     return ["main", "mediainfo"] if host.startswith("commons") else ["main"]
 
 
-def content(host, rev, role="main"):
-    """The text of a slot: awkward on purpose, 0 bytes to about 90 KB, always the same for the same revision."""
+def content(host, rev, role="main", size=None):
+    """The text of a slot: awkward on purpose, 0 bytes to about 90 KB or that size, the same for the same revision."""
+    if size is not None and role == "main":
+        page = (f"{host} {rev}\n" + "".join(PARAGRAPHS)).encode()
+        return (page * (size // len(page) + 1))[:size].decode(errors="ignore")
     seed = zlib.crc32(f"{host}/{rev}/{role}".encode())
     if role != "main":
         return json.dumps({"type": "mediainfo", "id": f"M{rev}", "labels": [], "n": seed, "ratio": 1.0})
@@ -241,7 +246,8 @@ class Connection(asyncio.Protocol):
             body = self.json(self.query(texts, revs, rules, arguments))
             if do == "malformed":
                 body = body[:-2] + b"]"
-            self.send(200, {}, body, truncate=do == "truncate", headers_asked=headers,
+            plain = any(rule.get("plain") for rule in rules)
+            self.send(200, {}, body, truncate=do == "truncate", headers_asked=None if plain else headers,
                       chunked=bool(revs) and revs[0] % 7 == 3)
         self.next()
 
@@ -283,7 +289,7 @@ class Connection(asyncio.Protocol):
             if rule["do"] == "hidden":
                 slots[role] = {"texthidden": True}
             else:
-                slots[role] = slot(role, content(self.host, rev, role))
+                slots[role] = slot(role, content(self.host, rev, role, rule.get("bytes")))
                 if not with_content:
                     del slots[role]["content"]
         return ({"pageid": page, "ns": 0, "title": f"Page {page}"},

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import struct
 import subprocess
 from collections import Counter
@@ -33,17 +32,10 @@ def keeping(store, **more):
 
 def forget_group(cluster, group):
     """DeleteGroups, version 0 (https://kafka.apache.org/protocol#The_Messages_DeleteGroups), as an operator would."""
-    host, port = cluster.bootstrap.split(":")
     name = group.encode()
-    request = struct.pack(">hhih", 42, 0, 1, -1) + struct.pack(">ih", 1, len(name)) + name
 
     def ask():
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = connection.makefile("rb")
-            size = struct.unpack(">i", answer.read(4))[0]
-            body = answer.read(size)
-        return struct.unpack(">h", body[-2:])[0]
+        return struct.unpack(">h", cluster.ask(42, struct.pack(">ih", 1, len(name)) + name)[-2:])[0]
 
     codes = []
     engine.until(f"the group {group} is deleted", lambda: codes.append(ask()) or codes[-1] in (0, 69), seconds=30,
@@ -221,17 +213,119 @@ def test_death_after_a_file_loses_nothing_and_repeats_nothing_that_it_covers(job
 
 def covered_by(said):
     """The offsets that the newest file of each partition says are finished."""
-    covered = set()
-    for partition, newest_first in said.items():
-        if newest_first:
-            covered |= {(partition, o) for o in range(newest_first[0]["offset"])}
-            covered |= {(partition, o) for a, b in newest_first[0]["finished"] for o in range(a, b)}
-    return covered
+    return {(partition, o) for partition, newest_first in said.items() if newest_first
+            for o in finished_by(newest_first[0])}
+
+
+def finished_by(position):
+    done = set(range(position["offset"]))
+    return done.union(*(range(a, b) for a, b in position["finished"]))
 
 
 def sent(j):
     """{(partition, offset): how many outputs and error events there are of it}."""
     return Counter(check.source_of(message)[1:3] for message in j.outputs() + j.failures())
+
+
+@pytest.mark.parametrize("filed", [False, True], ids=["commits alone", "commits and files"])
+def test_nothing_that_a_commit_or_a_file_covers_is_repeated_after_a_kill(job, stub, cluster, store, seed, filed):
+    rng = random.Random(seed)
+    stub.latency(0.0, 0.1, slow=1, slow_share=0.05)  # so that much is finished above the offset
+    quick = {"source": {"kafka": {"session.timeout.ms": "2000", "heartbeat.interval.ms": "500"}},
+             "limits": {"records": 80}, "checkpoint": {"interval": "100ms"}}
+    j = job(partitions=2, change=engine.merged(quick, keeping(store, interval="100ms") if filed else {}))
+    j.send(events.Maker(seed, pages=200).mixed(500))
+    above = 0
+    for _ in range(2):
+        j.start()
+        j.until_outputs(min(sum(sent(j).values()) + rng.randrange(30, 90), 400))
+        j.kill()
+        known = offsets(j, "show")
+        covered = covered_by({p: k["files"] for p, k in known.items()})
+        for partition, said in known.items():
+            if said["commit"]:
+                covered |= {(partition, o) for o in finished_by(said["commit"])}
+                above += sum(b - a for a, b in said["commit"]["finished"])
+        before = sent(j)
+        j.start()
+        j.until_outputs(min(sum(before.values()) + 30, 420))
+        j.kill()
+        after = sent(j)
+        again = [place for place in covered if after[place] > before[place]]
+        assert not again, f"covered, yet sent again: {sorted(again)[:10]}\n{j.story()}"
+    assert above, "nothing was finished above an offset: this proves little"
+    j.start()
+    j.until_done()
+    j.stop()
+    j.require_clean(repeats=True)
+
+
+@pytest.mark.real_kafka
+def test_records_deleted_before_they_were_read_are_counted_and_told(job, stub, cluster, store, seed):
+    maker = events.Maker(seed)
+    j = job(partitions=1, change=keeping(store))
+    j.send([maker.event() for _ in range(20)])
+    j.start()
+    j.until_done()
+    j.stop()
+    later = [maker.event() for _ in range(40)]
+    j.send(later)
+    cluster.delete_records(j.source_topic, {0: 35})
+    plan = offsets(j, "plan")[0]
+    assert (plan["why"], plan["start"], plan["gap"]) == ("out_of_range", 35, 15)
+    for offset in range(20, 35):
+        j.ledger.sent.pop((j.source_topic, 0, offset))
+    j.start()
+    j.until("the rest is done", lambda m: m.value("millrace_events_total", outcome="enriched") >= 20)
+    assert j.metrics().value("millrace_source_gap_records_total") == 15
+    j.until("it is committed", lambda m: cluster.committed(j.group, j.source_topic) == {0: 60})
+    j.stop()
+    assert "15 records were deleted before they could be read" in j.stderr()
+    j.require_clean()
+
+
+@pytest.mark.real_kafka
+def test_a_topic_made_anew_under_its_old_name_is_read_from_its_beginning(job, stub, cluster, store, seed):
+    maker = events.Maker(seed)
+    j = job(partitions=1, change=keeping(store))
+    j.send([maker.event() for _ in range(50)])
+    j.start()
+    j.until_done()
+    j.stop()
+    j.require_clean()
+    said = files(j, store)[0][0]
+    assert said["offset"] == 50
+    cluster.drop(j.source_topic)
+    engine.until("the topic is gone", lambda: j.source_topic not in cluster.topics())
+    cluster.create(j.source_topic, partitions=1)
+    j.ledger.sent.clear()
+    j.send([maker.event() for _ in range(30)])
+    j.start()
+    j.until_done()
+    j.stop()
+    assert "lies beyond the end of the log" in j.stderr()
+    assert len(j.outputs()) == 80
+    again = [m for m in j.outputs()[50:]]
+    assert [check.source_of(m)[2] for m in again] == list(range(30))
+    now = files(j, store)[0][0]
+    assert now["offset"] == 30 and now["lineage"] != said["lineage"]
+
+
+def test_a_start_keeps_only_so_many_files(job, stub, cluster, store, seed):
+    maker = events.Maker(seed, pages=20)
+    j = job(partitions=2, change=keeping(store, keep=8))
+    for _ in range(2):
+        j.send(maker.mixed(60))
+        j.start()
+        j.until_done()
+        j.stop()
+    assert all(len(said) > 2 for said in files(j, store).values())
+    j.config["checkpoint"]["keep"] = 2
+    before = newest(j, store)
+    j.start()
+    j.until("older files are gone", lambda m: all(len(said) == 2 for said in files(j, store).values()))
+    assert newest(j, store) == before
+    j.stop()
 
 
 def test_show_and_plan_tell_the_truth_and_disturb_nobody(job, stub, cluster, store, seed):
@@ -315,24 +409,111 @@ def test_two_workers_hand_their_partitions_over_by_commit_and_file(job, stub, cl
     j.require_clean(repeats=True)
 
 
+class FaultyDisk:
+    """A disk that fails as it is told: (environment for the binary, and what to do with it)."""
+
+    def __init__(self, folder, store):
+        library, self.switch = folder / "faultydisk.so", folder / "fault"
+        subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(library),
+                        str(Path(__file__).with_name("faultydisk.c")), "-ldl"], check=True)
+        self.environment = {"LD_PRELOAD": str(library), "FAULTY": str(self.switch), "FAULTY_STORE": f"{store}/",
+                            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+    def now(self, fault):
+        self.switch.with_suffix(".new").write_text(fault)
+        self.switch.with_suffix(".new").rename(self.switch)
+
+    def well(self):
+        self.switch.unlink()
+
+
+class SmallDisk:
+    """A file system of 64 kB, which somebody else fills up."""
+
+    environment = {}
+
+    def __init__(self, store):
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(store)], stderr=subprocess.PIPE)
+        if mounted.returncode:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+        self.store, self.filler = store, store / "somebody else's"
+
+    def now(self, fault):
+        with open(self.filler, "wb", buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(bytes(1024))
+
+    def well(self):
+        self.filler.unlink()
+
+    def close(self):
+        subprocess.run(["umount", "-l", str(self.store)], check=True)
+
+
 @pytest.fixture
-def hanging_disk(tmp_path):
-    """(environment for the binary, the file whose presence makes its disk hang)."""
-    library, switch = tmp_path / "hangingdisk.so", tmp_path / "hanging"
-    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(library),
-                    str(Path(__file__).with_name("hangingdisk.c")), "-ldl"], check=True)
-    return {"LD_PRELOAD": str(library), "HANGING": str(switch), "ASAN_OPTIONS": "verify_asan_link_order=0"}, switch
+def faulty_disk(tmp_path, store):
+    return FaultyDisk(tmp_path, store)
 
 
-def test_a_store_that_hangs_delays_no_record_no_rebalance_and_no_stop(job, stub, cluster, store, seed, hanging_disk):
-    environment, switch = hanging_disk
+@pytest.fixture
+def small_disk(store):
+    disk = SmallDisk(store)
+    yield disk
+    disk.close()
+
+
+FAULTS = {"is full": "No space left on device", "is read-only": "Read-only file system",
+          "cannot rename": "cannot be renamed: Function not implemented", "is broken": "Input/output error"}
+
+
+def lives_without(disk, fault, why, job, cluster, store, seed):
+    """A fault that comes while the job runs, one that is there from the start, and one that is over."""
+    maker = events.Maker(seed, pages=20)
+    j = job(partitions=2, change=keeping(store))
+    j.send(maker.mixed(60))
+    j.start(env=disk.environment)
+    j.until_done()
+    j.until("files are written", lambda m: m.value("millrace_checkpoint_writes_total", outcome="ok") >= 2)
+    disk.now(fault)
+    j.send(maker.mixed(60))
+    j.until_done()
+    j.until("it is noticed", lambda m: m.value("millrace_checkpoint_writes_total", outcome="failed") > 0)
+    assert j.get("/readyz")[0] == 200
+    j.stop()
+    assert j.stderr().count("no checkpoint files can be written") == 1 and why in j.stderr()
+    j.send(maker.mixed(60))
+    j.start(env=disk.environment)
+    j.until_done()
+    j.stop()
+    assert j.stderr().count("no checkpoint files can be written") == 2
+    assert cluster.committed(j.group, j.source_topic) == cluster.ends(j.source_topic)
+    disk.well()
+    j.send(maker.mixed(60))
+    j.start(env=disk.environment)
+    j.until_done()
+    j.stop()
+    assert newest(j, store) == cluster.ends(j.source_topic)
+    j.require_clean()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_fails_is_told_and_done_without(job, stub, cluster, store, seed, faulty_disk, fault):
+    lives_without(faulty_disk, fault, FAULTS[fault], job, cluster, store, seed)
+
+
+def test_a_store_that_is_really_full_is_told_and_done_without(job, stub, cluster, store, seed, small_disk):
+    lives_without(small_disk, "is full", FAULTS["is full"], job, cluster, store, seed)
+
+
+def test_a_store_that_hangs_delays_no_record_no_rebalance_and_no_stop(job, stub, cluster, store, seed, faulty_disk):
+    environment = faulty_disk.environment
     maker = events.Maker(seed, pages=40)
     j = job(partitions=4, change=keeping(store))
     j.send(maker.mixed(100))
     j.start(env=environment)
     j.until_done()
     j.until("files are written", lambda m: m.value("millrace_checkpoint_writes_total", outcome="ok") >= 4)
-    switch.touch()
+    faulty_disk.now("hangs")
     j.send(maker.mixed(150))
     j.until_done()
     j.until("the store is given up", lambda m: m.value("millrace_checkpoint_writes_total", outcome="late") > 0)
@@ -344,11 +525,11 @@ def test_a_store_that_hangs_delays_no_record_no_rebalance_and_no_stop(job, stub,
         j.send(maker.mixed(150))
         j.until_done()
         written = j.metrics().value("millrace_checkpoint_writes_total", outcome="ok")
-        switch.unlink()
+        faulty_disk.well()
         j.send(maker.mixed(50))
         j.until("files are written again",
                 lambda m: m.value("millrace_checkpoint_writes_total", outcome="ok") > written)
-        switch.touch()
+        faulty_disk.now("hangs")
         j.send(maker.mixed(50))
         j.until_done()
         j.stop()
@@ -359,12 +540,11 @@ def test_a_store_that_hangs_delays_no_record_no_rebalance_and_no_stop(job, stub,
     j.require_clean(repeats=True)
 
 
-def test_a_start_does_not_wait_for_a_store_that_hangs(job, stub, cluster, store, seed, hanging_disk):
-    environment, switch = hanging_disk
-    switch.touch()
+def test_a_start_does_not_wait_for_a_store_that_hangs(job, stub, cluster, store, seed, faulty_disk):
+    faulty_disk.now("hangs")
     j = job(partitions=2, change=keeping(store))
     j.send(events.Maker(seed, pages=20).mixed(60))
-    j.start(env=environment)
+    j.start(env=faulty_disk.environment)
     j.until_done()
     j.stop()
     j.require_clean()

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -345,6 +346,46 @@ static void pruning_reaches_every_partition_of_the_group(void **state)
 	mem_free(stale);
 }
 
+enum { WRITERS = 4, WRITES = 40 };
+
+struct writer {
+	pthread_t thread;
+	int64_t first; /* offset; one more with each file */
+	bool good;
+};
+
+static void *write_many(void *context)
+{
+	struct writer *writer = context;
+	struct err err;
+	writer->good = true;
+	for (int i = 0; i < WRITES && writer->good; i++) {
+		struct checkpointfile file = file_at(writer->first + i, 1800000000000 + i);
+		writer->good = checkpointfile_write(dir, &file, 3, &err);
+		checkpointfile_free(&file);
+	}
+	return NULL;
+}
+
+static void owners_that_write_at_the_same_moment_do_not_clash(void **state)
+{
+	(void)state;
+	struct writer writers[WRITERS];
+	for (int i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.first = 1000 * (i + 1)};
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_many, &writers[i]), 0);
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		pthread_join(writers[i].thread, NULL);
+		assert_true(writers[i].good);
+	}
+	/* The newest is the last one of whoever wrote last. */
+	assert_int_equal(atoi(offsets_there()) % 1000, WRITES - 1);
+	write_at(9000, 1800000009000, 2);
+	assert_int_equal(entries(), 2);
+	assert_memory_equal(offsets_there(), "9000 ", 5);
+}
+
 static void a_group_may_be_called_anything(void **state)
 {
 	(void)state;
@@ -472,6 +513,7 @@ int main(void)
 	        STORY(a_file_of_another_partition_is_not_believed),
 	        STORY(what_a_crash_left_is_removed_and_what_is_being_written_is_not),
 	        STORY(pruning_reaches_every_partition_of_the_group),
+	        STORY(owners_that_write_at_the_same_moment_do_not_clash),
 	        STORY(a_group_may_be_called_anything),
 	        STORY(a_store_that_is_not_there_is_not_made),
 	        STORY(the_test_of_a_store_leaves_nothing_behind),

@@ -119,12 +119,20 @@ static const struct bad bad_files[] = {
                 "t.yaml:5:18: error: script.reload: expected watch, signal or off, found 'maybe'", NULL},
         {"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n", "t.yaml:4:3: error: duplicate key 'topics'",
                 "it already stands in line 3"},
-        {"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' is required",
+        {"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' or 'source.stream' is required",
                 "Topics to read, by their full names."},
-        {"  topics: [in]", "  stream: in", "t.yaml:2:1: error: 'source.topics' is required", NULL},
-        {"  topics: [in]", "  topics: [in]\n  stream: in",
-                "t.yaml:4:3: error: 'source.stream' is not supported by this version",
-                "write the full names of the topics under 'topics'"},
+        {"limits:", "streams: {config_uri: meta}\nlimits:",
+                "t.yaml:13:23: error: streams.config_uri: expected an address that begins with http:// or "
+                "https://, "
+                "found 'meta'",
+                NULL},
+        {"limits:", "streams: {cache: here}\nlimits:",
+                "t.yaml:13:18: error: streams.cache: expected a path that begins with /, found 'here'", NULL},
+        {"limits:", "routes: {\"https://a/x\": \"http://b\"}\nlimits:",
+                "t.yaml:13:1: error: routes: expected an address up to its host, such as "
+                "https://meta.wikimedia.org, "
+                "found 'https://a/x'",
+                NULL},
         {"limits:", "schemas: {uris: [x]}\nlimits:",
                 "t.yaml:13:1: error: 'schemas' is not supported by this version", NULL},
         {"  stream: out", "  stream: out\n  unknown: strip",
@@ -509,6 +517,27 @@ static void every_key_reaches_its_place(void **state)
 	config_free(c);
 }
 
+static void a_stream_is_read_by_the_topic_of_its_name(void **state)
+{
+	(void)state;
+	struct config *c = load_good("name: job\ntopic_prefix: eqiad.\n"
+	                             "streams: {config_uri: \"https://meta.example.org/w/api.php\"}\n"
+	                             "routes: {\"https://meta.example.org\": \"http://localhost:6500\"}\n"
+	                             "checkpoint: {dir: /srv/positions}\n"
+	                             "source: {stream: page.change.v1, kafka: {bootstrap.servers: b}}\n"
+	                             "script: {path: enrich.lua}\n"
+	                             "http: {user_agent: u, endpoint: \"http://localhost/\"}\n"
+	                             "sink: {stream: out, kafka: {bootstrap.servers: b}}\n"
+	                             "limits: {memory: 1GiB}\n");
+	assert_int_equal(c->source.topic_count, 1);
+	assert_string_equal(c->source.topics[0], "eqiad.page.change.v1");
+	assert_string_equal(c->streams_uri, "https://meta.example.org/w/api.php");
+	assert_string_equal(c->streams_cache, "/srv/positions/job/streams.json");
+	assert_string_equal(c->routes[0].name, "https://meta.example.org");
+	assert_string_equal(c->routes[0].value, "http://localhost:6500");
+	config_free(c);
+}
+
 static void upstreams_take_what_they_leave_out_from_http_retry(void **state)
 {
 	(void)state;
@@ -675,7 +704,7 @@ static void automatic_memory_is_resolved(void **state)
 	struct config *c = load(text, &report);
 	if (c) { /* else this machine has too little, which the report says */
 		assert_true(c->limit_memory_auto);
-		assert_true(c->limit_memory >= config_memory_needed(c));
+		assert_true(c->limit_memory >= c->budget.needed);
 		config_free(c);
 	} else {
 		assert_non_null(strstr(report.text.data, "(auto) is too little"));
@@ -1005,7 +1034,7 @@ static void no_key_of_the_table_is_forgotten_by_the_reference(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (strstr(out.data, rows[i]) == NULL)
 			fail_msg("missing: %s\n%s", rows[i], out.data);
-	assert_null(strstr(out.data, "source.stream"));
+	assert_null(strstr(out.data, "sink.unknown"));
 	buf_free(&out);
 }
 
@@ -1109,6 +1138,7 @@ int main(void)
 	        cmocka_unit_test(no_message_shows_a_secret),
 	        cmocka_unit_test(a_file_that_is_not_there_is_one_error),
 	        cmocka_unit_test(every_key_reaches_its_place),
+	        cmocka_unit_test(a_stream_is_read_by_the_topic_of_its_name),
 	        cmocka_unit_test(upstreams_take_what_they_leave_out_from_http_retry),
 	        cmocka_unit_test(upstreams_take_their_rate_from_http_rate),
 	        cmocka_unit_test(a_script_that_asks_nothing_needs_no_http),

@@ -76,6 +76,7 @@ static void answer_with(
 	transfer->elapsed = 0.1;
 	buf_init(&transfer->answer, 0);
 	buf_append_text(&transfer->answer, body);
+	transfer->came = transfer->answer.size;
 	if (name) {
 		transfer->answer_headers = mem_zalloc(1, sizeof *transfer->answer_headers);
 		transfer->answer_headers[0] = (struct header){mem_strdup(name), mem_strdup(value)};
@@ -115,6 +116,7 @@ struct fixture {
 	struct answer_detail detail;
 	int answers;
 	uint64_t no_room;      /* for lookups of this age and younger ones; 0 = there is always room */
+	int full;              /* answers may not grow before so many calls have given up their room */
 	struct lookup *victim; /* cancelled in the next done */
 	struct lookup *next;   /* submitted in the next done */
 };
@@ -139,6 +141,22 @@ static bool on_room(void *context, struct lookup *lookup)
 	return fixture->no_room == 0 || lookup->age < fixture->no_room;
 }
 
+static bool on_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+{
+	struct fixture *fixture = context;
+	(void)lookup;
+	(void)size;
+	(void)announced;
+	return fixture->full <= 0;
+}
+
+static void on_yield(void *context, struct lookup *lookup)
+{
+	struct fixture *fixture = context;
+	(void)lookup;
+	fixture->full--;
+}
+
 static void on_done(void *context, struct lookup *lookup)
 {
 	struct fixture *fixture = context;
@@ -156,8 +174,12 @@ static void reopen(struct fixture *fixture)
 {
 	struct dispatch_config config = {
 	        .upstreams = fixture->upstreams, .upstream_count = 2, .random = given_random};
-	struct dispatch_hooks hooks = {
-	        .context = fixture, .room = on_room, .answer = on_answer, .done = on_done};
+	struct dispatch_hooks hooks = {.context = fixture,
+	        .room = on_room,
+	        .grow = on_grow,
+	        .yield = on_yield,
+	        .answer = on_answer,
+	        .done = on_done};
 	if (fixture->dispatch)
 		dispatch_close(fixture->dispatch);
 	fixture->dispatch = dispatch_open(NULL, &config, &hooks, fixture->metrics);
@@ -361,6 +383,85 @@ static void nothing_is_sent_that_has_no_room_for_its_answer(void **state)
 	assert_int_equal(world.count, 2);
 	for (int i = 0; i < 3; i++)
 		dispatch_cancel(fixture->dispatch, &asked[i].lookup);
+}
+
+static bool grows(size_t i)
+{
+	return world.sent[i]->room(world.sent[i], 1000);
+}
+
+static void an_answer_without_room_takes_it_from_the_youngest(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[3];
+	for (uint64_t i = 0; i < 3; i++)
+		submit(fixture, &asked[i], i + 1, NULL);
+	tick(fixture);
+	assert_int_equal(world.count, 3);
+	fixture->full = 1;
+	assert_true(grows(0));
+	assert_int_equal(world.count, 3); /* within curl nothing is cancelled, */
+	assert_false(grows(2));           /* but its own next byte ends it */
+	fixture->no_room = 3;
+	tick(fixture);
+	assert_int_equal(world.count, 2);
+	assert_int_equal(world.cancelled, 1);
+	assert_false(is_in_flight(&asked[2]));
+	assert_true(asked[2].lookup.alone);
+	assert_false(asked[1].lookup.alone);
+	fixture->no_room = 0;
+	tick(fixture);
+	assert_true(is_in_flight(&asked[2]));
+	assert_int_equal(asked[2].lookup.attempts, 0);
+	while (world.count > 0)
+		answer_next(200);
+	for (int i = 0; i < 3; i++) {
+		ended(&asked[i], 200, NULL);
+		response_free(&asked[i].lookup.response);
+	}
+}
+
+static void the_youngest_is_cut_itself_and_asked_again_without_an_attempt(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[2];
+	for (uint64_t i = 0; i < 2; i++)
+		submit(fixture, &asked[i], i + 1, NULL);
+	tick(fixture);
+	fixture->full = 1;
+	assert_false(grows(1));
+	take_off(world.sent[0]); /* the other one goes on, elsewhere */
+	fail_next(HTTP_NO_ROOM);
+	assert_int_equal(asked[1].done, 0);
+	assert_int_equal(asked[1].lookup.attempts, 0);
+	assert_int_equal(fixture->full, 0);
+	assert_int_equal(metric(fixture, METRIC_HTTP_RETRIES, "wiki", "no_room"), 1);
+	assert_int_equal(tick(fixture), -1);
+	assert_true(is_in_flight(&asked[1]));
+	answer_next(200);
+	ended(&asked[1], 200, NULL);
+	response_free(&asked[1].lookup.response);
+	world.sent[world.count++] = &asked[0].lookup.call->transfer;
+	dispatch_cancel(fixture->dispatch, &asked[0].lookup);
+}
+
+static void a_call_that_ends_before_it_is_cut_is_not_cut(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[2];
+	for (uint64_t i = 0; i < 2; i++)
+		submit(fixture, &asked[i], i + 1, NULL);
+	tick(fixture);
+	fixture->full = 1;
+	assert_true(grows(0));
+	answer_with(world.sent[1], 200, NULL, NULL, "{}");
+	ended(&asked[1], 200, NULL);
+	tick(fixture);
+	assert_int_equal(world.cancelled, 0);
+	answer_next(200);
+	ended(&asked[0], 200, NULL);
+	for (int i = 0; i < 2; i++)
+		response_free(&asked[i].lookup.response);
 }
 
 static void one_upstream_does_not_hold_up_another(void **state)
@@ -1057,6 +1158,9 @@ int main(void)
 	        promise(a_retry_of_an_older_record_goes_before_younger_ones),
 	        promise(never_more_calls_than_concurrency),
 	        promise(nothing_is_sent_that_has_no_room_for_its_answer),
+	        promise(an_answer_without_room_takes_it_from_the_youngest),
+	        promise(the_youngest_is_cut_itself_and_asked_again_without_an_attempt),
+	        promise(a_call_that_ends_before_it_is_cut_is_not_cut),
 	        promise(one_upstream_does_not_hold_up_another),
 	        promise(the_rate_is_kept),
 	        promise(a_refused_status_ends_at_once),

@@ -674,6 +674,49 @@ static void a_large_answer_is_refused_whether_announced_or_not(void **state)
 	http_transfer_free(&one.transfer);
 }
 
+static size_t room_for;
+
+static bool has_room(struct http_transfer *transfer, size_t size)
+{
+	(void)transfer;
+	return size <= room_for;
+}
+
+static void send_with_room(struct fixture *fixture, struct ask *one, const char *path, size_t room)
+{
+	room_for = room;
+	prepare(fixture, one, path);
+	one->transfer.room = has_room;
+	send_it(one);
+	run(fixture);
+	assert_int_equal(one->done, 1);
+}
+
+static void an_answer_without_room_is_cut_and_tells_how_far_it_came(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ask one;
+	fixture->upstream.max_body = 1000000;
+	send_with_room(fixture, &one, "/large-chunked", 100000);
+	assert_int_equal(one.transfer.failure, HTTP_NO_ROOM);
+	assert_non_null(strstr(one.transfer.reason, "no memory for the answer"));
+	assert_int_equal(one.transfer.answer.size, 0);
+	assert_true(one.transfer.came > 100000 && one.transfer.came <= 300000);
+	assert_int_equal(one.transfer.announced, 0);
+	http_transfer_free(&one.transfer);
+	send_with_room(fixture, &one, "/large", 0);
+	assert_int_equal(one.transfer.failure, HTTP_NO_ROOM);
+	assert_true(one.transfer.announced > 100000);
+	http_transfer_free(&one.transfer);
+	send_with_room(fixture, &one, "/large-chunked", 300000);
+	assert_int_equal(one.transfer.failure, HTTP_ANSWERED);
+	assert_int_equal(one.transfer.came, 300000);
+	http_transfer_free(&one.transfer);
+	send_with_room(fixture, &one, "/gzip", 100); /* its header tells the size of what is packed */
+	assert_int_equal(one.transfer.announced, 0);
+	http_transfer_free(&one.transfer);
+}
+
 static void headers_are_bounded(void **state)
 {
 	fails(*state, "/many-headers", HTTP_MALFORMED, "too many headers");
@@ -1080,6 +1123,7 @@ int main(void)
 	        promise(a_compressed_answer_is_unpacked),
 	        promise(a_gzip_bomb_is_cut_at_max_body),
 	        promise(a_large_answer_is_refused_whether_announced_or_not),
+	        promise(an_answer_without_room_is_cut_and_tells_how_far_it_came),
 	        promise(headers_are_bounded),
 	        promise(a_slow_drip_times_out),
 	        promise(a_request_may_name_its_own_time),

@@ -190,8 +190,33 @@ static void members_that_start_a_fresh_group_together_do_not_fool_each_other(voi
 static void every_reason_has_a_sentence(void **state)
 {
 	(void)state;
-	for (int why = POSITION_COMMIT; why <= POSITION_OUT_OF_RANGE; why++)
-		assert_true(strlen(position_why_text((enum position_why)why)) > 20);
+	decision.joined = 1;
+	for (int why = POSITION_COMMIT; why <= POSITION_OUT_OF_RANGE; why++) {
+		decision.why = (enum position_why)why;
+		assert_true(strlen(position_why_text(&decision)) > 20);
+	}
+}
+
+static void files_are_spoken_of_only_where_there_were_any(void **state)
+{
+	(void)state;
+	struct position commit = commit_of(OURS, 400);
+	struct position files[] = {file_of(THEIRS, "c1", 800, 9), file_of(OURS, "c2", 900, 9),
+	        file_of(OURS, "", 950, 9), file_of(OURS, "c1", 390, 9)};
+	struct position_facts facts = facts_of(&commit, files, 3);
+	positions_resolve(&facts, &decision);
+	assert_int_equal(decision.joined, 0);
+	assert_int_equal(decision.strangers, 2);
+	assert_string_equal(position_why_text(&decision), "the group's commit");
+	facts.file_count = 4;
+	positions_resolve(&facts, &decision);
+	assert_int_equal(decision.joined, 1);
+	assert_non_null(strstr(position_why_text(&decision), "checkpoints"));
+	facts.commit = NULL;
+	facts.file_count = 0;
+	positions_resolve(&facts, &decision);
+	assert_int_equal(decision.joined, 0);
+	assert_int_equal(decision.strangers, 0);
 }
 
 static size_t random_ranges(int64_t offset, struct range *ranges, size_t count)
@@ -230,6 +255,52 @@ static void what_is_encoded_comes_back(void **state)
 			assert_int_equal(read.range_count, position.range_count);
 		assert_memory_equal(back, ranges, read.range_count * sizeof *ranges);
 		buf_free(&out);
+	}
+}
+
+static void what_one_position_has_finished_beyond_another_is_counted(void **state)
+{
+	(void)state;
+	struct range some[] = {{20, 25}, {30, 32}}, other[] = {{22, 31}};
+	struct position a = commit_of(OURS, 15), b = commit_of(OURS, 10);
+	assert_int_equal(positions_beyond(&a, &b, 0), 5);
+	assert_int_equal(positions_beyond(&b, &a, 0), 0);
+	assert_int_equal(positions_beyond(&a, &b, 12), 3);
+	a.ranges = some;
+	a.range_count = 2;
+	b.ranges = other;
+	b.range_count = 1;
+	assert_int_equal(positions_beyond(&a, &b, 0), 5 + 2 + 1); /* 10..14, 20 and 21, 31 */
+	assert_int_equal(positions_beyond(&b, &a, 0), 5); /* 25..29 */
+	b.offset = 100;
+	b.range_count = 0;
+	assert_int_equal(positions_beyond(&a, &b, 0), 0);
+	assert_int_equal(positions_beyond(&b, &a, 0), 85 - 7);
+}
+
+/* One more range would not have fitted: nothing is left out that has room. */
+static void the_metadata_is_filled_to_its_last_byte(void **state)
+{
+	(void)state;
+	struct range ranges[POSITION_RANGES_MAX], back[POSITION_RANGES_MAX];
+	for (unsigned seed = 1; seed <= 200; seed++) {
+		srand(seed);
+		struct position position = commit_of(OURS, rand()), read;
+		position.ranges = ranges;
+		position.range_count = random_ranges(position.offset, ranges, POSITION_RANGES_MAX);
+		struct buf out, more;
+		buf_init(&out, 0);
+		buf_init(&more, 0);
+		positions_encode(&position, &out);
+		assert_true(out.size <= POSITION_METADATA_MAX);
+		assert_true(positions_decode(out.data, out.size, position.offset, &read, back));
+		size_t fitted = read.range_count;
+		assert_in_range(fitted, 300, POSITION_RANGES_MAX - 1);
+		buf_printf(&more, "+%lld+%lld", (long long)(ranges[fitted].from - ranges[fitted - 1].to),
+		        (long long)(ranges[fitted].to - ranges[fitted].from));
+		assert_true(out.size + more.size > POSITION_METADATA_MAX);
+		buf_free(&out);
+		buf_free(&more);
 	}
 }
 
@@ -305,7 +376,10 @@ int main(void)
 	        cmocka_unit_test(a_position_beyond_the_end_is_kept_until_the_broker_refuses_it),
 	        cmocka_unit_test(members_that_start_a_fresh_group_together_do_not_fool_each_other),
 	        cmocka_unit_test(every_reason_has_a_sentence),
+	        cmocka_unit_test(files_are_spoken_of_only_where_there_were_any),
 	        cmocka_unit_test(what_is_encoded_comes_back),
+	        cmocka_unit_test(what_one_position_has_finished_beyond_another_is_counted),
+	        cmocka_unit_test(the_metadata_is_filled_to_its_last_byte),
 	        cmocka_unit_test(a_tighter_limit_leaves_the_higher_ranges_out),
 	        cmocka_unit_test(metadata_of_others_is_not_ours),
 	        cmocka_unit_test(garbage_never_crashes),

@@ -1,0 +1,665 @@
+/* Is a value what its schema says? The tree of the event and the nodes of the schema, walked side by side.
+ *
+ *	schema_check    the text as a tree, then
+ *	check           one value against one schema: its type, then what concerns its kind, then what
+ *	                concerns any value
+ *
+ * Without errors to fill, the first that is wrong ends the walk. */
+#include "mem.h"
+#include "schema_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	FREE_STEPS = 1000000,   /* that any check may take */
+	STEPS_PER_VALUE = 100,  /* and those for each value of the event */
+	FEW_ELEMENTS = 10,      /* of an array up to which each is compared with each */
+};
+
+typedef const struct schema_path path_t;
+
+static bool check(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path);
+
+static inline bool go_on(const struct schema_run *run, bool good)
+{
+	return good || run->errors;
+}
+
+/* The check ends without a verdict: the first to say so is remembered. */
+static bool give_up(struct schema_run *run, const struct schema_node *node)
+{
+	if (run->culprit == NULL)
+		run->culprit = node;
+	return false;
+}
+
+static bool spend(struct schema_run *run, const struct schema_node *node, uint64_t steps)
+{
+	if (run->steps < steps) {
+		run->steps = 0;
+		return give_up(run, node);
+	}
+	run->steps -= steps;
+	return true;
+}
+
+/* ---- types ---- */
+
+static const unsigned char TYPES[] = {
+        [JSONTREE_NULL] = SCHEMA_NULL,
+        [JSONTREE_FALSE] = SCHEMA_BOOLEAN,
+        [JSONTREE_TRUE] = SCHEMA_BOOLEAN,
+        [JSONTREE_NUMBER] = SCHEMA_NUMBER,
+        [JSONTREE_STRING] = SCHEMA_STRING,
+        [JSONTREE_ARRAY] = SCHEMA_ARRAY,
+        [JSONTREE_OBJECT] = SCHEMA_OBJECT,
+};
+
+static inline bool type_fits(const struct schema_run *run, const struct schema_node *node, uint32_t index)
+{
+	const struct jsontree_node *value = &run->tree->nodes[index];
+	if (node->types & TYPES[value->kind])
+		return true;
+	return value->kind == JSONTREE_NUMBER && (node->types & SCHEMA_INTEGER) &&
+	       (!value->fractional || (node->whole_decimal && jsontree_is_whole(run->tree, index)));
+}
+
+static bool wrong_type(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	static const char *const names[] = {
+	        "null", "a boolean", "a number", "an integer", "a string", "an array", "an object"};
+	struct buf text;
+	unsigned types = node->types & SCHEMA_NUMBER ? node->types & ~(unsigned)SCHEMA_INTEGER : node->types;
+	if (schema_report_full(run))
+		return false;
+	buf_init(&text, 0);
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (types & (1U << i))
+			buf_printf(&text, "%s%s", text.size ? " or " : "", names[i]);
+	schema_report(run, node, path, index, "type", NULL, "%s", text.size ? text.data : "nothing");
+	buf_free(&text);
+	return false;
+}
+
+/* ---- objects ---- */
+
+const struct schema_name *schema_name_of(
+        struct schema_run *run, const struct schema_names *names, uint32_t key)
+{
+	const struct jsontree_node *node = &run->tree->nodes[key];
+	struct bytes name = {run->tree->text + node->start, node->size};
+	if (node->escaped)
+		name = jsontree_string(run->tree, key, &run->checker->name);
+	return schema_names_find(names, node->hash, name.data, name.size);
+}
+
+static enum schema_match match(struct schema_run *run, const struct schema_pattern *pattern, uint32_t index)
+{
+	struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
+	return schema_regex_match(pattern->regex, run->checker->regex, text.data, text.size);
+}
+
+bool schema_name_matches(struct schema_run *run, const struct schema_pattern *pattern, uint32_t key)
+{
+	enum schema_match found = match(run, pattern, key);
+	if (found == SCHEMA_MATCH_GAVE_UP)
+		give_up(run, pattern->node);
+	return found == SCHEMA_MATCH_YES;
+}
+
+static bool additional_property(
+        struct schema_run *run, const struct schema_node *node, uint32_t key, path_t *path)
+{
+	const struct schema_object *object = node->object;
+	if (object->additional)
+		return check(run, object->additional, key + 1, path);
+	if (!object->closed || (run->options & SCHEMA_ALLOW_ADDITIONAL))
+		return true;
+	if (schema_report_full(run))
+		return false;
+	struct bytes name = jsontree_string(run->tree, key, &run->checker->name);
+	return schema_report(run, node, path, key + 1, "additionalProperties", NULL, "no property \"%.*s\"",
+	        name.size < 100 ? (int)name.size : 100, name.data);
+}
+
+static bool check_member(
+        struct schema_run *run, const struct schema_node *node, uint32_t key, path_t *up, size_t *required)
+{
+	const struct schema_object *object = node->object;
+	const struct schema_name *name = schema_name_of(run, &object->names, key);
+	const struct schema_path path = {up, key, 0};
+	bool known = name && name->declared, good = true;
+	if (name) {
+		*required += name->required;
+		if (name->node)
+			good = check(run, name->node, key + 1, &path);
+	}
+	for (size_t i = 0; i < object->pattern_count && go_on(run, good); i++)
+		if (schema_name_matches(run, &object->patterns[i], key)) {
+			known = true;
+			good &= check(run, object->patterns[i].node, key + 1, &path);
+		}
+	if (!known && go_on(run, good))
+		good &= additional_property(run, node, key, &path);
+	if (object->property_names && go_on(run, good))
+		good &= check(run, object->property_names, key, &path);
+	return good;
+}
+
+static bool is_there(const struct schema_run *run, uint32_t index, const struct schema_name *name)
+{
+	return jsontree_member(run->tree, index, name->text, name->size) != 0;
+}
+
+static bool missing_names(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_object *object = node->object;
+	for (size_t i = 0; i < object->required_count && !schema_report_full(run); i++)
+		if (!is_there(run, index, &object->required[i]))
+			schema_report(run, node, path, index, "required", "an object without it",
+			        "the property \"%s\"", object->required[i].text);
+	return false;
+}
+
+static bool check_dependencies(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_object *object = node->object;
+	bool good = true;
+	for (size_t i = 0; i < object->dependency_count && go_on(run, good); i++) {
+		const struct schema_dependency *dependency = &object->dependencies[i];
+		if (jsontree_member(run->tree, index, dependency->name, dependency->size) == 0)
+			continue;
+		if (dependency->node)
+			good &= check(run, dependency->node, index, path);
+		for (size_t j = 0; j < dependency->count && go_on(run, good); j++)
+			if (!is_there(run, index, &dependency->names[j]))
+				good = schema_report(run, node, path, index, "dependencies", "an object without it",
+				        "the property \"%s\" beside \"%s\"", dependency->names[j].text,
+				        dependency->name);
+	}
+	return good;
+}
+
+static bool check_object(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_object *object = node->object;
+	const struct jsontree_node *nodes = run->tree->nodes;
+	uint32_t count = nodes[index].count, key = index + 1;
+	size_t required = 0;
+	bool good = true;
+	if (count < object->min)
+		good = schema_report(run, node, path, index, "minProperties", NULL, "at least %zu propert%s",
+		        object->min, object->min == 1 ? "y" : "ies");
+	if (count > object->max)
+		good = schema_report(run, node, path, index, "maxProperties", NULL, "at most %zu propert%s",
+		        object->max, object->max == 1 ? "y" : "ies");
+	for (uint32_t i = 0; i < count && go_on(run, good); i++, key = nodes[key + 1].next)
+		good &= check_member(run, node, key, path, &required);
+	if (go_on(run, good) && required < object->required_names)
+		good = missing_names(run, node, index, path);
+	if (object->dependency_count && go_on(run, good))
+		good &= check_dependencies(run, node, index, path);
+	return good;
+}
+
+/* ---- arrays ---- */
+
+struct fingerprint {
+	uint64_t hash;
+	uint32_t index, place;
+};
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct fingerprint *x = a, *y = b;
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return x->place < y->place ? -1 : 1;
+}
+
+/* Looks for two that are the same among those of one hash (or all, where there are few). */
+static bool find_pair(struct schema_run *run, const struct schema_node *node,
+        const struct fingerprint *prints, size_t count, uint32_t pair[2])
+{
+	const struct jsontree *tree = run->tree;
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = i + 1; j < count && prints[j].hash == prints[i].hash; j++) {
+			if (!spend(run, node, 1 + tree->nodes[prints[i].index].next - prints[i].index))
+				return false;
+			if (jsontree_equal(tree, prints[i].index, tree, prints[j].index)) {
+				pair[0] = prints[i].place;
+				pair[1] = prints[j].place;
+				return true;
+			}
+		}
+	return false;
+}
+
+static bool check_unique(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct jsontree_node *nodes = run->tree->nodes;
+	uint32_t count = nodes[index].count, at = index + 1, pair[2];
+	struct fingerprint few[FEW_ELEMENTS];
+	struct fingerprint *prints = count <= FEW_ELEMENTS ? few : mem_alloc(count * sizeof *prints);
+	for (uint32_t i = 0; i < count; i++, at = nodes[at].next)
+		prints[i] = (struct fingerprint){
+		        prints == few ? 0 : jsontree_value_hash(run->tree, at), at, i};
+	if (prints != few)
+		qsort(prints, count, sizeof *prints, by_hash);
+	bool found = find_pair(run, node, prints, count, pair);
+	if (prints != few)
+		mem_free(prints);
+	if (!found)
+		return true;
+	char text[80];
+	snprintf(text, sizeof text, "the same at %u and %u", pair[0], pair[1]);
+	return schema_report(run, node, path, index, "uniqueItems", text, "elements that differ from each other");
+}
+
+static bool check_contains(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct jsontree_node *nodes = run->tree->nodes;
+	uint32_t at = index + 1;
+	for (uint32_t i = 0; i < nodes[index].count; i++, at = nodes[at].next)
+		if (schema_matches(run, node->array->contains, at))
+			return true;
+	return schema_report(run, node, path, index, "contains", NULL, "an element that %s describes",
+	        node->array->contains->place);
+}
+
+static bool check_elements(struct schema_run *run, const struct schema_array *array, uint32_t index, path_t *up)
+{
+	const struct jsontree_node *nodes = run->tree->nodes;
+	uint32_t at = index + 1;
+	bool good = true;
+	for (uint32_t i = 0; i < nodes[index].count && go_on(run, good); i++, at = nodes[at].next) {
+		const struct schema_node *node = i < array->tuple_count ? array->tuple[i] : array->additional;
+		const struct schema_path path = {up, 0, i};
+		if (array->items)
+			node = array->items;
+		if (node)
+			good &= check(run, node, at, &path);
+	}
+	return good;
+}
+
+static bool check_array(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_array *array = node->array;
+	uint32_t count = run->tree->nodes[index].count;
+	bool good = true;
+	if (count < array->min)
+		good = schema_report(run, node, path, index, "minItems", NULL, "at least %zu element%s",
+		        array->min, array->min == 1 ? "" : "s");
+	if (count > array->max)
+		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s", array->max,
+		        array->max == 1 ? "" : "s");
+	if (go_on(run, good) && (array->items || array->tuple_count || array->additional))
+		good &= check_elements(run, array, index, path);
+	if (array->unique && go_on(run, good))
+		good &= check_unique(run, node, index, path);
+	if (array->contains && go_on(run, good))
+		good &= check_contains(run, node, index, path);
+	return good;
+}
+
+/* ---- numbers ---- */
+
+static int compare(const struct schema_run *run, uint32_t index, const struct schema_limit *limit)
+{
+	const struct jsontree_node *value = &run->tree->nodes[index];
+	if (value->small && limit->small)
+		return (value->integer > limit->integer) - (value->integer < limit->integer);
+	return json_number_compare(jsontree_text(run->tree, index), value->size, limit->text, limit->size);
+}
+
+/* 10^exponent modulo m. */
+static uint64_t power_of_ten(int64_t exponent, uint64_t m)
+{
+	unsigned __int128 result = 1 % m, base = 10 % m;
+	for (; exponent > 0; exponent /= 2) {
+		if (exponent % 2)
+			result = result * base % m;
+		base = base * base % m;
+	}
+	return (uint64_t)result;
+}
+
+/* digits * 10^power is a multiple of divisor * 10^number->power, exactly: digits do not end in 0, so a power
+ * below the divisor's cannot be made up for. */
+static bool is_multiple(const struct schema_run *run, const struct schema_number *number, uint32_t index)
+{
+	const struct jsontree_node *value = &run->tree->nodes[index];
+	struct json_magnitude m;
+	if (value->small && number->multiple_of.small)
+		return value->integer % number->multiple_of.integer == 0;
+	json_number_measure(jsontree_text(run->tree, index), value->size, &m);
+	int64_t power = m.point - (int64_t)m.count;
+	unsigned __int128 rest = 0;
+	if (m.count == 0)
+		return true;
+	if (power < number->power)
+		return false;
+	for (size_t i = 0; i < m.count; i++)
+		rest = (rest * 10 + (unsigned)(m.digits[i] - '0')) % number->divisor;
+	return rest * power_of_ten(power - number->power, number->divisor) % number->divisor == 0;
+}
+
+static bool check_limit(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path,
+        const struct schema_limit *limit, const char *keyword)
+{
+	static const char *const words[] = {"at least", "at most", "more than", "less than"};
+	const struct schema_number *number = node->number;
+	const char *word;
+	if (limit->text == NULL)
+		return true;
+	int order = compare(run, index, limit);
+	if (limit == &number->minimum || limit == &number->maximum) {
+		if (limit == &number->minimum ? order >= 0 : order <= 0)
+			return true;
+		word = words[limit == &number->maximum];
+	} else {
+		if (limit == &number->above ? order > 0 : order < 0)
+			return true;
+		word = words[2 + (limit == &number->below)];
+	}
+	return schema_report(run, node, path, index, keyword, NULL, "%s %.*s", word,
+	        limit->size < 60 ? (int)limit->size : 60, limit->text);
+}
+
+static bool check_number(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_number *number = node->number;
+	bool good = check_limit(run, node, index, path, &number->minimum, "minimum");
+	good &= check_limit(run, node, index, path, &number->maximum, "maximum");
+	good &= check_limit(run, node, index, path, &number->above, "exclusiveMinimum");
+	good &= check_limit(run, node, index, path, &number->below, "exclusiveMaximum");
+	if (number->multiple_of.text && !is_multiple(run, number, index))
+		good = schema_report(run, node, path, index, "multipleOf", NULL, "a multiple of %.*s",
+		        number->multiple_of.size < 60 ? (int)number->multiple_of.size : 60,
+		        number->multiple_of.text);
+	return good;
+}
+
+/* ---- strings ---- */
+
+/* A character takes 1 to 4 bytes, or in escapes up to 12: the lengths of most strings need no counting. */
+static bool length_fits(const struct schema_run *run, const struct schema_string *string, uint32_t index,
+        const char **keyword)
+{
+	const struct jsontree_node *value = &run->tree->nodes[index];
+	size_t least = value->escaped ? (value->size + 11) / 12 : (value->size + 3) / 4, most = value->size;
+	if (least >= string->min && most <= string->max)
+		return true;
+	size_t length = jsontree_string_length(run->tree, index);
+	*keyword = length < string->min ? "minLength" : "maxLength";
+	return length >= string->min && length <= string->max;
+}
+
+static bool check_pattern(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_pattern *pattern = &node->string->pattern;
+	enum schema_match found = match(run, pattern, index);
+	if (found == SCHEMA_MATCH_YES)
+		return true;
+	if (found == SCHEMA_MATCH_GAVE_UP)
+		return give_up(run, node);
+	return schema_report(run, node, path, index, "pattern", NULL, "a text that matches %.100s", pattern->text);
+}
+
+static bool check_string(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_string *string = node->string;
+	const char *keyword = NULL;
+	bool good = length_fits(run, string, index, &keyword);
+	if (!good) {
+		bool min = keyword[1] == 'i';
+		size_t limit = min ? string->min : string->max;
+		schema_report(run, node, path, index, keyword, NULL, "%s %zu character%s",
+		        min ? "at least" : "at most", limit, limit == 1 ? "" : "s");
+	}
+	if (string->pattern.regex && go_on(run, good))
+		good &= check_pattern(run, node, index, path);
+	if (string->format && go_on(run, good)) {
+		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
+		if (!string->format(text.data, text.size))
+			good = schema_report(
+			        run, node, path, index, "format", NULL, "a text of the format %s", string->format_name);
+	}
+	return good;
+}
+
+/* ---- any value ---- */
+
+static bool in_enum(struct schema_run *run, const struct schema_logic *logic, uint32_t index)
+{
+	if (run->tree->nodes[index].kind == JSONTREE_STRING) {
+		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
+		return schema_names_find(
+		               &logic->texts, jsontree_hash(text.data, text.size), text.data, text.size) != NULL;
+	}
+	for (size_t i = 0; i < logic->value_count; i++)
+		if (jsontree_equal(run->tree, index, &logic->values[i].document->tree, logic->values[i].index))
+			return true;
+	return false;
+}
+
+static bool check_enum(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_logic *logic = node->logic;
+	if (in_enum(run, logic, index))
+		return true;
+	if (schema_report_full(run))
+		return false;
+	struct buf values;
+	buf_init(&values, 0);
+	buf_append_text(&values, "");
+	for (size_t i = 0; i < logic->value_count && i < 8; i++) {
+		buf_append_text(&values, i ? ", " : "");
+		schema_report_value(&logic->values[i], &values);
+	}
+	schema_report(run, node, path, index, "enum", NULL, "one of %s%s", values.data,
+	        logic->value_count > 8 ? ", ..." : "");
+	buf_free(&values);
+	return false;
+}
+
+static bool check_const(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_value *constant = &node->logic->constant;
+	if (jsontree_equal(run->tree, index, &constant->document->tree, constant->index))
+		return true;
+	struct buf value;
+	buf_init(&value, 0);
+	schema_report_value(constant, &value);
+	schema_report(run, node, path, index, "const", NULL, "%s", value.data);
+	buf_free(&value);
+	return false;
+}
+
+bool schema_matches(struct schema_run *run, const struct schema_node *node, uint32_t index)
+{
+	struct schema_errors *errors = run->errors;
+	run->errors = NULL;
+	bool good = check(run, node, index, NULL);
+	run->errors = errors;
+	return good;
+}
+
+static size_t count_matches(
+        struct schema_run *run, const struct schema_branches *branches, uint32_t index, size_t enough)
+{
+	size_t matches = 0;
+	for (size_t i = 0; i < branches->count && matches < enough; i++)
+		matches += schema_matches(run, branches->nodes[i], index);
+	return matches;
+}
+
+/* Where the value's type speaks for one branch only, what is wrong there is what people want to know. */
+static void explain(
+        struct schema_run *run, const struct schema_branches *branches, uint32_t index, path_t *path)
+{
+	const struct schema_node *likely = NULL;
+	for (size_t i = 0; i < branches->count; i++) {
+		const struct schema_node *node = branches->nodes[i];
+		while (node->reference)
+			node = node->reference;
+		if (node->never || !type_fits(run, node, index))
+			continue;
+		if (likely)
+			return;
+		likely = node;
+	}
+	if (likely && !schema_report_full(run))
+		check(run, likely, index, path);
+}
+
+static bool check_any(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_branches *any = &node->logic->any_of;
+	if (count_matches(run, any, index, 1) == 1)
+		return true;
+	schema_report(run, node, path, index, "anyOf", NULL, "what one of %zu schemas describes", any->count);
+	explain(run, any, index, path);
+	return false;
+}
+
+static bool check_one(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_branches *one = &node->logic->one_of;
+	size_t matches = count_matches(run, one, index, 2);
+	if (matches == 1)
+		return true;
+	schema_report(run, node, path, index, "oneOf", matches ? "what several describe" : NULL,
+	        "what exactly one of %zu schemas describes", one->count);
+	if (matches == 0)
+		explain(run, one, index, path);
+	return false;
+}
+
+static bool check_condition(struct schema_run *run, const struct schema_logic *logic, uint32_t index, path_t *path)
+{
+	if (logic->then == NULL && logic->otherwise == NULL)
+		return true;
+	bool holds = schema_matches(run, logic->condition, index);
+	const struct schema_node *next = holds ? logic->then : logic->otherwise;
+	return next ? check(run, next, index, path) : true;
+}
+
+static bool check_logic(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	const struct schema_logic *logic = node->logic;
+	bool good = true;
+	if (logic->has_enum)
+		good = check_enum(run, node, index, path);
+	if (logic->has_const && go_on(run, good))
+		good &= check_const(run, node, index, path);
+	for (size_t i = 0; i < logic->all_of.count && go_on(run, good); i++)
+		good &= check(run, logic->all_of.nodes[i], index, path);
+	if (logic->any_of.count && go_on(run, good))
+		good &= check_any(run, node, index, path);
+	if (logic->one_of.count && go_on(run, good))
+		good &= check_one(run, node, index, path);
+	if (logic->not && go_on(run, good) && schema_matches(run, logic->not, index))
+		good = schema_report(run, node, path, index, "not", NULL, "what %s does not describe",
+		        logic->not->place);
+	if (logic->condition && go_on(run, good))
+		good &= check_condition(run, logic, index, path);
+	return good;
+}
+
+/* ---- one value, the whole ---- */
+
+static bool check(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+{
+	bool good = true;
+	while (node->reference)
+		node = node->reference;
+	if (!type_fits(run, node, index))
+		good = wrong_type(run, node, index, path);
+	if (node->plain || !go_on(run, good))
+		return good;
+	if (!spend(run, node, 1))
+		return false;
+	if (node->never)
+		return schema_report(run, node, path, index, "false", NULL, "nothing");
+	switch (run->tree->nodes[index].kind) {
+	case JSONTREE_OBJECT: good &= !node->object || check_object(run, node, index, path); break;
+	case JSONTREE_ARRAY: good &= !node->array || check_array(run, node, index, path); break;
+	case JSONTREE_NUMBER: good &= !node->number || check_number(run, node, index, path); break;
+	case JSONTREE_STRING: good &= !node->string || check_string(run, node, index, path); break;
+	default: break;
+	}
+	if (node->logic && go_on(run, good))
+		good &= check_logic(run, node, index, path);
+	return good && run->culprit == NULL;
+}
+
+struct schema_checker *schema_checker_new(const struct json_limits *limits)
+{
+	struct schema_checker *checker = mem_zalloc(1, sizeof *checker);
+	if (limits)
+		checker->limits = *limits;
+	jsontree_init(&checker->tree);
+	checker->regex = schema_regex_scratch_new();
+	return checker;
+}
+
+void schema_checker_free(struct schema_checker *checker)
+{
+	if (checker == NULL)
+		return;
+	jsontree_free(&checker->tree);
+	buf_free(&checker->room);
+	buf_free(&checker->name);
+	schema_regex_scratch_free(checker->regex);
+	mem_free(checker->marks);
+	mem_free(checker);
+}
+
+bool schema_read(struct schema_checker *checker, const char *json, size_t size, struct schema_errors *errors)
+{
+	struct json_error why;
+	if (jsontree_parse(&checker->tree, json, size, &checker->limits, &why))
+		return true;
+	schema_report_unreadable(errors, &why);
+	return false;
+}
+
+void schema_run_init(struct schema_run *run, struct schema_checker *checker, unsigned options)
+{
+	*run = (struct schema_run){
+	        .checker = checker,
+	        .tree = &checker->tree,
+	        .options = options,
+	        .steps = FREE_STEPS + (uint64_t)STEPS_PER_VALUE * checker->tree.count,
+	};
+}
+
+bool schema_check(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
+        unsigned options, struct schema_errors *errors)
+{
+	struct schema_run run;
+	const struct schema_path whole = {NULL, 0, 0};
+	if (!schema_read(checker, json, size, errors))
+		return false;
+	schema_run_init(&run, checker, options);
+	bool good = check(&run, schema->root, 0, &whole);
+	const struct schema_node *culprit = run.culprit;
+	if (errors == NULL || good)
+		return good;
+	/* Once more, slowly, to say why: events are right most of the time. */
+	schema_run_init(&run, checker, options);
+	run.errors = errors;
+	schema_report_begin(errors);
+	if (culprit == NULL)
+		check(&run, schema->root, 0, &whole);
+	if (errors->count == 0)
+		schema_report(&run, culprit ? culprit : run.culprit, &whole, 0, "limit",
+		        "one that goes back and forth for too long", "an event that is checked in bounded time");
+	schema_report_end(errors);
+	return false;
+}

@@ -1,0 +1,111 @@
+/* A schema's document: YAML or JSON text as a flat tree. */
+#include "mem.h"
+#include "schema_private.h"
+#include "yaml_tree.h"
+
+#include <string.h>
+
+enum { JSON_BYTES = 16 * 1024 * 1024 }; /* largest document */
+
+/* The first thing that is wrong with a YAML text. */
+struct complaint {
+	struct err *err;
+	bool told;
+};
+
+static void on_problem(void *context, const struct yaml_place *place, const char *text, const char *hint)
+{
+	struct complaint *complaint = context;
+	if (!complaint->told)
+		err_set(complaint->err, "line %u, column %u: %s%s%s%s", place->line, place->column, text,
+		        hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+	complaint->told = true;
+}
+
+static void put_node(const struct yaml_node *node, struct buf *out, struct complaint *complaint);
+
+static void put_items(const struct yaml_node *node, struct buf *out, struct complaint *complaint)
+{
+	for (size_t i = 0; i < node->count; i++) {
+		if (i)
+			buf_append_byte(out, ',');
+		if (node->kind == YAML_MAP) { /* a key is a text, whatever it looks like */
+			yaml_tree_json_scalar(node->keys[i].text ? node->keys[i].text : "", false, out);
+			buf_append_byte(out, ':');
+		}
+		put_node(&node->items[i], out, complaint);
+	}
+}
+
+static void put_node(const struct yaml_node *node, struct buf *out, struct complaint *complaint)
+{
+	switch (node->kind) {
+	case YAML_TEXT:
+		if (!yaml_tree_json_scalar(node->text, node->plain, out))
+			on_problem(complaint, &node->place, "a number that JSON has no form for", NULL);
+		break;
+	case YAML_LIST:
+		buf_append_byte(out, '[');
+		put_items(node, out, complaint);
+		buf_append_byte(out, ']');
+		break;
+	case YAML_MAP:
+		buf_append_byte(out, '{');
+		put_items(node, out, complaint);
+		buf_append_byte(out, '}');
+		break;
+	case YAML_NOTHING: on_problem(complaint, &node->place, "nothing stands here", NULL); break;
+	}
+}
+
+static bool yaml_to_json(const char *text, size_t size, struct buf *out, struct err *err)
+{
+	struct complaint complaint = {.err = err};
+	struct yaml_listener listener = {&complaint, on_problem};
+	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
+	if (root && !complaint.told)
+		put_node(root, out, &complaint);
+	if (out->full)
+		err_set(err, "the document is larger than 16 MiB");
+	yaml_tree_free(root);
+	return !complaint.told && !out->full;
+}
+
+/* Does it look like JSON? A YAML map in braces has no quotes around its first key, most often. */
+static bool looks_like_json(const char *text, size_t size)
+{
+	char first[2] = {0};
+	for (size_t i = 0, found = 0; i < size && found < 2; i++)
+		if (text[i] == '\0' || !strchr(" \t\r\n", text[i]))
+			first[found++] = text[i];
+	return first[0] == '[' || (first[0] == '{' && (first[1] == '"' || first[1] == '}'));
+}
+
+bool schema_document_read(struct schema_document *document, const char *text, size_t size, struct err *err)
+{
+	struct json_error error;
+	buf_init(&document->text, JSON_BYTES);
+	jsontree_init(&document->tree);
+	if (!buf_append(&document->text, text, size))
+		return err_set(err, "the document is larger than 16 MiB");
+	if (jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error))
+		return true;
+	if (looks_like_json(text, size))
+		return err_set(err, "%s at offset %zu", error.message, error.offset);
+	buf_clear(&document->text);
+	if (!yaml_to_json(text, size, &document->text, err))
+		return false;
+	return jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error) ||
+	       err_set(err, "%s", error.message);
+}
+
+void schema_document_free(struct schema_document *document)
+{
+	mem_free(document->uri);
+	buf_free(&document->text);
+	jsontree_free(&document->tree);
+	mem_free(document->compiled);
+	mem_free(document->bases);
+	mem_free(document->roots);
+	mem_free(document);
+}

@@ -1,0 +1,29 @@
+/* How a check says what is wrong: the sentence's parts, made only once something is. */
+#ifndef MILLRACE_SCHEMA_REPORT_H
+#define MILLRACE_SCHEMA_REPORT_H
+
+#include "schema_private.h"
+
+/* The way from the document to a value; lives on the stack of the check. */
+struct schema_path {
+	const struct schema_path *up; /* NULL: this is the whole document */
+	uint32_t key;                 /* of a member: its key's index; 0: an element */
+	uint32_t element;             /* of an array: its place */
+};
+
+/* Begins to collect: what an earlier check left is gone. */
+void schema_report_begin(struct schema_errors *errors);
+/* Adds an error about the value at `index` (found: described from it unless given). Nothing happens when the
+ * run keeps no errors, or enough of them. Always false. */
+__attribute__((format(printf, 7, 8))) bool schema_report(struct schema_run *run, const struct schema_node *node,
+        const struct schema_path *path, uint32_t index, const char *keyword, const char *found,
+        const char *expected, ...);
+/* Makes the texts' addresses final. */
+void schema_report_end(struct schema_errors *errors);
+/* The one error of a text that is not JSON. */
+void schema_report_unreadable(struct schema_errors *errors, const struct json_error *why);
+bool schema_report_full(const struct schema_run *run);
+/* Appends a schema's own value, shortened. */
+void schema_report_value(const struct schema_value *value, struct buf *out);
+
+#endif
