@@ -272,8 +272,7 @@ static bool makes_sense(const struct checkpointfile *file)
 	}
 	return file->group && file->topic && file->partition >= 0 && position->offset >= 0 &&
 	       position->wall > 0 && position->wall <= WALL_MAX &&
-	       strlen(position->lineage) == LINEAGE_SIZE - 1 &&
-	       is_hex(position->lineage, LINEAGE_SIZE - 1) &&
+	       strlen(position->lineage) == LINEAGE_SIZE - 1 && is_hex(position->lineage, LINEAGE_SIZE - 1) &&
 	       (file->script[0] == '\0' ||
 	               (strlen(file->script) == DIGEST_HEX - 1 && is_hex(file->script, DIGEST_HEX - 1)));
 }

@@ -264,8 +264,7 @@ static struct writer *writer_open_with(
         const char *topic, struct kafka_property *properties, size_t count, size_t queue_bytes)
 {
 	struct writer *writer = mem_zalloc(1, sizeof *writer);
-	struct sink_handlers handlers = {
-	        .context = writer, .settled = writer_settled, .room = writer_room};
+	struct sink_handlers handlers = {.context = writer, .settled = writer_settled, .room = writer_room};
 	struct err err = {""};
 	writer->config = (struct sink_config){.name = "sink",
 	        .topic = (char *)topic,
