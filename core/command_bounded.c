@@ -18,6 +18,8 @@
 
 enum {
 	ASK_MS = 15000,
+	PATIENCE_MS = 30000, /* with brokers that cannot say yet */
+	AGAIN_MS = 500,
 	LOOK_MS = 100,     /* how soon the end is seen */
 	DRAW_MS = 500,     /* a new line on the terminal so often */
 	TELL_MS = 10000,   /* a line in the log so often */
@@ -95,20 +97,32 @@ static int not_known(int code, const struct err *err)
 	return code;
 }
 
-static int ask(struct rd_kafka_s *client, const struct source_config *source)
+static int ask_once(struct rd_kafka_s *client, const struct source_config *source, struct err *err)
 {
-	struct err err = {""};
 	bool refused = false;
-	struct inquiry *inquiry = inquiry_make_all(client, source, ASK_MS, &refused, &err);
+	struct inquiry *inquiry = inquiry_make_all(client, source, ASK_MS, &refused, err);
 	if (inquiry == NULL)
-		return not_known(refused ? EXIT_FAILURE : EXIT_UNREACHABLE, &err);
+		return refused ? EXIT_FAILURE : EXIT_UNREACHABLE;
 	inquiry->budget_ms = ASK_MS;
 	inquiry_run(inquiry);
-	int code = inquiry->answered
-	                   ? refuse(source->group, inquiry)
-	                   : not_known(inquiry->refused ? EXIT_FAILURE : EXIT_UNREACHABLE, &inquiry->err);
+	int code = inquiry->refused ? EXIT_FAILURE : EXIT_UNREACHABLE;
+	if (inquiry->answered)
+		code = refuse(source->group, inquiry);
+	else
+		*err = inquiry->err;
 	inquiry_free(inquiry);
 	return code;
+}
+
+/* A broker that has just begun, or is about to hand the group to another one, answers so for a moment. */
+static int ask(struct rd_kafka_s *client, const struct source_config *source)
+{
+	int64_t deadline = clock_now() + PATIENCE_MS;
+	struct err err = {""};
+	int code;
+	while ((code = ask_once(client, source, &err)) == EXIT_UNREACHABLE && clock_now() < deadline)
+		nanosleep(&(struct timespec){.tv_nsec = AGAIN_MS * 1000000L}, NULL);
+	return code == EXIT_SUCCESS || code == EXIT_USAGE ? code : not_known(code, &err);
 }
 
 static int check(const struct config *config, struct checkpoint_reader *reader)

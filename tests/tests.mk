@@ -119,7 +119,7 @@ fuzz-corpora: .fuzz-build
 		du -sh --apparent-size tests/fuzz/corpus/$$f; done
 
 .fuzz-build:
-	$(AGAIN) BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined .fuzz-programs
+	+$(AGAIN) BUILD=build-fuzz CC=clang WERROR=1 SANITIZE=fuzzer-no-link,address,undefined .fuzz-programs
 
 .fuzz-programs: $(FUZZERS:%=$(BUILD)/fuzz/%)
 

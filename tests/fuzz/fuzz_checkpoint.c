@@ -134,7 +134,7 @@ static void decide(
 	facts.topic_known = fuzz_byte(fuzz) & 1;
 	facts.refused = commit && (fuzz_byte(fuzz) & 1);
 	positions_resolve(&facts, &decision);
-	fuzz_require(position_why_text(decision.why), "%d", decision.why);
+	fuzz_require(position_why_text(&decision), "%d", decision.why);
 	fuzz_require(decision.offset >= facts.low, "offset %lld below the log's beginning %lld",
 	        (long long)decision.offset, (long long)facts.low);
 	fuzz_require(decision.gap >= 0 && decision.range_count <= POSITION_RANGES_MAX, "%lld",

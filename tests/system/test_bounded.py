@@ -16,6 +16,7 @@ import events
 import kafka
 import pytest
 from test_checkpoints import forget_group
+from test_rebalance import worker_like
 
 
 def arguments(j, *more, until="end"):
@@ -144,6 +145,22 @@ def test_a_run_killed_in_the_middle_ends_where_it_was_going_to_end(job, stub, se
     said = summary(backfill(j, "--json", "--resume"))
     assert said["finished"] and 0 < said["records"] < 400
     j.require_clean(repeats=True)  # all 400, and none of what came later
+
+
+def test_several_workers_share_a_backfill_and_all_of_them_end(job, seed):
+    maker = events.Maker(seed, pages=40)
+    j = job(partitions=4, change={"http": {"rate": "60/s"}})
+    j.send([maker.event() for _ in range(500)])
+    other = worker_like(j, "second")
+    try:
+        for worker in (j, other):
+            worker.start(ready=False, arguments=arguments(j, "--json", "--resume"))
+        assert j.wait() == 0 and other.wait() == 0, j.story()
+    finally:
+        other.close()
+    said = [summary(worker.stderr()) for worker in (j, other)]
+    assert all(s["finished"] for s in said) and sum(s["records"] for s in said) >= 500
+    j.require_clean(repeats=True)
 
 
 def test_a_run_stopped_before_its_end_is_not_done(job, seed):
