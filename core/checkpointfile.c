@@ -119,7 +119,7 @@ static bool read_text(struct reader *reader, struct buf *out)
 			return false;
 	}
 	buf_append(out, "", 0);
-	return take(reader, '"');
+	return take(reader, '"') && text_utf8_valid(out->data, out->size) == out->size;
 }
 
 static bool read_number(struct reader *reader, int64_t most, int64_t *value)
@@ -272,7 +272,9 @@ static bool makes_sense(const struct checkpointfile *file)
 	}
 	return file->group && file->topic && file->partition >= 0 && position->offset >= 0 &&
 	       position->wall > 0 && position->wall <= WALL_MAX &&
-	       strlen(position->lineage) == LINEAGE_SIZE - 1 && is_hex(position->lineage, LINEAGE_SIZE - 1);
+	       strlen(position->lineage) == LINEAGE_SIZE - 1 && is_hex(position->lineage, LINEAGE_SIZE - 1) &&
+	       (file->script[0] == '\0' ||
+	               (strlen(file->script) == DIGEST_HEX - 1 && is_hex(file->script, DIGEST_HEX - 1)));
 }
 
 /* Cuts the checksum off; false when it is not there or not that of the rest. */

@@ -57,33 +57,42 @@ static bool format_parse(const char *text, enum log_format *format)
 	return false;
 }
 
-bool command_log_options_ok(const char *verb, const char *level, const char *format)
+bool command_log_option(struct command_log *log, int option)
 {
-	enum log_level parsed_level;
-	enum log_format parsed_format;
-	if (level && !log_level_parse(level, &parsed_level)) {
-		command_usage(verb, "--log-level: expected debug, info, warn or error, found '%s'", level);
+	if (option == COMMAND_LOG_LEVEL)
+		log->level = optarg;
+	else if (option == COMMAND_LOG_FORMAT)
+		log->format = optarg;
+	else
+		return false;
+	return true;
+}
+
+bool command_log_good(const char *verb, const struct command_log *log)
+{
+	enum log_level level;
+	enum log_format format;
+	if (log->level && !log_level_parse(log->level, &level)) {
+		command_usage(
+		        verb, "--log-level: expected debug, info, warn or error, found '%s'", log->level);
 		return false;
 	}
-	if (format && !format_parse(format, &parsed_format)) {
-		command_usage(verb, "--log-format: expected auto, text, json or logfmt, found '%s'", format);
+	if (log->format && !format_parse(log->format, &format)) {
+		command_usage(
+		        verb, "--log-format: expected auto, text, json or logfmt, found '%s'", log->format);
 		return false;
 	}
 	return true;
 }
 
-enum log_level command_log_level(const char *text, enum log_level otherwise)
+void command_log_init(
+        const struct command_log *log, enum log_format format, enum log_level level, const char *service)
 {
-	if (text)
-		log_level_parse(text, &otherwise);
-	return otherwise;
-}
-
-enum log_format command_log_format(const char *text, enum log_format otherwise)
-{
-	if (text)
-		format_parse(text, &otherwise);
-	return otherwise;
+	if (log->format)
+		format_parse(log->format, &format);
+	if (log->level)
+		log_level_parse(log->level, &level);
+	log_init(format, level, service);
 }
 
 int command_resolve_streams(struct config *config, int64_t patience_ms)

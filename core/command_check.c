@@ -62,12 +62,36 @@ static void tell(struct check *check, const struct diagnostics *found, const cha
 
 /* ---- scripts ---- */
 
+/* A request hook may do without asking; hence no error. */
+static void check_upstreams(
+        struct check *check, const struct script *script, const struct script_world *world)
+{
+	if (world->upstream_count > 0 || !script_has_request(script))
+		return;
+	struct diagnostics found = {0};
+	struct buf text;
+	char *path = mem_strdup(script_path(script));
+	diagnostics_add(&found,
+	        &(struct diagnostic){.severity = SEVERITY_WARNING,
+	                .file = path,
+	                .message = "the script has a hook 'request', but the configuration has no upstream: "
+	                           "every event about which it asks will fail",
+	                .hint = "name the service in http.upstreams"});
+	buf_init(&text, 0);
+	diagnostics_text(&found, NULL, 0, command_colour(STDERR_FILENO), &text);
+	tell(check, &found, text.data);
+	diagnostics_free(&found);
+	buf_free(&text);
+	mem_free(path);
+}
+
 static bool check_script(
         struct check *check, const struct script_config *config, const struct script_world *world)
 {
 	struct err err = {""};
 	struct script *script = script_open(config, world, &err);
 	if (script) {
+		check_upstreams(check, script, world);
 		script_release(script);
 		return true;
 	}

@@ -38,6 +38,7 @@ static const char help[] =
         "      --hold              stay until Ctrl-C, with /metrics, /livez and /readyz\n"
         "      --listen ADDRESS    where [127.0.0.1:9464 with --hold, else any free port]\n"
         "      --log-level LEVEL   debug, info, warn or error [error]\n"
+        "      --log-format FORMAT auto, text, json or logfmt [text]\n"
         "  -h, --help              this text\n"
         "\n"
         "exit codes: 0 all events ended and the counters add up, 1 not.\n";
@@ -51,7 +52,8 @@ enum { PARTITIONS = 3, SHOWN_OUTPUTS = 8, SHOWN_ERRORS = 3, PATIENCE_MS = 60000,
 struct demo {
 	size_t events;
 	bool hold;
-	const char *listen, *log_level;
+	const char *listen;
+	struct command_log log;
 	char folder[64];
 	struct mockbroker *broker;
 	struct demoapi *api;
@@ -388,12 +390,12 @@ static int run(struct demo *demo)
 
 int command_demo(int argc, char **argv)
 {
-	enum { EVENTS = 256, HOLD, LISTEN, LEVEL };
+	enum { EVENTS = 256, HOLD, LISTEN };
 	static const struct option long_options[] = {
 	        {"events", required_argument, NULL, EVENTS},
 	        {"hold", no_argument, NULL, HOLD},
 	        {"listen", required_argument, NULL, LISTEN},
-	        {"log-level", required_argument, NULL, LEVEL},
+	        COMMAND_LOG,
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
 	};
@@ -409,17 +411,18 @@ int command_demo(int argc, char **argv)
 			break;
 		case HOLD: demo.hold = true; break;
 		case LISTEN: demo.listen = optarg; break;
-		case LEVEL: demo.log_level = optarg; break;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
-		default: return command_bad_option(argv, option, long_options);
+		default:
+			if (!command_log_option(&demo.log, option))
+				return command_bad_option(argv, option, long_options);
 		}
 	if (optind < argc)
 		return command_usage("demo", "unexpected argument '%s'", argv[optind]);
-	if (!command_log_options_ok("demo", demo.log_level, NULL))
+	if (!command_log_good("demo", &demo.log))
 		return EXIT_USAGE;
 	if (demo.listen == NULL)
 		demo.listen = demo.hold ? "127.0.0.1:9464" : "127.0.0.1:0";
 	demo.bar = command_colour(STDOUT_FILENO) && getenv("CI") == NULL;
-	log_init(LOG_TEXT, command_log_level(demo.log_level, LOG_ERROR), "demo");
+	command_log_init(&demo.log, LOG_TEXT, LOG_ERROR, "demo");
 	return run(&demo);
 }

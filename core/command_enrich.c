@@ -37,6 +37,7 @@ static const char help[] =
         "      --attempts N        calls for one lookup at most [8]\n"
         "  -q, --quiet             no summary\n"
         "      --log-level LEVEL   debug, info, warn or error [warn]\n"
+        "      --log-format FORMAT auto, text, json or logfmt [text]\n"
         "  -h, --help              this text\n"
         "\n"
         "exit codes: 0 none failed, 1 some failed or a file cannot be read or written,\n"
@@ -46,7 +47,8 @@ static const char help[] =
 enum { SHOWN_FAILURES = 10, PARAMS_MAX = 64 };
 
 struct enrich {
-	const char *script, *file, *endpoint, *errors, *concurrency, *timeout, *attempts, *log_level;
+	const char *script, *file, *endpoint, *errors, *concurrency, *timeout, *attempts;
+	struct command_log log;
 	const char *params[PARAMS_MAX];
 	size_t param_count;
 	bool quiet;
@@ -242,7 +244,7 @@ static const char *bad_value(const struct enrich *enrich)
 /* -1: go on; else the exit code. */
 static int read_options(int argc, char **argv, struct enrich *enrich)
 {
-	enum { ENDPOINT = 256, PARAMS, ERRORS, CONCURRENCY, TIMEOUT, ATTEMPTS, LEVEL };
+	enum { ENDPOINT = 256, PARAMS, ERRORS, CONCURRENCY, TIMEOUT, ATTEMPTS };
 	static const struct option long_options[] = {
 	        {"endpoint", required_argument, NULL, ENDPOINT},
 	        {"params", required_argument, NULL, PARAMS},
@@ -250,7 +252,7 @@ static int read_options(int argc, char **argv, struct enrich *enrich)
 	        {"concurrency", required_argument, NULL, CONCURRENCY},
 	        {"timeout", required_argument, NULL, TIMEOUT},
 	        {"attempts", required_argument, NULL, ATTEMPTS},
-	        {"log-level", required_argument, NULL, LEVEL},
+	        COMMAND_LOG,
 	        {"quiet", no_argument, NULL, 'q'},
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
@@ -268,10 +270,11 @@ static int read_options(int argc, char **argv, struct enrich *enrich)
 		case CONCURRENCY: enrich->concurrency = optarg; break;
 		case TIMEOUT: enrich->timeout = optarg; break;
 		case ATTEMPTS: enrich->attempts = optarg; break;
-		case LEVEL: enrich->log_level = optarg; break;
 		case 'q': enrich->quiet = true; break;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
-		default: return command_bad_option(argv, option, long_options);
+		default:
+			if (!command_log_option(&enrich->log, option))
+				return command_bad_option(argv, option, long_options);
 		}
 	return -1;
 }
@@ -289,10 +292,10 @@ int command_enrich(int argc, char **argv)
 		return command_usage("enrich", "no script: give the path of a Lua file");
 	if (argc - optind > 2)
 		return command_usage("enrich", "unexpected argument '%s'", argv[optind + 2]);
-	if (!command_log_options_ok("enrich", enrich.log_level, NULL))
+	if (!command_log_good("enrich", &enrich.log))
 		return EXIT_USAGE;
 	enrich.script = argv[optind];
 	enrich.file = argc - optind == 2 && strcmp(argv[optind + 1], "-") != 0 ? argv[optind + 1] : NULL;
-	log_init(LOG_TEXT, command_log_level(enrich.log_level, LOG_WARN), "enrich");
+	command_log_init(&enrich.log, LOG_TEXT, LOG_WARN, "enrich");
 	return open_and_run(&enrich);
 }

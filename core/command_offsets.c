@@ -2,10 +2,9 @@
 #include "command_offsets.h"
 #include "clock.h"
 #include "command.h"
-#include "kafka.h"
+#include "command_group.h"
 #include "log.h"
 #include "mem.h"
-#include "reach.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -53,7 +52,7 @@ static const char help[] =
         "brokers cannot be reached, 78 the configuration does not load.\n"
         "See also: millrace run --help, millrace check --help\n";
 
-enum { REACH_MS = 5000, ASK_MS = 15000, LEAVE_MS = 2000 };
+enum { ASK_MS = 15000 };
 
 struct verb {
 	const char *name;
@@ -77,15 +76,6 @@ static int complain(bool refused, const struct err *err)
 	return refused ? EXIT_FAILURE : EXIT_UNREACHABLE;
 }
 
-/* A refused connection is told at once and by its name, where librdkafka would only time out. */
-static bool reach(const struct source_config *source, struct err *err)
-{
-	for (size_t i = 0; i < source->kafka_count; i++)
-		if (strcmp(source->kafka[i].name, "bootstrap.servers") == 0)
-			return reach_brokers(source->kafka[i].value, REACH_MS, err);
-	return true;
-}
-
 static int ask(struct offsets_view *view, const struct source_config *source, const struct verb *verb)
 {
 	struct err err;
@@ -103,44 +93,24 @@ static int ask(struct offsets_view *view, const struct source_config *source, co
 	return code;
 }
 
-/* The user's properties less the static member's name: one who is no member may not speak in its name
- * (KAFKA-14201). */
-static struct kafka_property *without_instance(const struct source_config *source, size_t *count)
-{
-	struct kafka_property *properties = mem_zalloc(source->kafka_count, sizeof *properties);
-	*count = 0;
-	for (size_t i = 0; i < source->kafka_count; i++)
-		if (strcmp(source->kafka[i].name, "group.instance.id") != 0)
-			properties[(*count)++] = source->kafka[i];
-	return properties;
-}
-
 static int with_client(struct offsets_view *view, const struct verb *verb)
 {
-	const struct config *config = view->config;
-	struct source_config source = config->source;
+	struct source_config source = view->config->source;
 	struct source_checkpoints files = {
 	        view->reader, checkpoint_reader_positions, checkpoint_reader_release, NULL, NULL};
 	struct err err;
+	int code;
 	if (view->reader && verb->joins_files)
 		source.checkpoints = &files;
-	if (!reach(&source, &err)) {
-		complain(false, &err);
-		fputs("Are bootstrap.servers of source.kafka right, and are the brokers up?\n", stderr);
-		return EXIT_UNREACHABLE;
-	}
-	struct kafka_settings settings = {.client_id = config->name, .group = source.group};
-	struct kafka_property *properties = without_instance(&source, &settings.property_count);
-	settings.properties = properties;
-	view->client = kafka_open(KAFKA_CONSUMER, &settings, &err);
-	int code = EXIT_CONFIG;
+	view->client = command_group_open(view->config, &code, &err);
 	if (view->client) {
 		code = ask(view, &source, verb);
-		kafka_destroy(view->client, LEAVE_MS);
-	} else {
-		fprintf(stderr, "millrace offsets: %s\n", err.text);
+		command_group_close(view->client);
+		return code;
 	}
-	mem_free(properties);
+	fprintf(stderr, "millrace offsets: %s\n", err.text);
+	if (code == EXIT_UNREACHABLE)
+		fputs("Are bootstrap.servers of source.kafka right, and are the brokers up?\n", stderr);
 	return code;
 }
 

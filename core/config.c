@@ -2,9 +2,9 @@
 #include "config.h"
 #include "config_table.h"
 #include "mem.h"
+#include "text.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,13 +75,6 @@ static void yaml_problem(void *context, const struct yaml_place *place, const ch
 	config_problem(context, SEVERITY_ERROR, place, hint, "%s", text);
 }
 
-static char *folder_of(const char *path)
-{
-	char *copy = mem_strdup(path), *folder = mem_strdup(dirname(copy));
-	mem_free(copy);
-	return folder;
-}
-
 void config_finish_report(struct config_report *report, const char *text, size_t size)
 {
 	diagnostics_sort(&report->found);
@@ -99,7 +92,7 @@ static struct config *parse(
 	struct config_loader loader = {.config = config,
 	        .found = &report->found,
 	        .file = config->path,
-	        .folder = folder_of(name),
+	        .folder = text_folder(name),
 	        .top = {1, 1, 0}};
 	struct yaml_listener listener = {&loader, yaml_problem};
 	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
@@ -134,7 +127,7 @@ bool config_aside_open(struct config_aside *aside, const struct config_loader *l
 	*aside = (struct config_aside){.loader = {.config = loader->config,
 	                                       .found = loader->found,
 	                                       .file = path,
-	                                       .folder = folder_of(path),
+	                                       .folder = text_folder(path),
 	                                       .aside = true,
 	                                       .top = {1, 1, 0}}};
 	char *text = config_read_file(path, YAML_TREE_BYTES, &size, &why);

@@ -318,6 +318,9 @@ static void load_absent(const struct spot *spot, bool inherited)
 	struct err err;
 	if (key->type == CONFIG_SECTION)
 		load_subsection(spot, inherited);
+	else if (key->inherits)
+		memcpy(config_member(spot->base, key->offset),
+		        config_member(spot->loader->config, key->inherits_from), key->size);
 	else if (key->fallback && key->type != CONFIG_KEY_FIELDS && !inherited)
 		config_value_set(key, spot->base, key->fallback, &err);
 }

@@ -40,6 +40,8 @@ static const struct config_origin *origin_of(
 	const struct config_origin *origin = config_origin_find(show->config, path);
 	if (key->type == CONFIG_MEMORY && show->config->limit_memory_auto)
 		origin = config_origin_find(show->config, "limits.memory.auto");
+	if (origin == NULL && key->inherits)
+		origin = config_origin_find(show->config, key->inherits);
 	if (origin == NULL && inherits) {
 		char *from = join(inherits, key->name);
 		origin = config_origin_find(show->config, from);
@@ -194,6 +196,8 @@ static void show_named(const struct show *show, const struct config_key *key, co
 {
 	const char *array = config_pointer(base, key->offset);
 	size_t count = *(size_t *)config_member(base, key->count);
+	if (count == 0)
+		return;
 	indent(show->out, depth);
 	buf_printf(show->out, "%s:\n", key->name);
 	for (size_t i = 0; i < count; i++) {

@@ -123,8 +123,9 @@ static const struct config_key upstream_keys[] = {
                 .prose =
                         "Most calls in flight to one host. `auto`: half of `concurrency`, or all of it while "
                         "no other host is asked."},
-        {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .fallback = "none", .max = 1e6,
-                .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
+        {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .max = 1e6, .inherits = "http.rate",
+                .inherits_from = offsetof(struct config, rate), .derived = "the value of `http.rate`",
+                .example = "200/s", .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
         {"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
                 .max = GIB, .prose = "Largest answer, counted after decompression."},
         {"max_idle", CONFIG_DURATION, AT(struct upstream_config, max_idle_ms), .fallback = "3s", .min = 0,
@@ -152,9 +153,13 @@ static const struct config_key http_keys[] = {
                 .prose = "The User-Agent header; say how to reach you."},
         {"retry", CONFIG_SECTION, .offset = offsetof(struct config, retry), .section = &retry_section,
                 .prose = "When a refused or failed call is asked again."},
+        {"rate", CONFIG_RATE, AT(struct config, rate), .fallback = "none", .max = 1e6,
+                .prose = "Most lookups in a time, such as `200/s`, to each upstream that sets no `rate` of "
+                         "its own; `none` for no limit."},
         {"upstreams", CONFIG_NAMED, COUNTED(struct config, upstreams, upstream_count),
-                .section = &upstream_section, .required = true, .example = "api",
-                .prose = "The HTTP services, by name. The first is the default, a request may name another."},
+                .section = &upstream_section, .example = "api",
+                .prose = "The HTTP services, by name. The first is the default, a request may name another. "
+                         "Without any nothing can be asked."},
         {"endpoint", CONFIG_TEXT, AT(struct config, endpoint), .instead = "upstreams",
                 .example = "\"http://localhost:8080/w/api.php\"",
                 .prose = "The address alone: short for one upstream named `default`."},
@@ -226,9 +231,9 @@ static const struct config_key limits_keys[] = {
                 .prose = "Most records from the oldest unfinished one to the newest, over all partitions."},
         {"memory", CONFIG_MEMORY, AT(struct config, limit_memory), .fallback = "auto", .min = MIB,
                 .max = 1024 * GIB,
-                .prose =
-                        "Memory for records, answers, Lua and the Kafka queues together; see Memory. `auto`: 70 % of the "
-                        "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
+                .prose = "Memory for records, answers, Lua and the Kafka queues together; see Memory. "
+                         "`auto`: 70 % of the "
+                         "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
 };
 static const struct config_section limits_section = {KEYS(limits_keys), 0};
 
@@ -272,7 +277,8 @@ static const struct config_key root_keys[] = {
         {"script", CONFIG_SECTION, .offset = offsetof(struct config, script), .section = &script_section,
                 .required = true,
                 .prose = "The Lua script that decides what to ask and what to make of the answer."},
-        {"http", CONFIG_SECTION, .section = &http_section, .required = true, .prose = "What is asked."},
+        {"http", CONFIG_SECTION, .section = &http_section,
+                .prose = "What is asked; not needed where the script asks nothing."},
         {"key", CONFIG_KEY_FIELDS, COUNTED(struct config, key, key_count), .fallback = "record",
                 .prose = "What must stay in order, and the key of outputs: names and paths in the event, "
                          "such as "

@@ -25,12 +25,6 @@ struct listing {
 	bool partial;
 };
 
-char *fileset_folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? mem_dup(path, slash == path ? 1 : (size_t)(slash - path)) : mem_strdup(".");
-}
-
 static void add_folder(struct listing *listing, const char *path, unsigned depth)
 {
 	if (listing->folder_count == FILESET_FOLDERS) {

@@ -4,6 +4,7 @@
 #include "helper.h"
 #include "log.h"
 #include "mem.h"
+#include "text.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -77,7 +78,7 @@ static void watch_folder(void *context, const char *folder)
 
 static void watch_folder_of(struct look *look, const char *path)
 {
-	char *folder = fileset_folder_of(path);
+	char *folder = text_folder(path);
 	watch_folder(look, folder);
 	mem_free(folder);
 }

@@ -273,9 +273,8 @@ static bool resolve(struct asking *asking, struct inquiry_partition *partition)
 		decision->partitions = topic_of(asking, partition->topic)->partitions;
 	if (config->until == NULL)
 		decision->until = -1; /* of a bounded run that was: this one is not */
-	else if (decision->until < 0)
-		return ask_place(asking, partition, config->until, &decision->until);
-	return true;
+	partition->until_new = config->until && decision->until < 0;
+	return !partition->until_new || ask_place(asking, partition, config->until, &decision->until);
 }
 
 static bool ask_partition(struct asking *asking, struct inquiry_partition *partition)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CLEAR_LINE "\r\033[K"
+
 enum { THROTTLE_MS = 10000, LINE_LIMIT = 16384 };
 
 static const char *const level_names[] = {
@@ -23,6 +25,7 @@ static struct {
 	_Atomic enum log_level level;
 	bool colour;
 	const char *service;
+	char status[256];          /* stands below the last line; "" = none */
 	_Atomic uint64_t lines[4]; /* read by the loop without the mutex, as is level */
 	_Atomic uint64_t suppressed;
 } sink = {.mutex = PTHREAD_MUTEX_INITIALIZER, .format = LOG_TEXT, .level = LOG_INFO, .service = "millrace"};
@@ -127,6 +130,8 @@ void log_write(enum log_level level, struct log_site *site, const char *module, 
 		char time[CLOCK_TEXT];
 		buf_init(&message, 0);
 		buf_init(&line, 0);
+		if (sink.status[0])
+			buf_append_text(&line, CLEAR_LINE);
 		va_list args;
 		va_start(args, format);
 		buf_vprintf(&message, format, args);
@@ -142,12 +147,24 @@ void log_write(enum log_level level, struct log_site *site, const char *module, 
 		else
 			format_text(&line, level, time, module, &message);
 		buf_append_byte(&line, '\n');
+		buf_append_text(&line, sink.status);
 		ssize_t written = write(STDERR_FILENO, line.data, line.size);
 		(void)written; /* nobody is left to tell */
 		sink.lines[level]++;
 		buf_free(&message);
 		buf_free(&line);
 	}
+	pthread_mutex_unlock(&sink.mutex);
+}
+
+void log_status(const char *text)
+{
+	char line[sizeof CLEAR_LINE + sizeof sink.status];
+	pthread_mutex_lock(&sink.mutex);
+	snprintf(sink.status, sizeof sink.status, "%s", text);
+	int size = snprintf(line, sizeof line, CLEAR_LINE "%s", sink.status);
+	ssize_t written = write(STDERR_FILENO, line, (size_t)size);
+	(void)written;
 	pthread_mutex_unlock(&sink.mutex);
 }
 

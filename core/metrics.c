@@ -193,6 +193,15 @@ void metrics_observe(struct histogram *histogram, double value)
 	histogram->sum += value;
 }
 
+void metrics_each(const struct metrics *metrics, enum metric metric,
+        void (*each)(void *context, const char *label, double value), void *context)
+{
+	const struct family *family = &metrics->families[metric];
+	assert(label_count(metric) == 1);
+	for (size_t i = 0; i < family->count; i++)
+		each(context, family->series[i]->labels[0], family->series[i]->value);
+}
+
 void metrics_remove(struct metrics *metrics, enum metric metric, const char *const *labels)
 {
 	size_t count = label_count(metric), index;

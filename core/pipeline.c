@@ -329,7 +329,7 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 	const struct request *asked = r->lookup_count ? &r->lookups[0].request : NULL;
 	const struct upstream_config *upstream =
 	        p->config.upstream_count ? &p->config.upstreams[asked ? asked->upstream : 0] : NULL;
-	int64_t deadline = upstream ? upstream->retry.deadline_ms : 0;
+	int64_t deadline = upstream ? upstream->retry.deadline_ms : p->config.retry_deadline_ms;
 	int64_t wait = (int64_t)(result->after * 1000);
 	if (wait < REST_MIN_MS)
 		wait = REST_MIN_MS;

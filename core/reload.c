@@ -49,7 +49,7 @@ struct reload {
 static char *files_of(const struct reload *reload, struct fileset *set)
 {
 	const struct config *config = reload->config;
-	char *folder = fileset_folder_of(config->script.path);
+	char *folder = text_folder(config->script.path);
 	*set = (struct fileset){
 	        .folder = folder, .files = {config->script.path, config->path}, .file_count = 2};
 	if (reload->params_file)

@@ -148,21 +148,13 @@ bool load_selftest(struct script *script, struct err *err)
 	return script->selftest == LUA_NOREF || call_alone(script, &call, err);
 }
 
-static char *folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	if (slash == NULL)
-		return mem_strdup(".");
-	return mem_dup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
 struct script *script_open(
         const struct script_config *config, const struct script_world *world, struct err *err)
 {
 	struct script *script = mem_zalloc(1, sizeof *script);
 	struct loading loading = {script, config->params_json};
 	*script = (struct script){.path = mem_strdup(config->path),
-	        .folder = folder_of(config->path),
+	        .folder = text_folder(config->path),
 	        .library = mem_strdup(config->library),
 	        .world = *world,
 	        .max_event = config->max_event ? config->max_event : SIZE_MAX / 4,

@@ -118,6 +118,10 @@ static int make_fail(lua_State *L)
 	size_t size;
 	const char *type = check_identifier(L, 1, "the type of millrace.fail");
 	const char *message = luaL_optlstring(L, 2, type, &size);
+	if (*message == '\0') { /* nothing said, or nothing that C would see */
+		message = type;
+		size = strlen(type);
+	}
 	if (size > MESSAGE_MAX)
 		size = text_utf8_valid(message, MESSAGE_MAX);
 	struct verdict_data *verdict = push(L, VERDICT_FAIL, size + 1);

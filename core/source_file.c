@@ -199,12 +199,6 @@ static bool ready(const struct source *source)
 	return file_of_const(source)->told;
 }
 
-static bool commits_pending(const struct source *source)
-{
-	(void)source;
-	return false;
-}
-
 static void stop(struct source *source)
 {
 	struct source_file *file = file_of(source);
@@ -234,7 +228,7 @@ struct source *source_file_open(struct event_base *base, int fd, const char *nam
         const struct source_handlers *handlers)
 {
 	static const struct source_verbs verbs = {
-	        pump, commit, ready, trouble, finished, commits_pending, stop, close_file, destroy};
+	        pump, commit, ready, trouble, finished, stop, close_file, destroy};
 	struct source_file *file = mem_zalloc(1, sizeof *file);
 	file->source.verbs = &verbs;
 	file->source.handlers = *handlers;

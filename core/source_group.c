@@ -182,7 +182,7 @@ static void say_start(const struct inquiry_partition *answer)
 		        answer->topic, answer->id, (long long)decision->gap);
 }
 
-/* Gives the period its position; what is read of it waits until a new lineage is committed. */
+/* Gives the period its position; what is read of it waits until a new lineage, or a new end, is committed. */
 static void settle_start(
         struct kafka_source *self, struct owned *owned, const struct inquiry_partition *answer)
 {
@@ -194,7 +194,7 @@ static void settle_start(
 	partition->until = decision->until;
 	partition->high = answer->high;
 	owned->topic_partitions = decision->partitions;
-	owned->committing_first = decision->new_lineage;
+	owned->committing_first = decision->new_lineage || answer->until_new;
 	if (decision->new_lineage)
 		random_hex(partition->lineage, sizeof partition->lineage);
 	else

@@ -439,17 +439,6 @@ static void kafka_commit(struct source *source, bool now)
 		source_send_commit(self, false);
 }
 
-static bool kafka_commits_pending(const struct source *source)
-{
-	const struct kafka_source *self = self_of(source);
-	if (self->commit.count)
-		return true;
-	list_each (&source->partitions, node, after)
-		if (source_wants_commit(source_owned(node)))
-			return true;
-	return false;
-}
-
 static bool kafka_ready(const struct source *source)
 {
 	const struct kafka_source *self = self_of(source);
@@ -571,7 +560,7 @@ struct source *source_kafka_open(struct event_base *base, const struct source_co
         struct metrics *metrics, struct err *err)
 {
 	static const struct source_verbs verbs = {kafka_pump, kafka_commit, kafka_ready, kafka_trouble,
-	        kafka_finished, kafka_commits_pending, kafka_stop, kafka_close, kafka_source_destroy};
+	        kafka_finished, kafka_stop, kafka_close, kafka_source_destroy};
 	struct kafka_source *self = mem_zalloc(1, sizeof *self);
 	self->source.verbs = &verbs;
 	self->source.handlers = *handlers;

@@ -1,5 +1,6 @@
 /* Small things about text that more than one file needs. */
 #include "text.h"
+#include "mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,4 +173,27 @@ void text_human_bytes(uint64_t bytes, char out[32])
 		unit++;
 	}
 	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
+}
+
+char *text_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (slash == NULL)
+		return mem_strdup(".");
+	return mem_dup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+void text_human_duration(int64_t ms, char out[32])
+{
+	long long seconds = (ms + 500) / 1000;
+	if (ms < 9950)
+		snprintf(out, 32, "%.1f s", (double)ms / 1000);
+	else if (seconds < 60)
+		snprintf(out, 32, "%lld s", seconds);
+	else if (seconds < 3600)
+		snprintf(out, 32, "%lld min %lld s", seconds / 60, seconds % 60);
+	else if (seconds < 86400)
+		snprintf(out, 32, "%lld h %lld min", seconds / 3600, seconds % 3600 / 60);
+	else
+		snprintf(out, 32, "%lld d %lld h", seconds / 86400, seconds % 86400 / 3600);
 }

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -64,9 +65,11 @@ struct worker {
 	struct admin *admin;
 	bool stopping, draining, failed;
 	int64_t commit_at;
+	struct worker_end end; /* read by others after the thread has ended */
 	/* shared with other threads */
 	pthread_mutex_t mutex;
 	struct pipeline_counts counts;
+	struct worker_progress progress;
 	bool counted;
 	int admin_port;
 	bool ended;
@@ -105,6 +108,19 @@ int worker_admin_port(struct worker *worker)
 	return port;
 }
 
+struct worker_progress worker_progress(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	struct worker_progress progress = worker->progress;
+	pthread_mutex_unlock(&worker->mutex);
+	return progress;
+}
+
+const struct worker_end *worker_end(const struct worker *worker)
+{
+	return &worker->end;
+}
+
 bool worker_ended(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->mutex);
@@ -113,10 +129,38 @@ bool worker_ended(struct worker *worker)
 	return ended;
 }
 
+static bool bounded(const struct worker *worker)
+{
+	return worker->config.config->source.until != NULL && worker->config.files == NULL;
+}
+
+static uint64_t left_of(const struct partition *partition)
+{
+	uint64_t left = offsets_open_count(partition->offsets);
+	int64_t next = offsets_next(partition->offsets);
+	if (!partition->reached && partition->until > next)
+		left += (uint64_t)(partition->until - next);
+	return left;
+}
+
+static void look_ahead(struct worker *worker, struct worker_progress *progress)
+{
+	*progress = (struct worker_progress){.known = worker->source->verbs->ready(worker->source)};
+	for (int i = 0; i < OUTCOMES; i++)
+		progress->done += worker->counts.outcomes[i];
+	list_each (&worker->source->partitions, node, after) {
+		const struct partition *partition = container_of(node, struct partition, node);
+		if (partition->offsets)
+			progress->left += left_of(partition);
+	}
+}
+
 static void publish_counts(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->mutex);
 	pipeline_counts(worker->pipeline, &worker->counts);
+	if (bounded(worker))
+		look_ahead(worker, &worker->progress);
 	worker->counted = true;
 	pthread_mutex_unlock(&worker->mutex);
 }
@@ -277,6 +321,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .limit_resident = worker->config.files ? 0 : config->limit_memory,
 	        .upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
+	        .retry_deadline_ms = config->retry.deadline_ms,
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
@@ -489,7 +534,9 @@ static void run(struct worker *worker)
 			worker->failed = true;
 			return;
 		}
-		if (worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline))
+		worker->end.finished =
+		        worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline);
+		if (worker->end.finished)
 			return;
 	}
 }
@@ -558,11 +605,46 @@ static void tear_down(struct worker *worker)
 	mem_free((void *)worker->world.sinks);
 }
 
+static void add_reason(struct worker *worker, enum outcome outcome, const char *name, double count)
+{
+	struct worker_end *end = &worker->end;
+	end->reasons = mem_realloc(end->reasons, (end->reason_count + 1) * sizeof *end->reasons);
+	end->reasons[end->reason_count++] =
+	        (struct worker_reason){outcome, mem_strdup(name), (uint64_t)count};
+}
+
+static void add_drop(void *context, const char *label, double value)
+{
+	add_reason(context, OUTCOME_DROPPED, label, value);
+}
+
+static void add_failure(void *context, const char *label, double value)
+{
+	add_reason(context, OUTCOME_FAILED, label, value);
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct worker_reason *x = a, *y = b;
+	return x->count != y->count ? (x->count < y->count ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+static void note_end(struct worker *worker)
+{
+	struct worker_end *end = &worker->end;
+	pipeline_counts(worker->pipeline, &end->counts);
+	metrics_each(worker->metrics, METRIC_DROPS, add_drop, worker);
+	metrics_each(worker->metrics, METRIC_FAILURES, add_failure, worker);
+	if (end->reason_count)
+		qsort(end->reasons, end->reason_count, sizeof *end->reasons, by_count);
+}
+
 static void report(struct worker *worker, uint64_t unfinished)
 {
 	struct pipeline_counts counts;
 	publish_counts(worker);
-	pipeline_counts(worker->pipeline, &counts);
+	note_end(worker);
+	counts = worker->end.counts;
 	if (worker->config.files)
 		return;
 	char cut[96] = "";
@@ -584,12 +666,16 @@ static void *worker_main(void *context)
 	struct worker *worker = context;
 	worker->exit_code = build(worker);
 	if (worker->exit_code == 0) {
+		worker->end.ran = true;
 		notify_say("READY=1\nSTATUS=running");
 		run(worker);
 		uint64_t unfinished = drain(worker);
 		leave(worker);
 		report(worker, unfinished);
-		worker->exit_code = worker->failed ? 1 : unfinished && worker->config.strict_drain ? 75 : 0;
+		worker->exit_code = worker->failed                              ? 1
+		                    : unfinished && worker->config.strict_drain ? 75
+		                    : bounded(worker) && !worker->end.finished  ? 1
+		                                                                : 0;
 	}
 	tear_down(worker);
 	pthread_mutex_lock(&worker->mutex);
@@ -634,6 +720,9 @@ int worker_join(struct worker *worker, struct pipeline_counts *counts)
 
 void worker_free(struct worker *worker)
 {
+	for (size_t i = 0; i < worker->end.reason_count; i++)
+		mem_free(worker->end.reasons[i].name);
+	mem_free(worker->end.reasons);
 	close(worker->stop_fd);
 	close(worker->reload_fd);
 	pthread_mutex_destroy(&worker->mutex);

@@ -40,7 +40,8 @@ struct config {
 	char *user_agent;
 	struct retry_config
 	        retry; /* what upstreams have that set none of their own; theirs is in each upstream */
-	struct upstream_config *upstreams;
+	double rate;   /* likewise: lookups per second; 0 = no limit */
+	struct upstream_config *upstreams; /* none = nothing can be asked */
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
 	size_t key_count;

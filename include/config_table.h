@@ -45,8 +45,8 @@ struct config_key {
 	const char *example;  /* what stands in the commented file for a key without a fixed default */
 	const char *instead;  /* the key is the other way to say something: the name of the usual one */
 	const char *nothing;  /* TEXT, INTEGER: the word that stands for NULL, or 0 */
-	const char *inherits; /* SECTION: path of the section whose values are the defaults */
-	size_t inherits_from; /* its offset in struct config */
+	const char *inherits; /* path of the section, or of the key, whose values are the defaults */
+	size_t inherits_from; /* offset in struct config of what they fill */
 	double min, max;      /* of numbers, durations (ms), sizes (bytes); max 0 = no range */
 	bool required, secret;
 	bool reloadable; /* takes effect without a restart */

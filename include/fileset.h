@@ -37,7 +37,5 @@ typedef void fileset_folder(void *context, const char *folder);
 /* `visit` (or NULL) is told each folder before what is in it is read, so that a watch that it begins misses
  * nothing. */
 void fileset_look(const struct fileset *set, struct fileset_look *look, fileset_folder *visit, void *context);
-/* The folder part of a path: "." for a mere name; frees with mem_free. */
-char *fileset_folder_of(const char *path);
 
 #endif

@@ -25,6 +25,7 @@ struct inquiry_partition {
 	struct position known;
 
 	struct position_decision decision; /* partitions is set for a new lineage, too */
+	bool until_new; /* decision.until was resolved now: to be committed before anything is read */
 	int64_t low, high;
 	int64_t place;          /* offset of the inquiry's place */
 	bool committed;         /* the group has a commit: */

@@ -24,6 +24,9 @@ void log_set_level(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *level);
 void log_write(enum log_level level, struct log_site *site, const char *module, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
+/* A line that stays the last one on a terminal while others go by above it, such as how far a run is; ""
+ * takes it away. At most 250 bytes are shown. */
+void log_status(const char *text);
 /* Lines written at a level, and lines throttled away, since the start (for the metrics). */
 uint64_t log_lines(enum log_level level);
 uint64_t log_suppressed(void);

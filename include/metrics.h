@@ -151,6 +151,9 @@ struct histogram *metrics_histogram_at(
 /* For metrics without labels: pass NULL as the only label value. */
 void metrics_observe(struct histogram *histogram, double value); /* seconds */
 void metrics_remove(struct metrics *metrics, enum metric metric, const char *const *labels);
+/* Every series of a counter or gauge with one label, in the order of their first use. */
+void metrics_each(const struct metrics *metrics, enum metric metric,
+        void (*each)(void *context, const char *label, double value), void *context);
 /* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/). */
 void metrics_print(struct metrics *metrics, struct buf *out);
 /* The declaration, for `millrace metrics`, the docs and tests. */

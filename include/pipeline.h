@@ -31,6 +31,7 @@ struct pipeline_config {
 	                        */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
+	int64_t retry_deadline_ms;       /* of a record that retries without an upstream; 0 = none */
 	const struct sink_config *sinks; /* the error stream is the last */
 	size_t sink_count;               /* error stream included */
 	const char *emitter_id;

@@ -126,7 +126,6 @@ struct source_verbs {
 	const char *(*trouble)(const struct source *source, size_t n);
 	/* All partitions have reached their end (file end, --until); nothing more will come. */
 	bool (*finished)(const struct source *source);
-	bool (*commits_pending)(const struct source *source);
 	void (*stop)(struct source *source); /* takes nothing more; what is open may end (drain) */
 	/* Leaves: final commit of what is safe, close. Answers true when closed; call again on later turns.
 	 */

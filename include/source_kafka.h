@@ -31,7 +31,7 @@ struct owned {
 	bool filed;                 /* it has a checkpoint file, which says: */
 	int64_t filed_offset;
 	uint64_t filed_finished;
-	bool committing_first; /* its new lineage is not committed yet: nothing is taken */
+	bool committing_first; /* its new lineage or end is not committed yet: nothing is taken */
 	bool asking;           /* the broker refused its position; an inquiry is on its way */
 	int64_t ask_at;        /* when to ask again; 0 = not */
 };

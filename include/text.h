@@ -21,6 +21,10 @@ bool text_size(const char *text, uint64_t *bytes);
 bool text_rate(const char *text, double *per_second);
 /* The candidate nearest to `word` if it is near enough to be a typing error, else NULL. */
 const char *text_did_you_mean(const char *word, const char *const *candidates, size_t count);
+/* The folder of a path: all before its last '/', "/" or "."; free with mem_free. */
+char *text_folder(const char *path);
+/* Milliseconds as "0.4 s", "15 s", "2 min 10 s", "3 h 5 min" or "2 d 4 h", for people. */
+void text_human_duration(int64_t ms, char out[32]);
 /* 1234567 -> "1.2 MB", for people. */
 void text_human_bytes(uint64_t bytes, char out[32]);
 

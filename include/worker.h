@@ -24,6 +24,29 @@ struct worker_config {
 	void *context;
 };
 
+/* How far a bounded run is. */
+struct worker_progress {
+	uint64_t done; /* records that ended in this process */
+	uint64_t left; /* offsets up to the end of our partitions, some of which may hold no record */
+	bool known;    /* every partition knows where it starts and where it ends */
+};
+
+/* How often records were dropped or failed for one reason. */
+struct worker_reason {
+	enum outcome outcome;
+	char *name; /* the script's reason, or the error's type */
+	uint64_t count;
+};
+
+/* What there is to say of a run that has ended. */
+struct worker_end {
+	bool ran;      /* it was built; else the log has said why not, and the rest says nothing */
+	bool finished; /* it came to its end by itself: nothing was left to read */
+	struct pipeline_counts counts;
+	struct worker_reason *reasons; /* the most frequent first */
+	size_t reason_count;
+};
+
 struct worker;
 
 /* Starts the thread (256 MB of stack for deep Lua). */
@@ -31,11 +54,15 @@ struct worker *worker_start(const struct worker_config *config);
 /* Ask for a drain, for the script to be loaded again; both are safe in a signal handler. */
 void worker_stop(struct worker *worker);
 void worker_reload(struct worker *worker);
-/* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78. counts: the final ones; may be NULL. */
+/* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78; 1, too, for a bounded run that was stopped
+ * before its end. counts: the final ones; may be NULL. */
 int worker_join(struct worker *worker, struct pipeline_counts *counts);
-void worker_free(struct worker *worker); /* after worker_join */
+const struct worker_end *worker_end(const struct worker *worker); /* after worker_join */
+void worker_free(struct worker *worker);                          /* after worker_join */
 /* The numbers as of a moment ago; false before the first turn. Any thread. */
 bool worker_counts(struct worker *worker, struct pipeline_counts *counts);
+/* Likewise, of a bounded run (source.until). */
+struct worker_progress worker_progress(struct worker *worker);
 /* It has come to its end, whatever the reason: worker_join will not wait. Any thread. */
 bool worker_ended(struct worker *worker);
 /* The admin port that was bound, 0 when none or not yet. Any thread. */

@@ -73,7 +73,7 @@ $(BUILD)/schemacheck: tests/system/schemacheck.c $(BUILD)/libmillrace.a
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
-C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c)
+C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/system/*.c tests/bench/*.c tests/fuzz/*.c tests/fuzz/*.h)
 
 .lint: all
 	@echo "clang-format, $(words $(C_FILES)) files"
@@ -99,14 +99,32 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
-# Each tests/fuzz/fuzz_*.c is a libFuzzer program; they are built apart, by clang with sanitizers.
+# Each tests/fuzz/fuzz_*.c is a libFuzzer program; they are built apart, by clang with sanitizers (tests/fuzz/README.md).
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 30
-.fuzz:
-	$(AGAIN) BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined .fuzz-programs
+FUZZ_FLAGS := -detect_leaks=0 -timeout=120 -rss_limit_mb=3000 -artifact_prefix=build-fuzz/
+FUZZ_ENV := ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0
+.fuzz: .fuzz-build
 	@set -e; for f in $(FUZZERS); do echo "$$f: $(FUZZ_SECONDS) s"; mkdir -p build-fuzz/corpus/$$f; \
-		build-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 \
-		-artifact_prefix=build-fuzz/ build-fuzz/corpus/$$f; done
+		$(FUZZ_ENV) build-fuzz/fuzz/$$f $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 \
+			-verbosity=0 build-fuzz/corpus/$$f tests/fuzz/corpus/$$f; done
+
+# Every input of the corpora once more: what was ever found stays found.
+.fuzz-replay: .fuzz-build
+	@set -e; for f in $(FUZZERS); do printf '%s: ' $$f; find tests/fuzz/corpus/$$f -type f | wc -l; \
+		$(FUZZ_ENV) build-fuzz/fuzz/$$f $(FUZZ_FLAGS) -runs=0 -verbosity=0 tests/fuzz/corpus/$$f; done
+
+# Keeps of each corpus, and of what was found beside it, the smallest inputs that reach the same places.
+fuzz-corpora: .fuzz-build
+	@set -e; for f in $(FUZZERS); do rm -rf build-fuzz/merged; mkdir -p build-fuzz/merged build-fuzz/corpus/$$f; \
+		$(FUZZ_ENV) build-fuzz/fuzz/$$f -detect_leaks=0 -set_cover_merge=1 -use_counters=0 -max_len=3000 \
+			-verbosity=0 build-fuzz/merged \
+			tests/fuzz/corpus/$$f build-fuzz/corpus/$$f; \
+		rm -rf tests/fuzz/corpus/$$f; mv build-fuzz/merged tests/fuzz/corpus/$$f; \
+		du -sh --apparent-size tests/fuzz/corpus/$$f; done
+
+.fuzz-build:
+	+$(AGAIN) BUILD=build-fuzz CC=clang WERROR=1 SANITIZE=fuzzer-no-link,address,undefined .fuzz-programs
 
 .fuzz-programs: $(FUZZERS:%=$(BUILD)/fuzz/%)
 
@@ -116,7 +134,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
 .PHONY: test test-unit test-scripts test-system test-wiki demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
-	.unit-programs .bench .fuzz .fuzz-programs
+	.unit-programs .bench .fuzz .fuzz-build .fuzz-programs .fuzz-replay fuzz-corpora
 
 # Every fault alone and mixed, under load, seeded; tests/chaos/README.md. A few minutes: make chaos SIZE=ci
 SIZE ?= nightly

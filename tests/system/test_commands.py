@@ -65,6 +65,16 @@ def test_check_says_what_a_bad_script_says(tmp_path):
     assert "broken.lua:2" in said, said
 
 
+def test_a_script_that_asks_nothing_needs_no_upstream_and_one_that_may_ask_is_told(tmp_path):
+    http = GOOD[GOOD.index("http:"):GOOD.index("key:")]
+    script = tmp_path / "quiet.lua"
+    script.write_text("return {api = 1, transform = function(event) return event end}\n")
+    said = checked(tmp_path, GOOD.replace(http, "").replace(str(SCRIPT), str(script)), 0)
+    assert "0 warnings" in said, said
+    said = checked(tmp_path, GOOD.replace(http, ""), 0)
+    assert "1 warning" in said and "no upstream" in said and "http.upstreams" in said, said
+
+
 def test_every_example_loads_where_it_lies():
     run("check", *sorted((SCRIPT.parent / "examples").glob("*.lua")), check=0)
 

@@ -224,6 +224,8 @@ static void a_seal_does_not_make_nonsense_true(void **state)
 	        "{\"version\":1,\"offset\":7,\"partition\":4294967296," REST,
 	        "{\"version\":1,\"offset\":7,\"group\":\"twice\"," REST,
 	        "{\"version\":1 ,\"offset\":7," REST,
+	        "{\"version\":1,\"offset\":7,\"script\":\"no digest\"," REST,
+	        "{\"version\":1,\"offset\":7,\"x\":\"no UTF-8: \xe1\"," REST,
 	        "[1",
 	        "",
 	};

@@ -256,8 +256,6 @@ static const struct bad bad_files[] = {
                 NULL},
         {"/\"}", "/\", tls: {cert: client.pem}}",
                 "t.yaml:9:37: error: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
-        {"  upstreams:\n    api: {url: \"http://localhost/\"}\n", "",
-                "t.yaml:6:1: error: 'http.upstreams' or 'http.endpoint' is required", NULL},
         {"  upstreams:", "  endpoint: http://localhost/\n  upstreams:",
                 "t.yaml:8:3: error: 'http.upstreams' and 'http.endpoint' exclude each other",
                 "keep one of them"},
@@ -382,7 +380,7 @@ static void all_problems_are_told_in_one_run_by_line(void **state)
 		assert_true(report.found.items[i].line >= line);
 		line = report.found.items[i].line;
 	}
-	assert_int_equal(report.errors, 8); /* script, http, servers, drain, name, topics, kafka, zzz */
+	assert_int_equal(report.errors, 7); /* script, servers, drain, name, topics, kafka, zzz */
 	config_report_free(&report);
 }
 
@@ -433,7 +431,7 @@ static void a_file_that_is_not_there_is_one_error(void **state)
 	assert_string_equal(report.text.data, ".: error: this is a folder; expected a file\n");
 	config_report_free(&report);
 	assert_null(config_parse("t.yaml", "", 0, &report));
-	assert_int_equal(report.errors, 5); /* name, source, script, http, sink */
+	assert_int_equal(report.errors, 4); /* name, source, script, sink */
 	config_report_free(&report);
 }
 
@@ -571,6 +569,53 @@ static void upstreams_take_what_they_leave_out_from_http_retry(void **state)
 	assert_int_equal(scores->concurrency, 0);
 	assert_int_equal(scores->host_concurrency, 4);
 	config_free(c);
+}
+
+static void upstreams_take_their_rate_from_http_rate(void **state)
+{
+	(void)state;
+	char *several = changed("  upstreams:\n",
+	             "  rate: 20/s\n  upstreams:\n    own: {url: \"http://a/\", rate: 60/m}\n"
+	             "    free: {url: \"http://a/\", rate: none}\n"),
+	     *one = changed("  upstreams:\n    api: {url: \"http://localhost/\"}\n",
+	             "  endpoint: http://localhost/\n  rate: 20/s\n");
+	struct config *c = load_good(several), *short_form = load_good(one);
+	struct buf shown;
+	assert_true(c->upstreams[0].rate == 1);
+	assert_true(c->upstreams[1].rate == 0);
+	assert_true(c->upstreams[2].rate == 20);
+	assert_true(short_form->upstreams[0].rate == 20);
+	buf_init(&shown, 0);
+	config_show(c, &shown);
+	assert_non_null(strstr(shown.data, "\n      rate: 20/s "));
+	buf_free(&shown);
+	config_free(c);
+	config_free(short_form);
+	mem_free(several);
+	mem_free(one);
+}
+
+static void a_script_that_asks_nothing_needs_no_http(void **state)
+{
+	(void)state;
+	static const char http[] = "http:\n  user_agent: test/1.0 (me)\n  upstreams:\n    api: {url: "
+	                           "\"http://localhost/\"}\n";
+	char *text = changed(http, "");
+	struct config_report report;
+	struct config *c = load(text, &report);
+	struct buf shown;
+	if (c == NULL)
+		fail_msg("%s", report.text.data);
+	assert_int_equal(report.warnings, 0);
+	assert_int_equal(c->upstream_count, 0);
+	buf_init(&shown, 0);
+	config_show(c, &shown);
+	struct config *again = load_good(shown.data);
+	buf_free(&shown);
+	config_free(again);
+	config_free(c);
+	config_report_free(&report);
+	mem_free(text);
 }
 
 static void sinks_are_streams_with_a_prefix_or_plain_topics(void **state)
@@ -1117,6 +1162,8 @@ int main(void)
 	        cmocka_unit_test(every_key_reaches_its_place),
 	        cmocka_unit_test(a_stream_is_read_by_the_topic_of_its_name),
 	        cmocka_unit_test(upstreams_take_what_they_leave_out_from_http_retry),
+	        cmocka_unit_test(upstreams_take_their_rate_from_http_rate),
+	        cmocka_unit_test(a_script_that_asks_nothing_needs_no_http),
 	        cmocka_unit_test(sinks_are_streams_with_a_prefix_or_plain_topics),
 	        cmocka_unit_test(what_is_left_out_has_its_default),
 	        cmocka_unit_test(an_endpoint_is_short_for_one_upstream),

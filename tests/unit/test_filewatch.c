@@ -3,6 +3,7 @@
 #include "filewatch.h"
 #include "log.h"
 #include "mem.h"
+#include "text.h"
 #include "unit.h"
 
 #include <dirent.h>
@@ -118,7 +119,7 @@ static void settle(struct fixture *f)
 static void begin(struct fixture *f, const char *script, int64_t poll_ms)
 {
 	struct err err = {""};
-	char *folder = fileset_folder_of(script);
+	char *folder = text_folder(script);
 	struct fileset set = {.folder = folder, .files = {script}, .file_count = 1};
 	struct filewatch_config config = {SETTLE_MS, poll_ms, on_look, f};
 	f->watch = filewatch_open(f->base, &config, &set, &err);

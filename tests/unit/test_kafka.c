@@ -7,7 +7,6 @@
 #include "mem.h"
 #include "metrics.h"
 #include "sink.h"
-#include "source.h"
 #include "source_kafka.h"
 
 #include <event2/event.h>
@@ -209,10 +208,20 @@ static void turn_for(struct reader *reader, int64_t ms)
 		turn(reader);
 }
 
+/* A commit is on its way, or there is something that one would say. */
+static bool commits_pending(const struct reader *reader)
+{
+	const struct kafka_source *source = container_of(reader->source, struct kafka_source, source);
+	bool pending = source->commit.count > 0;
+	list_each (&reader->source->partitions, node, after)
+		pending |= source_wants_commit(source_owned(node));
+	return pending;
+}
+
 static void reader_commit(struct reader *reader)
 {
 	reader->source->verbs->commit(reader->source, true);
-	UNTIL(reader, !reader->source->verbs->commits_pending(reader->source));
+	UNTIL(reader, !commits_pending(reader));
 }
 
 /* Leaves as a process that stops cleanly does. */
@@ -697,7 +706,7 @@ static void trouble_with_the_first_questions_only_delays(void **state)
 	double failed = *metrics_value(world.metrics, METRIC_COMMITS, "failed");
 	reader->source->verbs->commit(reader->source, false);
 	UNTIL(reader, *metrics_value(world.metrics, METRIC_COMMITS, "failed") > failed);
-	assert_true(reader->source->verbs->commits_pending(reader->source));
+	assert_true(commits_pending(reader));
 	reader_commit(reader);
 	assert_int_equal(partition_of(reader, 0)->committed, 3);
 	reader_close(reader);

@@ -195,6 +195,23 @@ static void a_huge_message_is_cut_between_characters(void **state)
 	mem_free(message);
 }
 
+static void a_status_stays_below_the_lines_that_go_by(void **state)
+{
+	(void)state;
+	log_init(LOG_TEXT, LOG_INFO, "test");
+	catch_stderr();
+	log_status("1 of 2");
+	log_info("test", "a line");
+	log_status("2 of 2");
+	log_status("");
+	log_info("test", "another");
+	const char *text = caught();
+	assert_int_equal(strncmp(text, "\r\033[K1 of 2\r\033[K", 14), 0);
+	assert_true(has(text, "test: a line\n1 of 2\r\033[K2 of 2\r\033[K"));
+	assert_true(has(text, "test: another\n"));
+	assert_int_equal(lines_in(text), 2);
+}
+
 static void *shout(void *name)
 {
 	for (int i = 0; i < 500; i++)
@@ -235,6 +252,7 @@ int main(void)
 	        cmocka_unit_test(each_place_is_throttled_for_itself),
 	        cmocka_unit_test(what_is_below_the_level_does_not_use_up_the_throttle),
 	        cmocka_unit_test(a_huge_message_is_cut_between_characters),
+	        cmocka_unit_test(a_status_stays_below_the_lines_that_go_by),
 	        cmocka_unit_test(lines_of_threads_do_not_mix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,10 @@ void script_request(struct script_event *event, unsigned attempt, struct script_
 	else if (kind_is(event, "pass"))
 		*result = (struct script_result){.verdict = VERDICT_PASS};
 	else
-		answer_requests(result, VERDICT_ASK, kind_is(event, "pair") ? 2 : 1);
+		answer_requests(result, VERDICT_ASK,
+		        kind_is(event, "alone")  ? 0
+		        : kind_is(event, "pair") ? 2
+		                                 : 1);
 }
 
 static void output_of(struct script_event *event, struct script_result *result)
@@ -102,11 +105,11 @@ void script_transform(struct script_event *event, const struct script_answer_par
 {
 	(void)answers;
 	(void)count;
-	if (kind_is(event, "again") || kind_is(event, "lag"))
+	if (kind_is(event, "again") || kind_is(event, "lag") || kind_is(event, "alone"))
 		*result = (struct script_result){.verdict = VERDICT_RETRY,
 		        .type = mem_strdup("lag"),
 		        .after = 1,
-		        .host_scope = kind_is(event, "lag")};
+		        .host_scope = (kind_is(event, "lag") || kind_is(event, "alone"))};
 	else if (kind_is(event, "fetch"))
 		answer_requests(result, VERDICT_WAIT, 1);
 	else
@@ -388,7 +391,7 @@ static void hear(void *context, const struct record *record, const char *message
 		told++;
 }
 
-static size_t limit_bytes = 1 << 28;
+static size_t limit_bytes = 1 << 28, upstream_count = 1;
 
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
@@ -407,7 +410,8 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	        .limit_records = limit,
 	        .limit_bytes = limit_bytes,
 	        .upstreams = &s->upstream,
-	        .upstream_count = 1,
+	        .upstream_count = upstream_count,
+	        .retry_deadline_ms = 3000,
 	        .sinks = s->configs,
 	        .sink_count = SINKS,
 	        .emitter_id = "test",
@@ -1085,6 +1089,22 @@ static void a_deadline_does_not_run_while_a_host_is_paused(void **state)
 	drop_curtain(s);
 }
 
+static void a_script_that_asks_nobody_may_not_retry_for_ever_either(void **state)
+{
+	(void)state;
+	upstream_count = 0;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	upstream_count = 1;
+	take(s, 0, "alone key1 1");
+	for (int i = 0; i < 1000 && s->sinks[1]->held_count == 0; i++)
+		turn_once(s);
+	assert_int_equal(s->sinks[1]->held_count, 1);
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "RetryDeadline"));
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	drop_curtain(s);
+}
+
 static void a_lost_partition_gives_its_records_back_and_the_others_go_on(void **state)
 {
 	(void)state;
@@ -1339,6 +1359,7 @@ int main(void)
 	        cmocka_unit_test(an_error_event_too_large_for_its_broker_is_cut_until_it_fits),
 	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
 	        cmocka_unit_test(a_deadline_does_not_run_while_a_host_is_paused),
+	        cmocka_unit_test(a_script_that_asks_nobody_may_not_retry_for_ever_either),
 	        cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
 	        cmocka_unit_test(a_drain_cut_short_gives_back_what_was_not_sent_and_lets_the_rest_end),
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),

@@ -557,7 +557,9 @@ static void transform_answers_by_verdicts(void **state)
 	        {"return millrace.retry('lag', {after = 2.5})", VERDICT_RETRY, "lag", 2.5, false},
 	        {"return millrace.retry('maxlag', {after = 0, scope = 'host'})", VERDICT_RETRY, "maxlag", 0,
 	                true},
-	        {"return millrace.fail('Missing')", VERDICT_FAIL, "Missing", 0, false}};
+	        {"return millrace.fail('Missing')", VERDICT_FAIL, "Missing", 0, false},
+	        {"return millrace.fail('Missing', '')", VERDICT_FAIL, "Missing", 0, false},
+	        {"return millrace.fail('Missing', '\\0x')", VERDICT_FAIL, "Missing", 0, false}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct script *script = fixture_hooks("", cases[i].hook);
@@ -567,6 +569,8 @@ static void transform_answers_by_verdicts(void **state)
 			assert_string_equal(cases[i].type, result.type);
 		assert_true(cases[i].after == result.after);
 		assert_int_equal(cases[i].host_scope, result.host_scope);
+		if (cases[i].verdict == VERDICT_FAIL)
+			assert_string_equal(cases[i].type, result.message);
 		script_result_free(&result);
 		script_release(script);
 	}

@@ -1,4 +1,5 @@
 /* JSON strings, UTF-8, units and near misses. */
+#include "mem.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -166,6 +167,34 @@ static void bytes_are_told_to_people(void **state)
 	}
 }
 
+static void durations_are_told_to_people(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} cases[] = {{0, "0.0 s"}, {449, "0.4 s"}, {9949, "9.9 s"}, {9950, "10 s"}, {59499, "59 s"},
+	        {59500, "1 min 0 s"}, {130000, "2 min 10 s"}, {3599499, "59 min 59 s"},
+	        {3600000, "1 h 0 min"}, {86399000, "23 h 59 min"}, {187200000, "2 d 4 h"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[32];
+		text_human_duration(cases[i].ms, text);
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
+static void a_path_has_a_folder(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"a/b/c.lua", "a/b"}, {"/c.lua", "/"}, {"c.lua", "."}, {"/a/c.lua", "/a"}, {"", "."}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *folder = text_folder(cases[i][0]);
+		assert_string_equal(folder, cases[i][1]);
+		mem_free(folder);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +207,8 @@ int main(void)
 	        cmocka_unit_test(rates_carry_units),
 	        cmocka_unit_test(a_typing_error_finds_its_word),
 	        cmocka_unit_test(bytes_are_told_to_people),
+	        cmocka_unit_test(durations_are_told_to_people),
+	        cmocka_unit_test(a_path_has_a_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
