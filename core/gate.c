@@ -8,10 +8,10 @@ enum {
 	CALL_BYTES = 112 << 10, /* of a call itself: the buffers of its connection */
 	DISTRUST = 8,           /* when one of so many had told far too little */
 	ABOVE = 20,             /* one answer of so many may be larger than what is expected */
-	STEP = 4,   /* a reservation grows by this part of the answer, where no size was announced */
-	LARGER = 2, /* times the expected size, and an answer still needs no more than is reserved */
-	SMALL = 64 << 10,       /* bytes that what surrounds a text may have */
-	GROWTH = 8, /* this part of all room is only for answers that grow */
+	STEP = 4,         /* a reservation grows by this part of the answer, where no size was announced */
+	LARGER = 2,       /* times the expected size, and an answer still needs no more than is reserved */
+	SMALL = 64 << 10, /* bytes that what surrounds a text may have */
+	GROWTH = 8,       /* this part of all room is only for answers that grow */
 };
 
 void gate_init(struct gate *gate, struct records *records, size_t limit,
@@ -72,8 +72,8 @@ static size_t needed_by_record(const struct gate *gate, const struct record *rec
 	return sum;
 }
 
-/* Answers wait in Lua's heap for those that are still in the air, or for a hook that has begun. A single one is
- * taken as soon as it is there. */
+/* Answers wait in Lua's heap for those that are still in the air, or for a hook that has begun. A single one
+ * is taken as soon as it is there. */
 static bool waits_in_lua(const struct record *record)
 {
 	return record->lookup_count > 1 || record->hook_waits;

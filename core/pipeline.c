@@ -748,8 +748,8 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
-/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
- * of its own. */
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a
+ * share of its own. */
 static bool collect(struct pipeline *p)
 {
 	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));

@@ -27,7 +27,8 @@ struct pipeline_config {
 	size_t limit_records; /* the door: most records open */
 	size_t limit_bytes; /* the part of the ledger's limit that records, answers and outputs may have, with
 	                       their copies in sinks: the door leaves a quarter of it to the gate */
-	size_t limit_resident; /* the door: most bytes that the process may really take; 0 = whatever it takes */
+	size_t limit_resident; /* the door: most bytes that the process may really take; 0 = whatever it takes
+	                        */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	const struct sink_config *sinks; /* the error stream is the last */

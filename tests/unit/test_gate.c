@@ -144,7 +144,8 @@ static void an_announced_size_is_refused_with_the_first_byte_and_remembered(void
 	asking(1, 1);
 	struct record *r = asking(1, 100 * KIB);
 	assert_true(admit(r, 0));
-	assert_false(gate_grow(&gate, &r->lookups[0], 1, 18 * MIB)); /* four times that is more than there is */
+	assert_false(
+	        gate_grow(&gate, &r->lookups[0], 1, 18 * MIB)); /* four times that is more than there is */
 	gate_yield(&gate, &r->lookups[0]);
 	assert_int_equal(ledger.used[LEDGER_ANSWER], 0);
 	assert_int_equal(r->lookups[0].seen, 18 * MIB);
