@@ -29,6 +29,7 @@ struct question {
 	const struct checkpointfile_disk *disk;
 	char *dir, *group, *topic;
 	int32_t partition;
+	pthread_t thread;
 	bool answered, left; /* under the mutex */
 	bool good;
 	struct checkpointfile *files;
@@ -85,14 +86,11 @@ static void *read_main(void *context)
 
 static bool start_thread(struct question *question)
 {
-	pthread_t thread;
 	sigset_t all, before; /* signals belong to the loop's thread */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&thread, NULL, read_main, question);
+	int failed = pthread_create(&question->thread, NULL, read_main, question);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed == 0)
-		pthread_detach(thread);
 	return failed == 0;
 }
 
@@ -117,9 +115,13 @@ static bool wait_for(struct question *question, int64_t wait_ms)
 	while (!question->answered && pthread_cond_timedwait(&shared->answered, &shared->mutex, &until) == 0)
 		;
 	bool answered = question->answered;
-	if (!answered)
+	if (!answered) {
 		question->left = shared->hanging = true;
+		pthread_detach(question->thread);
+	}
 	pthread_mutex_unlock(&shared->mutex);
+	if (answered)
+		pthread_join(question->thread, NULL);
 	return answered;
 }
 

@@ -121,10 +121,11 @@ static void schema_section(
 
 static void schema_range(const struct config_key *key, struct buf *out)
 {
-	buf_printf(out,
-	        "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":%.0f,\"maximum\":%.0f},{\"$ref\":\"#/$defs/"
-	        "variable\"}]",
-	        key->min, key->max);
+	buf_printf(out, "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":%.0f,\"maximum\":%.0f},", key->min,
+	        key->max);
+	if (key->nothing)
+		buf_printf(out, "{\"const\":\"%s\"},", key->nothing);
+	buf_append_text(out, "{\"$ref\":\"#/$defs/variable\"}]");
 }
 
 static void schema_choice(const struct config_key *key, struct buf *out)
@@ -173,7 +174,8 @@ static void schema_default(const struct config_key *key, struct buf *out)
 	if (key->fallback == NULL)
 		return;
 	buf_append_text(out, ",\"default\":");
-	if (key->type == CONFIG_INTEGER || key->type == CONFIG_BOOL)
+	bool word = key->nothing && strcmp(key->fallback, key->nothing) == 0;
+	if ((key->type == CONFIG_INTEGER && !word) || key->type == CONFIG_BOOL)
 		buf_append_text(out, key->fallback);
 	else
 		quote(out, key->fallback);
@@ -346,6 +348,8 @@ static void reference_type(const struct config_key *key, struct buf *out)
 		config_value_print_number(key, key->min, out);
 		buf_append_text(out, " to ");
 		config_value_print_number(key, key->max, out);
+		if (key->nothing)
+			buf_printf(out, ", or `%s`", key->nothing);
 	}
 }
 

@@ -114,7 +114,15 @@ static const struct config_key upstream_keys[] = {
         {"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms), .fallback = "5s",
                 .min = 1, .max = HOUR, .prose = "Longest time to open a connection."},
         {"concurrency", CONFIG_INTEGER, AT(struct upstream_config, concurrency), .fallback = "64", .min = 1,
-                .max = 4096, .prose = "Most calls in flight."},
+                .max = 4096, .nothing = "auto",
+                .prose = "Most calls in flight. `auto` looks for it: up by one for each round of good "
+                         "answers, "
+                         "down by half on 429, 503 and timeouts."},
+        {"host_concurrency", CONFIG_INTEGER, AT(struct upstream_config, host_concurrency), .fallback = "auto",
+                .min = 1, .max = 4096, .nothing = "auto",
+                .prose =
+                        "Most calls in flight to one host. `auto`: half of `concurrency`, or all of it while "
+                        "no other host is asked."},
         {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .fallback = "none", .max = 1e6,
                 .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
         {"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
@@ -214,11 +222,12 @@ static const struct config_section streams_section = {KEYS(streams_keys), 0};
 
 static const struct config_key limits_keys[] = {
         {"records", CONFIG_INTEGER, AT(struct config, limit_records), .fallback = "10000", .min = 1,
-                .max = 1e6, .prose = "Most records on their way at one time."},
+                .max = 1e6,
+                .prose = "Most records from the oldest unfinished one to the newest, over all partitions."},
         {"memory", CONFIG_MEMORY, AT(struct config, limit_memory), .fallback = "auto", .min = MIB,
                 .max = 1024 * GIB,
                 .prose =
-                        "Memory for records, answers, Lua and the Kafka queues together. `auto`: 70 % of the "
+                        "Memory for records, answers, Lua and the Kafka queues together; see Memory. `auto`: 70 % of the "
                         "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
 };
 static const struct config_section limits_section = {KEYS(limits_keys), 0};

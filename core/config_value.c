@@ -134,6 +134,8 @@ static bool refuse_range(const struct config_key *key, const char *text, struct 
 	config_value_print_number(key, key->min, &range);
 	buf_append_text(&range, " to ");
 	config_value_print_number(key, key->max, &range);
+	if (key->nothing)
+		buf_printf(&range, ", or %s", key->nothing);
 	err_set(err, "expected %s%s, found '%s'",
 	        key->type == CONFIG_INTEGER ? "a whole number from " : "from ", range.data, text);
 	buf_free(&range);
@@ -168,8 +170,10 @@ static bool set_integer(const struct config_key *key, void *base, const char *te
 {
 	char *end;
 	errno = 0;
+	bool nothing = key->nothing && strcmp(text, key->nothing) == 0;
 	unsigned long long value = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || !in_range(key, (double)value))
+	bool number = text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0;
+	if (!nothing && !(number && in_range(key, (double)value)))
 		return refuse_range(key, text, err);
 	void *member = config_member(base, key->offset);
 	if (key->size == sizeof(size_t))
@@ -286,6 +290,8 @@ bool config_value_print(const struct config_key *key, const void *base, struct b
 			return buf_append_text(out, "none");
 		if (key->type == CONFIG_MEMORY && number == 0)
 			return buf_append_text(out, "auto");
+		if (key->nothing && number == 0)
+			return buf_append_text(out, key->nothing);
 		config_value_print_number(key, number, out);
 		return true;
 	}

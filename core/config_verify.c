@@ -527,6 +527,22 @@ static void verify_memory(struct config_loader *loader)
 	        config->script.memory / MIB, bodies / MIB);
 }
 
+/* One output as large as is allowed must have room; only where somebody asked for that size. */
+static void verify_message(struct config_loader *loader, const struct sink_config *sink)
+{
+	const struct budget *budget = &loader->config->budget;
+	char *base = sink_path(loader->config, sink), *path = mem_printf("%s.max_bytes", base);
+	const struct config_origin *origin = config_origin_find(loader->config, path);
+	size_t needed = BUDGET_PER_MESSAGE * sink->max_bytes;
+	if (origin && origin->place.line && loader->found->errors == 0 && needed > budget->records)
+		config_problem(loader, SEVERITY_WARNING, &origin->place, "raise limits.memory, or lower it",
+		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu MiB "
+		        "for records",
+		        path, needed / MIB, budget->records / MIB);
+	mem_free(base);
+	mem_free(path);
+}
+
 void config_verify(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
@@ -552,5 +568,8 @@ void config_verify(struct config_loader *loader)
 	if (config->admin_token && *config->admin_token == '\0')
 		wrong(loader, "admin.token", NULL, "a text", "");
 	verify_memory(loader);
+	for (size_t i = 0; i < config->sink_count; i++)
+		verify_message(loader, &config->sinks[i]);
+	verify_message(loader, &config->errors);
 	verify_clients(loader);
 }

@@ -1,4 +1,4 @@
-/* The hosts of one upstream that somebody asks or that are paused, and how long they were. */
+/* The hosts of one upstream that somebody asks or asked lately, and for how long each stood still. */
 #include "hosts.h"
 #include "mem.h"
 
@@ -13,28 +13,29 @@ static bool ends_sooner(const struct heap_node *a, const struct heap_node *b)
 	return container_of(a, struct host, node)->until < container_of(b, struct host, node)->until;
 }
 
-void hosts_init(struct hosts *hosts)
+void hosts_init(struct hosts *hosts, bool (*before)(const struct heap_node *a, const struct heap_node *b))
 {
-	*hosts = (struct hosts){.bucket_count = BUCKETS_FIRST};
+	*hosts = (struct hosts){.bucket_count = BUCKETS_FIRST, .before = before};
 	hosts->buckets = mem_zalloc(BUCKETS_FIRST, sizeof(struct host *));
+	list_init(&hosts->all, "hosts");
+	list_init(&hosts->idle, "idle hosts");
 	heap_init(&hosts->paused, ends_sooner);
 }
 
-static void host_free(struct host *host)
+static void host_free(struct hosts *hosts, struct host *host)
 {
-	assert(list_empty(&host->parked));
+	assert(host->users == 0 && host->ready.count == 0 && list_empty(&host->resting) &&
+	        list_empty(&host->calls));
+	list_remove(&hosts->all, &host->all);
+	list_remove(&hosts->idle, &host->idle);
+	heap_free(&host->ready);
 	mem_free(host->name);
 	mem_free(host);
 }
 
 void hosts_free(struct hosts *hosts)
 {
-	for (size_t i = 0; i < hosts->bucket_count; i++)
-		for (struct host *host = hosts->buckets[i], *next; host; host = next) {
-			assert(host->users == 0);
-			next = host->next;
-			host_free(host);
-		}
+	hosts_each(hosts, node, after) host_free(hosts, host_of(node));
 	mem_free(hosts->buckets);
 	heap_free(&hosts->paused);
 }
@@ -75,43 +76,86 @@ static void grow(struct hosts *hosts)
 	mem_free(old.buckets);
 }
 
-struct host *hosts_take(struct hosts *hosts, const char *name)
+static struct host *make(struct hosts *hosts, const char *name, int64_t now)
+{
+	if (hosts->all.count >= hosts->bucket_count)
+		grow(hosts);
+	struct host **bucket = bucket_of(hosts, name);
+	struct host *host = mem_zalloc(1, sizeof *host);
+	host->name = mem_strdup(name);
+	host->still_since = hosts->held ? now : -1;
+	host->troubled = -1;
+	heap_init(&host->ready, hosts->before);
+	list_init(&host->resting, "resting");
+	list_init(&host->calls, "calls");
+	host->next = *bucket;
+	*bucket = host;
+	list_append(&hosts->all, &host->all);
+	return host;
+}
+
+struct host *hosts_take(struct hosts *hosts, const char *name, int64_t now)
 {
 	struct host *host = *bucket_of(hosts, name);
 	while (host && !is_named(host, name))
 		host = host->next;
-	if (host == NULL) {
-		if (hosts->count >= hosts->bucket_count)
-			grow(hosts);
-		struct host **bucket = bucket_of(hosts, name);
-		host = mem_zalloc(1, sizeof *host);
-		host->name = mem_strdup(name);
-		list_init(&host->parked, "parked");
-		host->next = *bucket;
-		*bucket = host;
-		hosts->count++;
-	}
+	if (host == NULL)
+		host = make(hosts, name, now);
+	else if (host->users == 0)
+		list_remove(&hosts->idle, &host->idle);
 	host->users++;
 	return host;
 }
 
-static void forget_unused(struct hosts *hosts, struct host *host)
+void hosts_give(struct hosts *hosts, struct host *host, int64_t now)
 {
-	if (host->users > 0 || host_is_paused(host))
+	assert(host->users > 0);
+	if (--host->users > 0)
 		return;
+	host->idle_since = now;
+	list_append(&hosts->idle, &host->idle);
+}
+
+static void forget(struct hosts *hosts, struct host *host)
+{
 	struct host **link = bucket_of(hosts, host->name);
 	while (*link != host)
 		link = &(*link)->next;
 	*link = host->next;
-	hosts->count--;
-	host_free(host);
+	if (host_is_paused(host))
+		heap_remove(&hosts->paused, &host->node);
+	host_free(hosts, host);
 }
 
-void hosts_give(struct hosts *hosts, struct host *host)
+/* A paused one keeps its pause for those who ask it later; of too many idle ones even that goes. */
+void hosts_forget(struct hosts *hosts, int64_t now)
 {
-	assert(host->users > 0);
-	host->users--;
-	forget_unused(hosts, host);
+	for (struct list_node *node = list_first(&hosts->idle), *after; node; node = after) {
+		struct host *host = container_of(node, struct host, idle);
+		bool many = hosts->idle.count > HOSTS_IDLE_MAX;
+		after = list_next(&hosts->idle, node);
+		if (!many && now - host->idle_since < HOSTS_REMEMBERED_MS)
+			return;
+		if (many || !host_is_paused(host))
+			forget(hosts, host);
+	}
+}
+
+size_t hosts_count(const struct hosts *hosts)
+{
+	return hosts->all.count;
+}
+
+static void stand_still(struct host *host, int64_t now)
+{
+	if (host->still_since < 0)
+		host->still_since = now;
+}
+
+static void go_on(struct host *host, int64_t now)
+{
+	host->still_ms += now > host->still_since ? now - host->still_since : 0;
+	host->still_since = -1;
 }
 
 int64_t hosts_pause(struct hosts *hosts, struct host *host, int64_t until, int64_t now)
@@ -121,8 +165,7 @@ int64_t hosts_pause(struct hosts *hosts, struct host *host, int64_t until, int64
 		return 0;
 	if (host_is_paused(host))
 		heap_remove(&hosts->paused, &host->node);
-	else
-		host->since = now;
+	stand_still(host, now);
 	host->until = until;
 	heap_push(&hosts->paused, &host->node);
 	return until - before;
@@ -137,8 +180,8 @@ struct host *hosts_wake(struct hosts *hosts, int64_t now)
 	if (host->until > now)
 		return NULL;
 	heap_remove(&hosts->paused, node);
-	host->paused_ms += host->until - host->since;
-	host->users++;
+	if (!hosts->held)
+		go_on(host, host->until);
 	return host;
 }
 
@@ -148,15 +191,34 @@ int64_t hosts_due(const struct hosts *hosts)
 	return node ? container_of(node, struct host, node)->until : -1;
 }
 
+void hosts_hold(struct hosts *hosts, int64_t now)
+{
+	hosts->held = true;
+	hosts_each(hosts, node, after) stand_still(host_of(node), now);
+}
+
+void hosts_let_go(struct hosts *hosts, int64_t now)
+{
+	hosts->held = false;
+	hosts_each(hosts, node, after)
+	{
+		struct host *host = host_of(node);
+		if (!host_is_paused(host))
+			go_on(host, now);
+		else if (host->until < now) /* over while it was held; the heap's order stays true */
+			host->until = now;
+	}
+}
+
 bool host_is_paused(const struct host *host)
 {
 	return heap_holds(&host->node);
 }
 
-int64_t host_paused_ms(const struct host *host, int64_t now)
+int64_t hosts_still_ms(const struct hosts *hosts, const struct host *host, int64_t now)
 {
-	if (!host_is_paused(host))
-		return host->paused_ms;
-	int64_t end = now < host->until ? now : host->until;
-	return host->paused_ms + (end > host->since ? end - host->since : 0);
+	if (host->still_since < 0)
+		return host->still_ms;
+	int64_t end = hosts->held || now < host->until ? now : host->until;
+	return host->still_ms + (end > host->still_since ? end - host->still_since : 0);
 }

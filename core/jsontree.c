@@ -52,8 +52,7 @@ static struct jsontree_node *grow(struct jsontree *tree)
 static inline struct jsontree_node *push(struct parser *p, enum jsontree_kind kind, const unsigned char *at)
 {
 	struct jsontree *tree = p->tree;
-	struct jsontree_node *node =
-	        tree->count < tree->capacity ? tree->nodes + tree->count++ : grow(tree);
+	struct jsontree_node *node = tree->count < tree->capacity ? tree->nodes + tree->count++ : grow(tree);
 	*node = (struct jsontree_node){.kind = kind, .start = (uint32_t)(at - p->start), .next = tree->count};
 	return node;
 }
@@ -137,7 +136,8 @@ static bool take_number(struct parser *p)
 	uint64_t value = 0;
 	for (; at < stop && (unsigned)*at - '0' < 10; at++)
 		value = value * 10 + (*at - '0');
-	if (at > first && at < stop && *at != '.' && (*at | 0x20) != 'e' && (*first != '0' || at == first + 1)) {
+	if (at > first && at < stop && *at != '.' && (*at | 0x20) != 'e' &&
+	        (*first != '0' || at == first + 1)) {
 		node->small = true;
 		node->integer = first == p->at ? (int64_t)value : -(int64_t)value;
 		node->size = (uint32_t)(at - p->at);

@@ -123,8 +123,8 @@ static bool same_array(const struct jsontree *a, uint32_t i, const struct jsontr
 }
 
 /* Most often both have the same order, so that each member is found at once. */
-static uint32_t same_member(const struct jsontree *a, uint32_t key, const struct jsontree *b, uint32_t object,
-        uint32_t expected)
+static uint32_t same_member(
+        const struct jsontree *a, uint32_t key, const struct jsontree *b, uint32_t object, uint32_t expected)
 {
 	if (a->nodes[key].hash == b->nodes[expected].hash && same_string(a, key, b, expected))
 		return expected + 1;

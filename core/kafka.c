@@ -408,8 +408,9 @@ static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event
 	enum log_level level = severity <= 2 ? LOG_ERROR : severity <= 4 ? LOG_WARN : LOG_DEBUG;
 	if (strcmp(facility, "FAIL") == 0)
 		level = LOG_DEBUG; /* an error event says the same */
-	if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"))
-		level = LOG_DEBUG; /* "experimental": set by us, and known */
+	/* That it is experimental, and that it did its work: what failed is told by its delivery report. */
+	if (strstr(text, "enable.gapless.guarantee") || strstr(text, "gap-less guarantee"))
+		level = LOG_DEBUG;
 	log_write(level, level == LOG_DEBUG ? NULL : site_of(facility), "kafka", "%s: %s: %s", health->client,
 	        facility, text);
 }
@@ -475,9 +476,12 @@ static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 		snprintf(health->fatal, sizeof health->fatal, "%s: %s", rd_kafka_err2name(fatal), why);
 		return;
 	}
-	snprintf(health->trouble, sizeof health->trouble, "%s", rd_kafka_event_error_string(event));
+	const char *text = rd_kafka_event_error_string(event);
+	/* That all brokers are down is said after the reason, and is none. */
+	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || health->trouble[0] == '\0')
+		snprintf(health->trouble, sizeof health->trouble, "%s", text);
 	log_write(kafka_is_refused_access(code) ? LOG_ERROR : LOG_WARN, site_of(rd_kafka_err2name(code)),
-	        "kafka", "%s: %s%s", health->client, health->trouble, kafka_advice(code));
+	        "kafka", "%s: %s%s", health->client, text, kafka_advice(code));
 }
 
 /* "throttle": {"min":0, "max":0, "avg":0, "sum":0, ...} of each broker: ms of this interval, of requests that

@@ -12,7 +12,11 @@ static double bucket_size(const struct limiter *limiter)
 
 void limiter_init(struct limiter *limiter, unsigned concurrency, double rate, int64_t now)
 {
-	*limiter = (struct limiter){.concurrency = concurrency, .rate = rate, .filled = now};
+	*limiter = (struct limiter){.concurrency = concurrency ? concurrency : LIMITER_AUTO_FIRST,
+	        .automatic = concurrency == 0,
+	        .rate = rate,
+	        .filled = now,
+	        .halved = INT64_MIN};
 	limiter->tokens = bucket_size(limiter);
 }
 
@@ -43,12 +47,42 @@ bool limiter_take(struct limiter *limiter, unsigned lookups, int64_t now, int64_
 		}
 		limiter->tokens -= lookups;
 	}
-	limiter->in_flight++;
+	limiter->full |= ++limiter->in_flight >= limiter->concurrency;
 	return true;
+}
+
+static void move_limit(struct limiter *limiter, unsigned concurrency)
+{
+	limiter->concurrency = concurrency;
+	limiter->good = 0;
+	limiter->full = false;
+}
+
+void limiter_hear(struct limiter *limiter, bool overload, int64_t started, int64_t now)
+{
+	if (!limiter->automatic || (overload && started <= limiter->halved))
+		return;
+	if (overload) {
+		limiter->halved = now;
+		move_limit(limiter, limiter->concurrency > 1 ? limiter->concurrency / 2 : 1);
+		return;
+	}
+	if (limiter->good < limiter->concurrency)
+		limiter->good++;
+	if (limiter->good == limiter->concurrency && limiter->full)
+		move_limit(limiter, limiter->concurrency + (limiter->concurrency < LIMITER_AUTO_MAX));
 }
 
 void limiter_end(struct limiter *limiter)
 {
 	assert(limiter->in_flight > 0);
 	limiter->in_flight--;
+}
+
+unsigned limiter_of_host(const struct limiter *limiter, unsigned share, bool alone, bool failing)
+{
+	unsigned most = share ? share : alone ? limiter->concurrency : limiter->concurrency / 2;
+	if (failing && !alone)
+		most /= 8;
+	return most > 1 ? most : 1;
 }

@@ -14,6 +14,7 @@
 struct question {
 	pthread_mutex_t mutex;
 	pthread_cond_t answer;
+	pthread_t thread;
 	bool answered, left; /* under the mutex */
 	char *host, *port;
 	int failure;
@@ -68,14 +69,11 @@ static void *lookup_main(void *context)
 
 static bool start_thread(struct question *question)
 {
-	pthread_t thread;
 	sigset_t all, before; /* signals belong to the main thread */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(&thread, NULL, lookup_main, question);
+	int failed = pthread_create(&question->thread, NULL, lookup_main, question);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failed == 0)
-		pthread_detach(thread);
 	return failed == 0;
 }
 
@@ -95,8 +93,13 @@ static bool wait_for(struct question *question, int64_t timeout_ms)
 	        pthread_cond_timedwait(&question->answer, &question->mutex, &until) == 0)
 		;
 	bool answered = question->answered;
-	question->left = !answered;
+	if (!answered) {
+		question->left = true;
+		pthread_detach(question->thread);
+	}
 	pthread_mutex_unlock(&question->mutex);
+	if (answered)
+		pthread_join(question->thread, NULL);
 	return answered;
 }
 

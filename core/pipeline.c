@@ -34,7 +34,8 @@
 
 enum {
 	REST_MIN_MS = 50,
-	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
+	PAUSE_MAX_MS = 60000, /* of a host, as dispatch_pause_host has it */
+	SINK_COPIES = 2,      /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -59,7 +60,7 @@ struct pipeline {
 	bool replaced;    /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
-	double *taken_bytes, *paused_sink, *ended[OUTCOMES];
+	double *taken_bytes, *ended[OUTCOMES];
 	struct histogram *processing[OUTCOMES], *age, *hook_request, *hook_transform;
 };
 
@@ -335,7 +336,9 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 	if (asked && result->host_scope)
 		dispatch_pause_host(
 		        p->dispatch, asked->upstream, asked->host, p->now + wait, p->now, result->type);
-	if (deadline > 0 && p->now + wait - r->taken > deadline) {
+	if (asked && result->host_scope) /* a pause like those that dispatch knows of */
+		r->paused_ms += wait < PAUSE_MAX_MS ? wait : PAUSE_MAX_MS;
+	if (deadline > 0 && p->now + wait - r->taken - r->paused_ms > deadline) {
 		char message[200];
 		snprintf(message, sizeof message,
 		        "the script still asked to retry (%.64s) after %lld s and %u attempts "
@@ -407,8 +410,19 @@ static void request(struct pipeline *p, struct record *r)
 	script_result_free(&result);
 }
 
+/* Its lookups waited side by side: what the longest stood still, the record did. */
+static void count_pauses(struct record *r)
+{
+	int64_t longest = 0;
+	for (size_t i = 0; i < r->lookup_count; i++)
+		if (r->lookups[i].paused_ms > longest)
+			longest = r->lookups[i].paused_ms;
+	r->paused_ms += longest;
+}
+
 static void transform(struct pipeline *p, struct record *r)
 {
+	count_pauses(r);
 	struct script_result result = {0};
 	struct script_answer_part *answers = mem_zalloc(r->lookup_count, sizeof *answers);
 	for (size_t i = 0; i < r->lookup_count; i++) {
@@ -538,18 +552,21 @@ static bool lua_has_room(const struct pipeline *p)
 	return usage.memory_limit == 0 || usage.memory < usage.memory_limit / 8 * 3;
 }
 
+/* A quarter is the gate's alone: records that only wait would else keep each other from being asked about. */
+static bool memory_has_room(const struct pipeline *p)
+{
+	look_at_holders(p);
+	return ledger_room(p->ledger) > p->config.limit_bytes / 4 && lua_has_room(p);
+}
+
+/* limits.records bounds what stands between the oldest open record and the newest, over all partitions: not
+ * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	size_t open = records_open(&p->records);
-	if (p->draining || !delivery_open(&p->delivery))
+	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch))
 		return false;
-	if (open > 0 && p->resident.over)
-		return false;
-	/* A quarter is the gate's alone: records that only wait would else keep each other from being asked
-	 * about. */
-	look_at_holders(p);
-	return open == 0 || (open < p->config.limit_records &&
-	                            ledger_room(p->ledger) > p->config.limit_bytes / 4 && lua_has_room(p));
+	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
+	                                                 !p->resident.over && memory_has_room(p));
 }
 
 static bool door_has_room(void *context)
@@ -558,6 +575,33 @@ static bool door_has_room(void *context)
 	bool room = has_room(p);
 	p->turned_away = p->turned_away || !room;
 	return room;
+}
+
+static bool nothing_leaves(const struct pipeline *p)
+{
+	for (int state = RECORD_MADE; state <= RECORD_SETTLED; state++)
+		if (!list_empty(&p->records.states[state]))
+			return false;
+	return true;
+}
+
+/* Records of a host in trouble go when they hold up half of limits.records. */
+static void relieve(struct pipeline *p)
+{
+	uint64_t span = records_span(&p->records), newest = p->records.next_age;
+	uint64_t most = p->config.limit_records > 1 ? p->config.limit_records / 2 : 1, late = most + most / 2;
+	if (span > most)
+		dispatch_relieve(p->dispatch, newest - most, span > late ? newest - late : 0, span, p->now);
+}
+
+/* Or for want of memory that no collection gives: the older half of what is open, and after that has left
+ * half of the rest. True when some go. */
+static bool relieve_memory(struct pipeline *p)
+{
+	uint64_t span = records_span(&p->records);
+	if (!p->turned_away || span < 2 || memory_has_room(p) || !nothing_leaves(p))
+		return false;
+	return dispatch_relieve(p->dispatch, p->records.next_age - span / 2, 0, span, p->now) > 0;
 }
 
 static void pipeline_take(void *context, const struct source_message *message)
@@ -664,17 +708,23 @@ static bool any_record(const struct record *r, const void *with)
 	return true;
 }
 
+struct stop {
+	const struct dispatch *dispatch;
+	bool just_began;
+};
+
 /* Has nothing in the air and nothing made: a stop need not wait for it. */
 static bool only_waits(const struct record *r, const void *with)
 {
-	const bool *just_began = with;
+	const struct stop *stop = with;
 	if (r->state == RECORD_RESTING)
 		return true;
 	if (r->state != RECORD_ASKING)
 		return false;
 	for (size_t i = 0; i < r->lookup_count; i++) {
-		enum lookup_state state = r->lookups[i].state;
-		if (state == LOOKUP_IN_FLIGHT || (state == LOOKUP_WAITING && !*just_began))
+		const struct lookup *lookup = &r->lookups[i];
+		bool held = stop->just_began || dispatch_held(stop->dispatch, lookup);
+		if (lookup->state == LOOKUP_IN_FLIGHT || (lookup->state == LOOKUP_WAITING && !held))
 			return false;
 	}
 	return true;
@@ -768,8 +818,8 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
-/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a share
- * of its own. */
+/* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a
+ * share of its own. */
 static bool collect(struct pipeline *p)
 {
 	bool pressed = p->gate.lua_full || (p->turned_away && !lua_has_room(p));
@@ -784,8 +834,9 @@ static bool collect(struct pipeline *p)
 
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
-	if (pipeline_paused(p))
-		*p->paused_sink += (double)(now - p->turned) / 1000;
+	const char *paused = pipeline_paused(p);
+	if (paused)
+		*metrics_value(p->metrics, METRIC_PAUSED, paused) += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
 	p->wall = clock_wall();
 	resident_over(&p->resident, now);
@@ -795,13 +846,14 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	delivery_again(&p->delivery, now);
 	wake_resting(p);
 	if (p->draining)
-		give_back_matching(p, only_waits, &(bool){false}, "stopped");
+		give_back_matching(p, only_waits, &(struct stop){p->dispatch, false}, "stopped");
+	relieve(p);
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
 		next = now; /* there is room that the gate has not seen */
-	if (collect(p))
+	if (collect(p) || relieve_memory(p))
 		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
@@ -819,7 +871,7 @@ void pipeline_drain(struct pipeline *p, int64_t now)
 {
 	p->now = now;
 	p->draining = true;
-	give_back_matching(p, only_waits, &(bool){true}, "stopped");
+	give_back_matching(p, only_waits, &(struct stop){p->dispatch, true}, "stopped");
 }
 
 bool pipeline_drained(const struct pipeline *p)
@@ -830,7 +882,9 @@ bool pipeline_drained(const struct pipeline *p)
 
 const char *pipeline_paused(const struct pipeline *p)
 {
-	return delivery_open(&p->delivery) ? NULL : "sink";
+	if (!delivery_open(&p->delivery))
+		return "sink";
+	return dispatch_stands(p->dispatch) ? "upstream" : NULL;
 }
 
 bool pipeline_delivery_failed(const struct pipeline *p)
@@ -858,8 +912,10 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .yield = answer_yields,
 	        .answer = answer_of_call,
 	        .done = dispatch_done};
-	struct dispatch_config dispatch = {
-	        .upstreams = config->upstreams, .upstream_count = config->upstream_count, .random = chance};
+	struct dispatch_config dispatch = {.upstreams = config->upstreams,
+	        .upstream_count = config->upstream_count,
+	        .random = chance,
+	        .no_breaker = config->files};
 	p->config = *config;
 	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
 	        .emitter_id = config->emitter_id,
@@ -884,7 +940,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
 	p->hook_request = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "request");
 	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
-	p->paused_sink = metrics_value(metrics, METRIC_PAUSED, "sink");
+	metrics_value(metrics, METRIC_PAUSED, "sink");
+	metrics_value(metrics, METRIC_PAUSED, "upstream");
 	*metrics_value_at(metrics, METRIC_OPEN_LIMIT, NULL) = (double)config->limit_records;
 	*metrics_value_at(metrics, METRIC_MEMORY_LIMIT, NULL) = (double)ledger->limit;
 	return p;
@@ -978,6 +1035,7 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
 	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
 	        (double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
+	*metrics_value_at(p->metrics, METRIC_OPEN_SPAN, NULL) = (double)records_span(&p->records);
 	*metrics_value_at(p->metrics, METRIC_BLOCKED_RECORDS, NULL) = (double)lanes_blocked(p->lanes);
 	for (int state = 0; state < RECORD_SETTLED; state++)
 		*metrics_value(p->metrics, METRIC_RECORDS_BY_STATE,

@@ -92,8 +92,8 @@ int64_t positions_beyond(const struct position *a, const struct position *b, int
 	int64_t count = unfinished(b->ranges, b->range_count, from, a->offset);
 	for (size_t i = 0; i < a->range_count; i++) {
 		const struct range *range = &a->ranges[i];
-		count += unfinished(b->ranges, b->range_count, range->from > from ? range->from : from,
-		        range->to);
+		count += unfinished(
+		        b->ranges, b->range_count, range->from > from ? range->from : from, range->to);
 	}
 	return count;
 }

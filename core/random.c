@@ -17,6 +17,7 @@ void random_hex(char *text, size_t size)
 		int64_t time = clock_now_ns();
 		memcpy(bytes, &time, sizeof time < count ? sizeof time : count);
 	}
+	text[0] = '\0';
 	for (size_t i = 0; i < count; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }

@@ -57,6 +57,12 @@ size_t records_open(const struct records *records)
 	return records->open.count;
 }
 
+uint64_t records_span(const struct records *records)
+{
+	struct list_node *first = list_first(&records->open);
+	return first ? records->next_age - container_of(first, struct record, order)->age + 1 : 0;
+}
+
 bool records_oldest(const struct records *records, const struct record *record)
 {
 	return list_first(&records->open) == &record->order;

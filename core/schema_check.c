@@ -12,33 +12,18 @@
 #include <stdlib.h>
 
 enum {
-	FREE_STEPS = 1000000,   /* that any check may take */
-	STEPS_PER_VALUE = 100,  /* and those for each value of the event */
-	FEW_ELEMENTS = 10,      /* of an array up to which each is compared with each */
+	FREE_STEPS = 1000000,  /* that any check may take */
+	STEPS_PER_VALUE = 100, /* and those for each value of the event */
+	FEW_ELEMENTS = 10,     /* of an array up to which each is compared with each */
 };
 
-typedef const struct schema_path path_t;
-
 static bool check(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path);
-
-static inline bool go_on(const struct schema_run *run, bool good)
-{
-	return good || run->errors;
-}
-
-/* The check ends without a verdict: the first to say so is remembered. */
-static bool give_up(struct schema_run *run, const struct schema_node *node)
-{
-	if (run->culprit == NULL)
-		run->culprit = node;
-	return false;
-}
 
 static bool spend(struct schema_run *run, const struct schema_node *node, uint64_t steps)
 {
 	if (run->steps < steps) {
 		run->steps = 0;
-		return give_up(run, node);
+		return schema_give_up(run, node);
 	}
 	run->steps -= steps;
 	return true;
@@ -65,8 +50,7 @@ static inline bool type_fits(const struct schema_run *run, const struct schema_n
 	       (!value->fractional || (node->whole_decimal && jsontree_is_whole(run->tree, index)));
 }
 
-static bool wrong_type(
-        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+static bool wrong_type(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	static const char *const names[] = {
 	        "null", "a boolean", "a number", "an integer", "a string", "an array", "an object"};
@@ -95,17 +79,11 @@ const struct schema_name *schema_name_of(
 	return schema_names_find(names, node->hash, name.data, name.size);
 }
 
-static enum schema_match match(struct schema_run *run, const struct schema_pattern *pattern, uint32_t index)
-{
-	struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
-	return schema_regex_match(pattern->regex, run->checker->regex, text.data, text.size);
-}
-
 bool schema_name_matches(struct schema_run *run, const struct schema_pattern *pattern, uint32_t key)
 {
-	enum schema_match found = match(run, pattern, key);
+	enum schema_match found = schema_match_at(run, pattern, key);
 	if (found == SCHEMA_MATCH_GAVE_UP)
-		give_up(run, pattern->node);
+		schema_give_up(run, pattern->node);
 	return found == SCHEMA_MATCH_YES;
 }
 
@@ -136,14 +114,14 @@ static bool check_member(
 		if (name->node)
 			good = check(run, name->node, key + 1, &path);
 	}
-	for (size_t i = 0; i < object->pattern_count && go_on(run, good); i++)
+	for (size_t i = 0; i < object->pattern_count && schema_go_on(run, good); i++)
 		if (schema_name_matches(run, &object->patterns[i], key)) {
 			known = true;
 			good &= check(run, object->patterns[i].node, key + 1, &path);
 		}
-	if (!known && go_on(run, good))
+	if (!known && schema_go_on(run, good))
 		good &= additional_property(run, node, key, &path);
-	if (object->property_names && go_on(run, good))
+	if (object->property_names && schema_go_on(run, good))
 		good &= check(run, object->property_names, key, &path);
 	return good;
 }
@@ -153,7 +131,8 @@ static bool is_there(const struct schema_run *run, uint32_t index, const struct 
 	return jsontree_member(run->tree, index, name->text, name->size) != 0;
 }
 
-static bool missing_names(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+static bool missing_names(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct schema_object *object = node->object;
 	for (size_t i = 0; i < object->required_count && !schema_report_full(run); i++)
@@ -168,17 +147,17 @@ static bool check_dependencies(
 {
 	const struct schema_object *object = node->object;
 	bool good = true;
-	for (size_t i = 0; i < object->dependency_count && go_on(run, good); i++) {
+	for (size_t i = 0; i < object->dependency_count && schema_go_on(run, good); i++) {
 		const struct schema_dependency *dependency = &object->dependencies[i];
 		if (jsontree_member(run->tree, index, dependency->name, dependency->size) == 0)
 			continue;
 		if (dependency->node)
 			good &= check(run, dependency->node, index, path);
-		for (size_t j = 0; j < dependency->count && go_on(run, good); j++)
+		for (size_t j = 0; j < dependency->count && schema_go_on(run, good); j++)
 			if (!is_there(run, index, &dependency->names[j]))
-				good = schema_report(run, node, path, index, "dependencies", "an object without it",
-				        "the property \"%s\" beside \"%s\"", dependency->names[j].text,
-				        dependency->name);
+				good = schema_report(run, node, path, index, "dependencies",
+				        "an object without it", "the property \"%s\" beside \"%s\"",
+				        dependency->names[j].text, dependency->name);
 	}
 	return good;
 }
@@ -196,11 +175,11 @@ static bool check_object(struct schema_run *run, const struct schema_node *node,
 	if (count > object->max)
 		good = schema_report(run, node, path, index, "maxProperties", NULL, "at most %zu propert%s",
 		        object->max, object->max == 1 ? "y" : "ies");
-	for (uint32_t i = 0; i < count && go_on(run, good); i++, key = nodes[key + 1].next)
+	for (uint32_t i = 0; i < count && schema_go_on(run, good); i++, key = nodes[key + 1].next)
 		good &= check_member(run, node, key, path, &required);
-	if (go_on(run, good) && required < object->required_names)
+	if (schema_go_on(run, good) && required < object->required_names)
 		good = missing_names(run, node, index, path);
-	if (object->dependency_count && go_on(run, good))
+	if (object->dependency_count && schema_go_on(run, good))
 		good &= check_dependencies(run, node, index, path);
 	return good;
 }
@@ -245,8 +224,8 @@ static bool check_unique(struct schema_run *run, const struct schema_node *node,
 	struct fingerprint few[FEW_ELEMENTS];
 	struct fingerprint *prints = count <= FEW_ELEMENTS ? few : mem_alloc(count * sizeof *prints);
 	for (uint32_t i = 0; i < count; i++, at = nodes[at].next)
-		prints[i] = (struct fingerprint){
-		        prints == few ? 0 : jsontree_value_hash(run->tree, at), at, i};
+		prints[i] =
+		        (struct fingerprint){prints == few ? 0 : jsontree_value_hash(run->tree, at), at, i};
 	if (prints != few)
 		qsort(prints, count, sizeof *prints, by_hash);
 	bool found = find_pair(run, node, prints, count, pair);
@@ -256,26 +235,43 @@ static bool check_unique(struct schema_run *run, const struct schema_node *node,
 		return true;
 	char text[80];
 	snprintf(text, sizeof text, "the same at %u and %u", pair[0], pair[1]);
-	return schema_report(run, node, path, index, "uniqueItems", text, "elements that differ from each other");
+	return schema_report(
+	        run, node, path, index, "uniqueItems", text, "elements that differ from each other");
 }
 
-static bool check_contains(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
+/* An error that names another schema. */
+static bool report_about(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path,
+        const char *keyword, const struct schema_node *other, const char *before, const char *behind)
+{
+	struct buf place;
+	buf_init(&place, 0);
+	if (!schema_report_full(run)) {
+		schema_document_place(other->document, other->index, &place);
+		schema_report(run, node, path, index, keyword, NULL, "%s %s %s", before, place.data, behind);
+	}
+	buf_free(&place);
+	return false;
+}
+
+static bool check_contains(
+        struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
 {
 	const struct jsontree_node *nodes = run->tree->nodes;
 	uint32_t at = index + 1;
 	for (uint32_t i = 0; i < nodes[index].count; i++, at = nodes[at].next)
 		if (schema_matches(run, node->array->contains, at))
 			return true;
-	return schema_report(run, node, path, index, "contains", NULL, "an element that %s describes",
-	        node->array->contains->place);
+	return report_about(
+	        run, node, index, path, "contains", node->array->contains, "an element that", "describes");
 }
 
-static bool check_elements(struct schema_run *run, const struct schema_array *array, uint32_t index, path_t *up)
+static bool check_elements(
+        struct schema_run *run, const struct schema_array *array, uint32_t index, path_t *up)
 {
 	const struct jsontree_node *nodes = run->tree->nodes;
 	uint32_t at = index + 1;
 	bool good = true;
-	for (uint32_t i = 0; i < nodes[index].count && go_on(run, good); i++, at = nodes[at].next) {
+	for (uint32_t i = 0; i < nodes[index].count && schema_go_on(run, good); i++, at = nodes[at].next) {
 		const struct schema_node *node = i < array->tuple_count ? array->tuple[i] : array->additional;
 		const struct schema_path path = {up, 0, i};
 		if (array->items)
@@ -295,140 +291,14 @@ static bool check_array(struct schema_run *run, const struct schema_node *node, 
 		good = schema_report(run, node, path, index, "minItems", NULL, "at least %zu element%s",
 		        array->min, array->min == 1 ? "" : "s");
 	if (count > array->max)
-		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s", array->max,
-		        array->max == 1 ? "" : "s");
-	if (go_on(run, good) && (array->items || array->tuple_count || array->additional))
+		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s",
+		        array->max, array->max == 1 ? "" : "s");
+	if (schema_go_on(run, good) && (array->items || array->tuple_count || array->additional))
 		good &= check_elements(run, array, index, path);
-	if (array->unique && go_on(run, good))
+	if (array->unique && schema_go_on(run, good))
 		good &= check_unique(run, node, index, path);
-	if (array->contains && go_on(run, good))
+	if (array->contains && schema_go_on(run, good))
 		good &= check_contains(run, node, index, path);
-	return good;
-}
-
-/* ---- numbers ---- */
-
-static int compare(const struct schema_run *run, uint32_t index, const struct schema_limit *limit)
-{
-	const struct jsontree_node *value = &run->tree->nodes[index];
-	if (value->small && limit->small)
-		return (value->integer > limit->integer) - (value->integer < limit->integer);
-	return json_number_compare(jsontree_text(run->tree, index), value->size, limit->text, limit->size);
-}
-
-/* 10^exponent modulo m. */
-static uint64_t power_of_ten(int64_t exponent, uint64_t m)
-{
-	unsigned __int128 result = 1 % m, base = 10 % m;
-	for (; exponent > 0; exponent /= 2) {
-		if (exponent % 2)
-			result = result * base % m;
-		base = base * base % m;
-	}
-	return (uint64_t)result;
-}
-
-/* digits * 10^power is a multiple of divisor * 10^number->power, exactly: digits do not end in 0, so a power
- * below the divisor's cannot be made up for. */
-static bool is_multiple(const struct schema_run *run, const struct schema_number *number, uint32_t index)
-{
-	const struct jsontree_node *value = &run->tree->nodes[index];
-	struct json_magnitude m;
-	if (value->small && number->multiple_of.small)
-		return value->integer % number->multiple_of.integer == 0;
-	json_number_measure(jsontree_text(run->tree, index), value->size, &m);
-	int64_t power = m.point - (int64_t)m.count;
-	unsigned __int128 rest = 0;
-	if (m.count == 0)
-		return true;
-	if (power < number->power)
-		return false;
-	for (size_t i = 0; i < m.count; i++)
-		rest = (rest * 10 + (unsigned)(m.digits[i] - '0')) % number->divisor;
-	return rest * power_of_ten(power - number->power, number->divisor) % number->divisor == 0;
-}
-
-static bool check_limit(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path,
-        const struct schema_limit *limit, const char *keyword)
-{
-	static const char *const words[] = {"at least", "at most", "more than", "less than"};
-	const struct schema_number *number = node->number;
-	const char *word;
-	if (limit->text == NULL)
-		return true;
-	int order = compare(run, index, limit);
-	if (limit == &number->minimum || limit == &number->maximum) {
-		if (limit == &number->minimum ? order >= 0 : order <= 0)
-			return true;
-		word = words[limit == &number->maximum];
-	} else {
-		if (limit == &number->above ? order > 0 : order < 0)
-			return true;
-		word = words[2 + (limit == &number->below)];
-	}
-	return schema_report(run, node, path, index, keyword, NULL, "%s %.*s", word,
-	        limit->size < 60 ? (int)limit->size : 60, limit->text);
-}
-
-static bool check_number(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
-{
-	const struct schema_number *number = node->number;
-	bool good = check_limit(run, node, index, path, &number->minimum, "minimum");
-	good &= check_limit(run, node, index, path, &number->maximum, "maximum");
-	good &= check_limit(run, node, index, path, &number->above, "exclusiveMinimum");
-	good &= check_limit(run, node, index, path, &number->below, "exclusiveMaximum");
-	if (number->multiple_of.text && !is_multiple(run, number, index))
-		good = schema_report(run, node, path, index, "multipleOf", NULL, "a multiple of %.*s",
-		        number->multiple_of.size < 60 ? (int)number->multiple_of.size : 60,
-		        number->multiple_of.text);
-	return good;
-}
-
-/* ---- strings ---- */
-
-/* A character takes 1 to 4 bytes, or in escapes up to 12: the lengths of most strings need no counting. */
-static bool length_fits(const struct schema_run *run, const struct schema_string *string, uint32_t index,
-        const char **keyword)
-{
-	const struct jsontree_node *value = &run->tree->nodes[index];
-	size_t least = value->escaped ? (value->size + 11) / 12 : (value->size + 3) / 4, most = value->size;
-	if (least >= string->min && most <= string->max)
-		return true;
-	size_t length = jsontree_string_length(run->tree, index);
-	*keyword = length < string->min ? "minLength" : "maxLength";
-	return length >= string->min && length <= string->max;
-}
-
-static bool check_pattern(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
-{
-	const struct schema_pattern *pattern = &node->string->pattern;
-	enum schema_match found = match(run, pattern, index);
-	if (found == SCHEMA_MATCH_YES)
-		return true;
-	if (found == SCHEMA_MATCH_GAVE_UP)
-		return give_up(run, node);
-	return schema_report(run, node, path, index, "pattern", NULL, "a text that matches %.100s", pattern->text);
-}
-
-static bool check_string(struct schema_run *run, const struct schema_node *node, uint32_t index, path_t *path)
-{
-	const struct schema_string *string = node->string;
-	const char *keyword = NULL;
-	bool good = length_fits(run, string, index, &keyword);
-	if (!good) {
-		bool min = keyword[1] == 'i';
-		size_t limit = min ? string->min : string->max;
-		schema_report(run, node, path, index, keyword, NULL, "%s %zu character%s",
-		        min ? "at least" : "at most", limit, limit == 1 ? "" : "s");
-	}
-	if (string->pattern.regex && go_on(run, good))
-		good &= check_pattern(run, node, index, path);
-	if (string->format && go_on(run, good)) {
-		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
-		if (!string->format(text.data, text.size))
-			good = schema_report(
-			        run, node, path, index, "format", NULL, "a text of the format %s", string->format_name);
-	}
 	return good;
 }
 
@@ -438,11 +308,12 @@ static bool in_enum(struct schema_run *run, const struct schema_logic *logic, ui
 {
 	if (run->tree->nodes[index].kind == JSONTREE_STRING) {
 		struct bytes text = jsontree_string(run->tree, index, &run->checker->room);
-		return schema_names_find(
-		               &logic->texts, jsontree_hash(text.data, text.size), text.data, text.size) != NULL;
+		return schema_names_find(&logic->texts, jsontree_hash(text.data, text.size), text.data,
+		               text.size) != NULL;
 	}
 	for (size_t i = 0; i < logic->value_count; i++)
-		if (jsontree_equal(run->tree, index, &logic->values[i].document->tree, logic->values[i].index))
+		if (jsontree_equal(
+		            run->tree, index, &logic->values[i].document->tree, logic->values[i].index))
 			return true;
 	return false;
 }
@@ -540,7 +411,8 @@ static bool check_one(struct schema_run *run, const struct schema_node *node, ui
 	return false;
 }
 
-static bool check_condition(struct schema_run *run, const struct schema_logic *logic, uint32_t index, path_t *path)
+static bool check_condition(
+        struct schema_run *run, const struct schema_logic *logic, uint32_t index, path_t *path)
 {
 	if (logic->then == NULL && logic->otherwise == NULL)
 		return true;
@@ -555,18 +427,18 @@ static bool check_logic(struct schema_run *run, const struct schema_node *node, 
 	bool good = true;
 	if (logic->has_enum)
 		good = check_enum(run, node, index, path);
-	if (logic->has_const && go_on(run, good))
+	if (logic->has_const && schema_go_on(run, good))
 		good &= check_const(run, node, index, path);
-	for (size_t i = 0; i < logic->all_of.count && go_on(run, good); i++)
+	for (size_t i = 0; i < logic->all_of.count && schema_go_on(run, good); i++)
 		good &= check(run, logic->all_of.nodes[i], index, path);
-	if (logic->any_of.count && go_on(run, good))
+	if (logic->any_of.count && schema_go_on(run, good))
 		good &= check_any(run, node, index, path);
-	if (logic->one_of.count && go_on(run, good))
+	if (logic->one_of.count && schema_go_on(run, good))
 		good &= check_one(run, node, index, path);
-	if (logic->not && go_on(run, good) && schema_matches(run, logic->not, index))
-		good = schema_report(run, node, path, index, "not", NULL, "what %s does not describe",
-		        logic->not->place);
-	if (logic->condition && go_on(run, good))
+	if (logic->negated && schema_go_on(run, good) && schema_matches(run, logic->negated, index))
+		good = report_about(
+		        run, node, index, path, "not", logic->negated, "what", "does not describe");
+	if (logic->condition && schema_go_on(run, good))
 		good &= check_condition(run, logic, index, path);
 	return good;
 }
@@ -580,7 +452,7 @@ static bool check(struct schema_run *run, const struct schema_node *node, uint32
 		node = node->reference;
 	if (!type_fits(run, node, index))
 		good = wrong_type(run, node, index, path);
-	if (node->plain || !go_on(run, good))
+	if (node->plain || !schema_go_on(run, good))
 		return good;
 	if (!spend(run, node, 1))
 		return false;
@@ -589,11 +461,11 @@ static bool check(struct schema_run *run, const struct schema_node *node, uint32
 	switch (run->tree->nodes[index].kind) {
 	case JSONTREE_OBJECT: good &= !node->object || check_object(run, node, index, path); break;
 	case JSONTREE_ARRAY: good &= !node->array || check_array(run, node, index, path); break;
-	case JSONTREE_NUMBER: good &= !node->number || check_number(run, node, index, path); break;
-	case JSONTREE_STRING: good &= !node->string || check_string(run, node, index, path); break;
+	case JSONTREE_NUMBER: good &= !node->number || schema_check_number(run, node, index, path); break;
+	case JSONTREE_STRING: good &= !node->string || schema_check_string(run, node, index, path); break;
 	default: break;
 	}
-	if (node->logic && go_on(run, good))
+	if (node->logic && schema_go_on(run, good))
 		good &= check_logic(run, node, index, path);
 	return good && run->culprit == NULL;
 }
@@ -659,7 +531,8 @@ bool schema_check(struct schema_checker *checker, const struct schema *schema, c
 		check(&run, schema->root, 0, &whole);
 	if (errors->count == 0)
 		schema_report(&run, culprit ? culprit : run.culprit, &whole, 0, "limit",
-		        "one that goes back and forth for too long", "an event that is checked in bounded time");
+		        "one that goes back and forth for too long",
+		        "an event that is checked in bounded time");
 	schema_report_end(errors);
 	return false;
 }

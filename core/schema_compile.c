@@ -21,15 +21,15 @@ enum {
 bool schema_complain(struct schema_compiler *c, struct schema_spot spot, const char *format, ...)
 {
 	char text[700];
-	struct buf pointer;
+	struct buf place;
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	buf_init(&pointer, 0);
-	schema_pointer_of(&spot.document->tree, spot.index, &pointer);
-	err_set(c->err, "%s#%s: %s", spot.document->uri, pointer.data ? pointer.data : "", text);
-	buf_free(&pointer);
+	buf_init(&place, 0);
+	schema_document_place(spot.document, spot.index, &place);
+	err_set(c->err, "%s: %s", place.data, text);
+	buf_free(&place);
 	return false;
 }
 
@@ -49,17 +49,6 @@ const char *schema_describe(struct schema_compiler *c, struct schema_spot spot)
 }
 
 /* ---- nodes ---- */
-
-static const char *place_of(struct schema_compiler *c, struct schema_spot spot)
-{
-	struct buf place;
-	buf_init(&place, 0);
-	buf_printf(&place, "%s#", spot.document->uri);
-	schema_pointer_of(&spot.document->tree, spot.index, &place);
-	char *copy = schema_copy(c->schema, place.data, place.size);
-	buf_free(&place);
-	return copy;
-}
 
 static void enqueue(struct schema_compiler *c, struct schema_node *node, struct schema_spot spot)
 {
@@ -87,7 +76,8 @@ const struct schema_node *schema_node_at(struct schema_compiler *c, struct schem
 	node->types = SCHEMA_ANY_TYPE;
 	node->never = kind == JSONTREE_FALSE;
 	node->whole_decimal = spot.document->draft != SCHEMA_DRAFT_4;
-	node->place = place_of(c, spot);
+	node->document = spot.document;
+	node->index = spot.index;
 	*compiled = node;
 	enqueue(c, node, spot);
 	return node;
@@ -109,10 +99,16 @@ static bool read_all(struct schema_compiler *c)
 
 /* ---- ways through schemas of one value ---- */
 
-static bool measure(struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height);
+static struct schema_spot spot_of(const struct schema_node *node)
+{
+	return (struct schema_spot){(struct schema_document *)(uintptr_t)node->document, node->index};
+}
 
-static bool measure_each(struct schema_compiler *c, const struct schema_branches *branches, unsigned depth,
-        unsigned *height)
+static bool measure(
+        struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height);
+
+static bool measure_each(
+        struct schema_compiler *c, const struct schema_branches *branches, unsigned depth, unsigned *height)
 {
 	for (size_t i = 0; i < branches->count; i++)
 		if (!measure(c, branches->nodes[i], depth, height))
@@ -123,8 +119,9 @@ static bool measure_each(struct schema_compiler *c, const struct schema_branches
 static bool measure_logic(
         struct schema_compiler *c, const struct schema_logic *logic, unsigned depth, unsigned *height)
 {
-	return measure_each(c, &logic->all_of, depth, height) && measure_each(c, &logic->any_of, depth, height) &&
-	       measure_each(c, &logic->one_of, depth, height) && measure(c, logic->not, depth, height) &&
+	return measure_each(c, &logic->all_of, depth, height) &&
+	       measure_each(c, &logic->any_of, depth, height) &&
+	       measure_each(c, &logic->one_of, depth, height) && measure(c, logic->negated, depth, height) &&
 	       measure(c, logic->condition, depth, height) && measure(c, logic->then, depth, height) &&
 	       measure(c, logic->otherwise, depth, height);
 }
@@ -139,18 +136,19 @@ static bool measure_dependencies(
 }
 
 /* Raises *height to the node's own. The node is the compiler's still, so it may be marked. */
-static bool measure(struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height)
+static bool measure(
+        struct schema_compiler *c, const struct schema_node *node, unsigned depth, unsigned *height)
 {
 	struct schema_node *marked = (struct schema_node *)(uintptr_t)node;
 	unsigned below = 0;
 	if (node == NULL)
 		return true;
 	if (marked->seen && !marked->done)
-		return err_set(c->err,
-		        "%s: the schema leads back to itself for the same value: a check would not end", node->place);
+		return schema_complain(c, spot_of(node),
+		        "the schema leads back to itself for the same value: a check would not end");
 	if (depth >= MAX_HEIGHT || depth + marked->height >= MAX_HEIGHT)
-		return err_set(c->err, "%s: more than %d schemas follow one another for the same value", node->place,
-		        MAX_HEIGHT);
+		return schema_complain(c, spot_of(node),
+		        "more than %d schemas follow one another for the same value", MAX_HEIGHT);
 	if (!marked->seen) {
 		marked->seen = true;
 		if (!measure(c, node->reference, depth + 1, &below) ||

@@ -1,11 +1,12 @@
 /* A schema's document: YAML or JSON text as a flat tree. */
 #include "mem.h"
 #include "schema_private.h"
+#include "schema_uri.h"
 #include "yaml_tree.h"
 
 #include <string.h>
 
-enum { JSON_BYTES = 16 * 1024 * 1024 }; /* largest document */
+enum { JSON_BYTES = 1024 * 1024 }; /* largest document, as of YAML */
 
 /* The first thing that is wrong with a YAML text. */
 struct complaint {
@@ -66,7 +67,7 @@ static bool yaml_to_json(const char *text, size_t size, struct buf *out, struct 
 	if (root && !complaint.told)
 		put_node(root, out, &complaint);
 	if (out->full)
-		err_set(err, "the document is larger than 16 MiB");
+		err_set(err, "the document is larger than 1 MiB");
 	yaml_tree_free(root);
 	return !complaint.told && !out->full;
 }
@@ -87,7 +88,7 @@ bool schema_document_read(struct schema_document *document, const char *text, si
 	buf_init(&document->text, JSON_BYTES);
 	jsontree_init(&document->tree);
 	if (!buf_append(&document->text, text, size))
-		return err_set(err, "the document is larger than 16 MiB");
+		return err_set(err, "the document is larger than 1 MiB");
 	if (jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error))
 		return true;
 	if (looks_like_json(text, size))
@@ -97,6 +98,12 @@ bool schema_document_read(struct schema_document *document, const char *text, si
 		return false;
 	return jsontree_parse(&document->tree, document->text.data, document->text.size, NULL, &error) ||
 	       err_set(err, "%s", error.message);
+}
+
+void schema_document_place(const struct schema_document *document, uint32_t index, struct buf *place)
+{
+	buf_printf(place, "%s#", document->uri);
+	schema_pointer_of(&document->tree, index, place);
 }
 
 void schema_document_free(struct schema_document *document)

@@ -19,12 +19,14 @@ struct reader {
 };
 
 /* White space and line ends as ECMA-262 counts them (§12.2, §12.3). */
-static const char SPACES[] = "\\t\\n\\x{b}\\x{c}\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
-                             "\\x{205f}\\x{3000}\\x{feff}";
+static const char SPACES[] =
+        "\\t\\n\\x{b}\\x{c}\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
+        "\\x{205f}\\x{3000}\\x{feff}";
 /* What lies between them. */
-static const char NOT_SPACES[] = "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"
-                                 "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"
-                                 "\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}";
+static const char NOT_SPACES[] =
+        "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"
+        "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"
+        "\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}";
 
 static bool fail(struct reader *r, const char *what)
 {
@@ -119,8 +121,9 @@ static unsigned take_unicode(struct reader *r)
 		if (high == NONE || (high & 0xFC00) != 0xD800)
 			return high != NONE && (high & 0xFC00) == 0xDC00 ? NONE : high;
 		unsigned low = take(r, "\\u") ? take_hex(r, 4) : NONE;
-		return low == NONE || (low & 0xFC00) != 0xDC00 ? NONE
-		                                               : 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+		return low == NONE || (low & 0xFC00) != 0xDC00
+		               ? NONE
+		               : 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
 	}
 	unsigned value = 0, digits = 0;
 	for (r->at++; r->at < r->end && *r->at != '}'; r->at++, digits++) {
@@ -160,28 +163,31 @@ static unsigned take_character_escape(struct reader *r)
 }
 
 /* General categories by the long names that ECMA allows and PCRE2 does not know. */
-static const char *const CATEGORIES[][2] = {{"Letter", "L"}, {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"},
-        {"Titlecase_Letter", "Lt"}, {"Cased_Letter", "L&"}, {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"},
-        {"Mark", "M"}, {"Nonspacing_Mark", "Mn"}, {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"},
-        {"Number", "N"}, {"Decimal_Number", "Nd"}, {"digit", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"},
-        {"Punctuation", "P"}, {"punct", "P"}, {"Connector_Punctuation", "Pc"}, {"Dash_Punctuation", "Pd"},
+static const char *const CATEGORIES[][2] = {{"Letter", "L"}, {"Lowercase_Letter", "Ll"},
+        {"Uppercase_Letter", "Lu"}, {"Titlecase_Letter", "Lt"}, {"Cased_Letter", "L&"},
+        {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Nonspacing_Mark", "Mn"},
+        {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"}, {"Number", "N"}, {"Decimal_Number", "Nd"},
+        {"digit", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"}, {"Punctuation", "P"},
+        {"punct", "P"}, {"Connector_Punctuation", "Pc"}, {"Dash_Punctuation", "Pd"},
         {"Open_Punctuation", "Ps"}, {"Close_Punctuation", "Pe"}, {"Initial_Punctuation", "Pi"},
         {"Final_Punctuation", "Pf"}, {"Other_Punctuation", "Po"}, {"Symbol", "S"}, {"Math_Symbol", "Sm"},
         {"Currency_Symbol", "Sc"}, {"Modifier_Symbol", "Sk"}, {"Other_Symbol", "So"}, {"Separator", "Z"},
         {"Space_Separator", "Zs"}, {"Line_Separator", "Zl"}, {"Paragraph_Separator", "Zp"}, {"Other", "C"},
         {"Control", "Cc"}, {"Format", "Cf"}, {"Private_Use", "Co"}, {"Unassigned", "Cn"}, {"Any", "Any"},
-        {"L", "L"}, {"Ll", "Ll"}, {"Lu", "Lu"}, {"Lt", "Lt"}, {"LC", "L&"}, {"Lm", "Lm"}, {"Lo", "Lo"}, {"M", "M"},
-        {"Mn", "Mn"}, {"Mc", "Mc"}, {"Me", "Me"}, {"N", "N"}, {"Nd", "Nd"}, {"Nl", "Nl"}, {"No", "No"}, {"P", "P"},
-        {"Pc", "Pc"}, {"Pd", "Pd"}, {"Ps", "Ps"}, {"Pe", "Pe"}, {"Pi", "Pi"}, {"Pf", "Pf"}, {"Po", "Po"}, {"S", "S"},
-        {"Sm", "Sm"}, {"Sc", "Sc"}, {"Sk", "Sk"}, {"So", "So"}, {"Z", "Z"}, {"Zs", "Zs"}, {"Zl", "Zl"}, {"Zp", "Zp"},
-        {"C", "C"}, {"Cc", "Cc"}, {"Cf", "Cf"}, {"Co", "Co"}, {"Cn", "Cn"}};
+        {"L", "L"}, {"Ll", "Ll"}, {"Lu", "Lu"}, {"Lt", "Lt"}, {"LC", "L&"}, {"Lm", "Lm"}, {"Lo", "Lo"},
+        {"M", "M"}, {"Mn", "Mn"}, {"Mc", "Mc"}, {"Me", "Me"}, {"N", "N"}, {"Nd", "Nd"}, {"Nl", "Nl"},
+        {"No", "No"}, {"P", "P"}, {"Pc", "Pc"}, {"Pd", "Pd"}, {"Ps", "Ps"}, {"Pe", "Pe"}, {"Pi", "Pi"},
+        {"Pf", "Pf"}, {"Po", "Po"}, {"S", "S"}, {"Sm", "Sm"}, {"Sc", "Sc"}, {"Sk", "Sk"}, {"So", "So"},
+        {"Z", "Z"}, {"Zs", "Zs"}, {"Zl", "Zl"}, {"Zp", "Zp"}, {"C", "C"}, {"Cc", "Cc"}, {"Cf", "Cf"},
+        {"Co", "Co"}, {"Cn", "Cn"}};
 
 /* Behind \p or \P: {Category}, {General_Category=Category}, {Script=Name}. */
 static bool take_property(struct reader *r, char letter)
 {
 	if (!take(r, "{"))
 		return fail(r, "expected '{' and the name of a property");
-	bool script = take(r, "Script=") || take(r, "sc=") || take(r, "Script_Extensions=") || take(r, "scx=");
+	bool script =
+	        take(r, "Script=") || take(r, "sc=") || take(r, "Script_Extensions=") || take(r, "scx=");
 	if (!script && !take(r, "General_Category="))
 		(void)take(r, "gc=");
 	const char *name = r->at;
@@ -410,7 +416,10 @@ static bool take_term(struct reader *r)
 	case '|':
 	case '^':
 	case '$': return put_next(r);
-	case '.': r->at++; buf_append_text(r->out, "[^\\n\\r\\x{2028}\\x{2029}]"); return take_repeat(r);
+	case '.':
+		r->at++;
+		buf_append_text(r->out, "[^\\n\\r\\x{2028}\\x{2029}]");
+		return take_repeat(r);
 	case '*':
 	case '+':
 	case '?': return fail(r, "nothing to repeat");

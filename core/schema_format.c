@@ -61,7 +61,8 @@ static bool take_date(struct reader *r)
 	        !take_digits(r, 2, &day))
 		return false;
 	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-	return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] && (month != 2 || day < 29 || leap);
+	return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] &&
+	       (month != 2 || day < 29 || leap);
 }
 
 /* Z or +hh:mm; *minutes are those by which the place is ahead of UTC. */
@@ -238,7 +239,8 @@ static bool take_host(struct reader *r)
 	if (close == NULL)
 		return false;
 	r->at = close + 1;
-	return is_ipv6(address, (size_t)(close - address)) || is_future_address(address, (size_t)(close - address));
+	return is_ipv6(address, (size_t)(close - address)) ||
+	       is_future_address(address, (size_t)(close - address));
 }
 
 static bool is_authority(const char *text, size_t size)

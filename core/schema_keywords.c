@@ -67,7 +67,8 @@ static bool read_schema(const struct reader *r, uint32_t index, const struct sch
 	return index == 0 || *node;
 }
 
-static bool read_schemas(const struct reader *r, uint32_t index, const struct schema_node ***nodes, size_t *count)
+static bool read_schemas(
+        const struct reader *r, uint32_t index, const struct schema_node ***nodes, size_t *count)
 {
 	if (index == 0)
 		return true;
@@ -138,11 +139,13 @@ static const struct schema_regex *read_regex(const struct reader *r, uint32_t in
 	const char *text = copy_string(r, index, &size);
 	struct schema_regex *regex = schema_regex_compile(text, size, &why);
 	if (regex == NULL) {
-		schema_complain(r->c, spot_of(r, index), "the pattern \"%.100s\" cannot be used: %s", text, why.text);
+		schema_complain(
+		        r->c, spot_of(r, index), "the pattern \"%.100s\" cannot be used: %s", text, why.text);
 		return NULL;
 	}
 	struct schema *schema = r->schema;
-	schema->regexes = mem_realloc(schema->regexes, (schema->regex_count + 1) * sizeof(struct schema_regex *));
+	schema->regexes =
+	        mem_realloc(schema->regexes, (schema->regex_count + 1) * sizeof(struct schema_regex *));
 	schema->regexes[schema->regex_count++] = regex;
 	*shown = text;
 	return regex;
@@ -177,7 +180,8 @@ static struct schema_name *names_add(struct schema_names *names, const char *tex
 
 static bool read_type(const struct reader *r, uint32_t index, unsigned *types)
 {
-	static const char *const names[] = {"null", "boolean", "number", "integer", "string", "array", "object"};
+	static const char *const names[] = {
+	        "null", "boolean", "number", "integer", "string", "array", "object"};
 	static const unsigned char bits[] = {SCHEMA_NULL, SCHEMA_BOOLEAN, SCHEMA_NUMBER | SCHEMA_INTEGER,
 	        SCHEMA_INTEGER, SCHEMA_STRING, SCHEMA_ARRAY, SCHEMA_OBJECT};
 	size_t count = sizeof names / sizeof *names;
@@ -248,7 +252,8 @@ static bool read_required(const struct reader *r, uint32_t index, struct schema_
 		return true;
 	if (kind_of(r, index) == JSONTREE_TRUE || kind_of(r, index) == JSONTREE_FALSE)
 		return schema_complain(r->c, spot_of(r, index),
-		        "expected a list of properties' names, found %s: that is draft-03, name the property in "
+		        "expected a list of properties' names, found %s: that is draft-03, name the property "
+		        "in "
 		        "the required list of the object that holds it",
 		        schema_describe(r->c, spot_of(r, index)));
 	return read_names(r, index, &object->required, &object->required_count);
@@ -340,7 +345,7 @@ static bool read_array(const struct reader *r)
 	array->max = SIZE_MAX;
 	r->node->array = array;
 	if (tuple ? !read_schemas(r, items, &array->tuple, &array->tuple_count) ||
-	                    !read_schema(r, additional, &array->additional)
+	                        !read_schema(r, additional, &array->additional)
 	          : !read_schema(r, items, &array->items))
 		return false;
 	return read_schema(r, contains, &array->contains) && read_boolean(r, unique, &array->unique) &&
@@ -350,8 +355,8 @@ static bool read_array(const struct reader *r)
 /* ---- numbers ---- */
 
 /* A number of its own since draft-06, in draft-04 a word beside the bound. */
-static bool read_exclusive(
-        const struct reader *r, uint32_t index, struct schema_limit *exclusive, struct schema_limit *inclusive)
+static bool read_exclusive(const struct reader *r, uint32_t index, struct schema_limit *exclusive,
+        struct schema_limit *inclusive)
 {
 	bool strict;
 	if (index == 0)
@@ -428,7 +433,8 @@ static bool read_format(const struct reader *r, uint32_t index, struct schema_st
 
 static bool read_string(const struct reader *r)
 {
-	uint32_t min = keyword(r, "minLength"), max = keyword(r, "maxLength"), pattern = keyword(r, "pattern");
+	uint32_t min = keyword(r, "minLength"), max = keyword(r, "maxLength"),
+	         pattern = keyword(r, "pattern");
 	uint32_t format = keyword(r, "format");
 	struct schema_string found = {.max = SIZE_MAX};
 	if (!read_size(r, min, &found.min) || !read_size(r, max, &found.max) ||
@@ -478,17 +484,18 @@ static bool read_logic(const struct reader *r)
 {
 	uint32_t values = keyword(r, "enum"), constant = later_keyword(r, "const", SCHEMA_DRAFT_6);
 	uint32_t all_of = keyword(r, "allOf"), any_of = keyword(r, "anyOf"), one_of = keyword(r, "oneOf");
-	uint32_t not = keyword(r, "not"), condition = later_keyword(r, "if", SCHEMA_DRAFT_7);
-	if (!(values | constant | all_of | any_of | one_of | not | condition))
+	uint32_t negated = keyword(r, "not"), condition = later_keyword(r, "if", SCHEMA_DRAFT_7);
+	if (!(values | constant | all_of | any_of | one_of | negated | condition))
 		return true;
 	struct schema_logic *logic = schema_alloc(r->schema, sizeof *logic);
 	r->node->logic = logic;
 	logic->has_const = constant != 0;
 	logic->constant = (struct schema_value){r->document, constant};
-	return read_enum(r, values, logic) && read_schemas(r, all_of, &logic->all_of.nodes, &logic->all_of.count) &&
+	return read_enum(r, values, logic) &&
+	       read_schemas(r, all_of, &logic->all_of.nodes, &logic->all_of.count) &&
 	       read_schemas(r, any_of, &logic->any_of.nodes, &logic->any_of.count) &&
 	       read_schemas(r, one_of, &logic->one_of.nodes, &logic->one_of.count) &&
-	       read_schema(r, not, &logic->not) && read_condition(r, condition, logic);
+	       read_schema(r, negated, &logic->negated) && read_condition(r, condition, logic);
 }
 
 /* ---- the schema ---- */

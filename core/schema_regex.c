@@ -38,8 +38,8 @@ static int count_work(pcre2_callout_block *block, void *context)
 
 static pcre2_code *compile(const char *pattern, size_t size, struct err *err)
 {
-	const uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C |
-	                         PCRE2_MATCH_UNSET_BACKREF | PCRE2_AUTO_CALLOUT;
+	const uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY |
+	                         PCRE2_NEVER_BACKSLASH_C | PCRE2_MATCH_UNSET_BACKREF | PCRE2_AUTO_CALLOUT;
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
 	int number;
 	PCRE2_SIZE offset;
@@ -48,8 +48,7 @@ static pcre2_code *compile(const char *pattern, size_t size, struct err *err)
 		return NULL;
 	}
 	pcre2_set_parens_nest_limit(context, PARENTHESES);
-	pcre2_code *code =
-	        pcre2_compile((PCRE2_SPTR)pattern, size, options, &number, &offset, context);
+	pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, size, options, &number, &offset, context);
 	pcre2_compile_context_free(context);
 	if (code == NULL) {
 		PCRE2_UCHAR message[200];
@@ -108,8 +107,8 @@ void schema_regex_scratch_free(struct schema_regex_scratch *scratch)
 	mem_free(scratch);
 }
 
-enum schema_match schema_regex_match(const struct schema_regex *regex, struct schema_regex_scratch *scratch,
-        const char *text, size_t size)
+enum schema_match schema_regex_match(
+        const struct schema_regex *regex, struct schema_regex_scratch *scratch, const char *text, size_t size)
 {
 	if (scratch->match == NULL || scratch->context == NULL)
 		return SCHEMA_MATCH_GAVE_UP;

@@ -45,6 +45,7 @@ void schema_report_end(struct schema_errors *errors)
 		error->pointer = address(errors, error->pointer);
 		error->expected = address(errors, error->expected);
 		error->found = address(errors, error->found);
+		error->schema = address(errors, error->schema);
 	}
 }
 
@@ -73,7 +74,8 @@ static void put_hidden(struct buf *out, const struct jsontree *tree, uint32_t in
 {
 	switch (tree->nodes[index].kind) {
 	case JSONTREE_STRING:
-		put_count(out, "a string of ", jsontree_string_length(tree, index), "character", "characters");
+		put_count(
+		        out, "a string of ", jsontree_string_length(tree, index), "character", "characters");
 		break;
 	case JSONTREE_NUMBER:
 		buf_append_text(out, jsontree_is_whole(tree, index) ? "a whole number" : "a number");
@@ -96,7 +98,8 @@ static void put_value(struct buf *out, const struct jsontree *tree, uint32_t ind
 		struct bytes raw = jsontree_raw(tree, index);
 		put_shortened(out, raw.data, raw.size);
 		if (node->kind == JSONTREE_STRING && raw.size > SHOWN_BYTES)
-			put_count(out, " (", jsontree_string_length(tree, index), "character)", "characters)");
+			put_count(
+			        out, " (", jsontree_string_length(tree, index), "character)", "characters)");
 	}
 }
 
@@ -124,7 +127,9 @@ bool schema_report(struct schema_run *run, const struct schema_node *node, const
 		return false;
 	struct schema_error *error = &errors->list[errors->count++];
 	error->keyword = keyword;
-	error->schema = node->place;
+	error->schema = place_in(errors);
+	schema_document_place(node->document, node->index, &errors->text);
+	end_text(errors);
 	error->pointer = place_in(errors);
 	put_path(&errors->text, run, path);
 	end_text(errors);
@@ -149,8 +154,10 @@ void schema_report_unreadable(struct schema_errors *errors, const struct json_er
 		return;
 	schema_report_begin(errors);
 	struct schema_error *error = &errors->list[errors->count++];
-	*error = (struct schema_error){.keyword = "json", .schema = "", .pointer = NULL};
-	error->pointer = place_in(errors);
+	*error = (struct schema_error){
+	        .keyword = "json",
+	};
+	error->pointer = error->schema = place_in(errors);
 	end_text(errors);
 	error->expected = place_in(errors);
 	buf_append_text(&errors->text, "JSON text");

@@ -12,8 +12,9 @@ enum { MAX_DOCUMENTS = 1000 };
 
 static struct schema_identifier *find_identifier(const struct schema_compiler *c, const char *uri)
 {
+	uint64_t hash = jsontree_hash(uri, strlen(uri));
 	for (size_t i = 0; i < c->identifier_count; i++)
-		if (strcmp(c->identifiers[i].uri, uri) == 0)
+		if (c->identifiers[i].hash == hash && strcmp(c->identifiers[i].uri, uri) == 0)
 			return &c->identifiers[i];
 	return NULL;
 }
@@ -31,7 +32,8 @@ static void add_identifier(struct schema_compiler *c, char *uri, struct schema_s
 	if ((c->identifier_count & (c->identifier_count - 1)) == 0)
 		c->identifiers = mem_realloc(c->identifiers,
 		        (c->identifier_count ? 2 * c->identifier_count : 1) * sizeof *c->identifiers);
-	c->identifiers[c->identifier_count++] = (struct schema_identifier){.uri = uri, .spot = spot};
+	c->identifiers[c->identifier_count++] =
+	        (struct schema_identifier){.uri = uri, .hash = jsontree_hash(uri, strlen(uri)), .spot = spot};
 }
 
 /* The text of that member where it is a string; the caller frees. */
@@ -57,7 +59,8 @@ static bool has_reference(struct schema_spot spot)
 }
 
 /* What the schema's own $id makes of the base: the document's memory has the answer. */
-static const char *own_base(struct schema_compiler *c, struct schema_spot spot, const char *base, uint32_t *root)
+static const char *own_base(
+        struct schema_compiler *c, struct schema_spot spot, const char *base, uint32_t *root)
 {
 	char *id = has_reference(spot)
 	                   ? NULL /* all beside a $ref is ignored */
@@ -102,8 +105,8 @@ static bool one_of(const struct jsontree *tree, uint32_t key, const char *const 
 
 static void index_schema(struct schema_compiler *c, struct schema_spot spot, const char *base, uint32_t root)
 {
-	static const char *const schemas[] = {"additionalItems", "additionalProperties", "contains", "else", "if",
-	        "items", "not", "propertyNames", "then", NULL};
+	static const char *const schemas[] = {"additionalItems", "additionalProperties", "contains", "else",
+	        "if", "items", "not", "propertyNames", "then", NULL};
 	static const char *const lists[] = {"allOf", "anyOf", "items", "oneOf", NULL};
 	static const char *const maps[] = {
 	        "$defs", "definitions", "dependencies", "patternProperties", "properties", NULL};
@@ -133,8 +136,8 @@ static bool find_draft(struct schema_compiler *c, struct schema_document *docume
 	static const struct {
 		const char *word;
 		enum schema_draft draft;
-	} drafts[] = {{"/draft-04/", SCHEMA_DRAFT_4}, {"/draft-05/", SCHEMA_DRAFT_4}, {"/draft-06/", SCHEMA_DRAFT_6},
-	        {"/draft-07/", SCHEMA_DRAFT_7}};
+	} drafts[] = {{"/draft-04/", SCHEMA_DRAFT_4}, {"/draft-05/", SCHEMA_DRAFT_4},
+	        {"/draft-06/", SCHEMA_DRAFT_6}, {"/draft-07/", SCHEMA_DRAFT_7}};
 	struct schema_spot root = {document, 0};
 	document->draft = c->settings.draft ? c->settings.draft : SCHEMA_DRAFT_7;
 	char *named = document->tree.nodes[0].kind == JSONTREE_OBJECT ? member_text(root, "$schema") : NULL;
@@ -148,7 +151,8 @@ static bool find_draft(struct schema_compiler *c, struct schema_document *docume
 			}
 		if (!known)
 			schema_complain(c, root,
-			        "its $schema is \"%.100s\"; drafts 04, 06 and 07 of JSON Schema are known", named);
+			        "its $schema is \"%.100s\"; drafts 04, 06 and 07 of JSON Schema are known",
+			        named);
 	}
 	mem_free(named);
 	return known;
@@ -196,7 +200,8 @@ static struct schema_document *load(struct schema_compiler *c, const char *uri, 
 	return document;
 }
 
-static bool refuse(struct schema_compiler *c, const struct schema_spot *from, const char *uri, const char *why)
+static bool refuse(
+        struct schema_compiler *c, const struct schema_spot *from, const char *uri, const char *why)
 {
 	if (from)
 		return schema_complain(c, *from, "$ref: there is no schema %s: %s", uri, why);
@@ -251,7 +256,8 @@ static uint32_t step(const struct jsontree *tree, uint32_t index, const struct b
 	return at;
 }
 
-/* Follows a JSON pointer; what it passes tells which base a schema has that stands where none was expected. */
+/* Follows a JSON pointer; what it passes tells which base a schema has that stands where none was expected.
+ */
 static bool follow(struct schema_compiler *c, struct schema_spot *spot, const char *pointer)
 {
 	struct schema_document *document = spot->document;

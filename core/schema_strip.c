@@ -56,7 +56,8 @@ static void mark_array(struct schema_run *run, const struct schema_array *array,
 }
 
 /* The branch that matches: the first one, or the only one. */
-static void mark_branch(struct schema_run *run, const struct schema_branches *branches, bool only, uint32_t index)
+static void mark_branch(
+        struct schema_run *run, const struct schema_branches *branches, bool only, uint32_t index)
 {
 	const struct schema_node *found = NULL;
 	for (size_t i = 0; i < branches->count; i++)
@@ -182,8 +183,8 @@ bool schema_strip(struct schema_checker *checker, const struct schema *schema, c
 	return !out->full;
 }
 
-bool schema_unknown(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
-        struct buf *pointers, size_t *count, struct schema_errors *errors)
+bool schema_unknown(struct schema_checker *checker, const struct schema *schema, const char *json,
+        size_t size, struct buf *pointers, size_t *count, struct schema_errors *errors)
 {
 	*count = 0;
 	if (!find_unknown(checker, schema, json, size, errors))

@@ -136,13 +136,18 @@ void state_collect(struct script *script)
 	script->heap.after_full = script->heap.after_step = script->heap.used;
 }
 
-bool script_relieve(struct script *script)
+/* A full collection, unless so little has come since the last one that it would walk what lives for nothing. */
+static bool collect_above(struct script *script, size_t growth)
 {
-	struct heap *heap = &script->heap;
-	if (heap->used <= heap->after_full + heap->limit / 16)
+	if (script->heap.used <= script->heap.after_full + growth)
 		return false;
 	state_collect(script);
 	return true;
+}
+
+bool script_relieve(struct script *script)
+{
+	return collect_above(script, script->heap.limit / 8);
 }
 
 /* A full collection before a call that finds the heap above half of its share. */
@@ -150,7 +155,7 @@ static bool make_room(struct script *script)
 {
 	struct heap *heap = &script->heap;
 	lua_gc(script->L, LUA_GCSETPAUSE, heap->used > heap->limit / 4 ? 140 : 200);
-	return heap->used > heap->limit / 2 && script_relieve(script);
+	return heap->used > heap->limit / 2 && collect_above(script, heap->limit / 16);
 }
 
 void script_collect(struct script *script)

@@ -252,7 +252,7 @@ static size_t connections(const struct config *config)
 {
 	size_t sum = 0;
 	for (size_t i = 0; i < config->upstream_count; i++)
-		sum += config->upstreams[i].concurrency;
+		sum += config->upstreams[i].concurrency ? config->upstreams[i].concurrency : LIMITER_AUTO_MAX;
 	return sum ? sum : 1;
 }
 

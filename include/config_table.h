@@ -44,7 +44,7 @@ struct config_key {
 	const char *derived;  /* where the default comes from, in words, when it is not a fixed one */
 	const char *example;  /* what stands in the commented file for a key without a fixed default */
 	const char *instead;  /* the key is the other way to say something: the name of the usual one */
-	const char *nothing;  /* TEXT: the word that stands for NULL */
+	const char *nothing;  /* TEXT, INTEGER: the word that stands for NULL, or 0 */
 	const char *inherits; /* SECTION: path of the section whose values are the defaults */
 	size_t inherits_from; /* its offset in struct config */
 	double min, max;      /* of numbers, durations (ms), sizes (bytes); max 0 = no range */

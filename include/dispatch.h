@@ -1,17 +1,34 @@
 /* When each lookup is asked: waiting, in flight, backing off; per upstream and host, the oldest record first.
  *
  * A lookup is one HTTP question of one record; a call is one HTTP exchange that answers one or more lookups
- * (each call carries one lookup until merging comes). Throttled hosts (429, `retry` with scope host) pause,
- * which costs no attempt and no deadline. A lookup ends answered (error_type NULL) or refused, by error_type:
+ * (each call carries one lookup until merging comes). A lookup ends answered (error_type NULL) or refused, by
+ * error_type:
  *   HttpStatus       a status that is no answer and is not asked again, or was asked for the last time
  *   HttpTimeout, HttpTransport, HttpUnparsable   attempts or deadline are used up
  *   RetryDeadline    split said retry until the deadline was over
  *   ContentTooLarge  the answer outgrew max_body;   HttpInvalid  the request cannot be sent
+ *   HostUnavailable  its host is in trouble and holds up the others: see dispatch_relieve
+ *   and what split's fail names.
  * A call whose answer finds no room (hooks.grow) is cut, or a younger one in its place; what is cut is asked
- * again alone, which counts as no attempt. and what split's fail names. */
+ * again alone, which counts as no attempt.
+ *
+ * Trouble, from small to large:
+ * - One call: asked again by retry.h, with attempts, a deadline, full jitter and Retry-After.
+ * - One host that throttles (429, `retry` with scope host) pauses: no attempt is counted, no deadline runs.
+ *   No host has more calls in flight than its share (`host_concurrency`), so that one whose calls wait for
+ *   their timeouts leaves slots to the others; one that failed five times in a row gets fewer.
+ * - The upstream, by breaker.h: when most lookups of most hosts fail it stands still. Nothing is sent but one
+ *   probe at a time; attempts and deadlines of its lookups stand still; what was in flight comes back
+ *   uncounted, and whoever failed on the way there gets that attempt back. The caller stops taking records
+ *   (dispatch_takes).
+ *
+ * A probe is best a lookup that was never asked: one that fails by its own fault would else keep the breaker
+ * open for ever. When none waits, the door is opened for one record; if none comes within a second, those
+ * that wait are tried in turn. */
 #ifndef MILLRACE_DISPATCH_H
 #define MILLRACE_DISPATCH_H
 
+#include "breaker.h"
 #include "heap.h"
 #include "http.h"
 #include "limiter.h"
@@ -54,16 +71,18 @@ struct lookup {
 	unsigned calls;    /* calls it was part of, uncounted ones included */
 	int64_t submitted; /* steady ms */
 	int64_t due;       /* when backing off */
-	int64_t paused_ms; /* time its host was paused, as of its last call: does not count for the deadline
-	                    */
-	struct list_node node;  /* private to dispatch.c from here: of the call, the paused host, or those due
-	                           for done */
-	struct heap_node place; /* among the waiting by age, or the backing off by due */
+	int64_t paused_ms; /* time for which its host or the upstream stood still, as of its last call: does
+	                      not count for the deadline */
+	struct list_node node;  /* private to dispatch*.c from here: of the call, the host's that back off, or
+	                           those due for done */
+	struct heap_node place; /* among its host's waiting by age, or the upstream's backing off by due */
 	struct call *call;
 	struct host *host;
-	int64_t host_paused; /* what host had been paused in all when this was submitted, ms */
-	uint64_t turn;       /* order of submission, among equals in age */
-	bool fresh;          /* its next call takes a new connection: the last one was stale */
+	int64_t host_paused; /* for how long host had stood still in all when this was submitted, ms */
+	struct breaker_mark mark;
+	unsigned probes; /* calls of it that were probes */
+	uint64_t turn;   /* order of submission, among equals in age */
+	bool fresh;      /* its next call takes a new connection: the last one was stale */
 };
 
 struct call {
@@ -71,9 +90,13 @@ struct call {
 	struct list lookups; /* linked by lookup.node */
 	size_t lookup_count;
 	struct dispatch *dispatch;
-	struct upstream *upstream; /* private to dispatch.c */
-	struct list_node node;     /* among those in the air */
-	bool doomed;               /* to be cut by the next tick, unless it ends before */
+	struct upstream *upstream; /* private to dispatch*.c, as is what follows */
+	struct host *host;
+	struct list_node at_host; /* in host.calls */
+	struct list_node node;    /* among those in the air */
+	int64_t started;
+	bool probe;
+	bool doomed; /* to be cut by the next tick, unless it ends before */
 	char *url;
 	int64_t wall; /* when the answer came, for Retry-After */
 };
@@ -118,6 +141,7 @@ struct dispatch_config {
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	double (*random)(void); /* [0, 1) */
+	bool no_breaker;        /* who reads a file to its end is told of failures rather than made to wait */
 };
 
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
@@ -136,6 +160,26 @@ int64_t dispatch_tick(struct dispatch *dispatch, int64_t now);
  * upstream's own). */
 void dispatch_pause_host(struct dispatch *dispatch, size_t index, const char *name, int64_t until,
         int64_t now, const char *reason); /* an identifier, for the log; metrics tell "429" from "retry" */
+/* Whether new records may be taken: no breaker is open, or a probe is due and wants a lookup that was never
+ * asked. Changes within dispatch_submit and dispatch_tick and when calls end. */
+bool dispatch_takes(const struct dispatch *dispatch);
+bool dispatch_stands(const struct dispatch *dispatch); /* a breaker is not closed */
+/* Whether this lookup waits for nothing but the end of its host's pause or of the upstream's trouble. */
+bool dispatch_held(const struct dispatch *dispatch, const struct lookup *lookup);
+/* Ends as HostUnavailable the lookups of records with an age of at most `line` at hosts in trouble: paused,
+ * or failing five calls in a row, and nothing good came from it for five seconds; or more than half of at
+ * least twenty of its lookups of the last 30 s failed. One that throttles now and then sets the pace, no
+ * more. Of those in flight only the ones of at most `late`: what was sent has time to be answered, so that a
+ * host can get well. Nothing is ended while trouble is general, which is when all hosts asked are in trouble,
+ * or three or more that hold more than half of the `open` records from the oldest open one to the newest, or
+ * a breaker is open: then nobody is held up by one host, and to wait is right. A host that is merely slow is
+ * not in trouble: it gives back-pressure.
+ *
+ * This is how one host holds at most half of `limits.records`. What is bounded there is the distance from the
+ * oldest open record to the newest, so a host holds what stands between them, however few its own records
+ * are; hence its oldest ones go, each after it has had half of the limit's time, not the ones that just came.
+ * Answers how many. */
+size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now);
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
 

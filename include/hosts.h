@@ -1,10 +1,12 @@
-/* The hosts of one upstream that somebody asks or that are paused, and how long they were. Pure.
+/* The hosts of one upstream that somebody asks or asked lately, and for how long each stood still. Pure.
  *
- * A host lives while it has users or is paused. Names are compared without case; NULL is the upstream's own
- * host. */
+ * A host lives while it has users, and HOSTS_REMEMBERED_MS after the last one (not when there are more than
+ * HOSTS_IDLE_MAX such). It stands still while it is paused, and all of them do while they are held. Names are
+ * compared without case; NULL is the upstream's own host. */
 #ifndef MILLRACE_HOSTS_H
 #define MILLRACE_HOSTS_H
 
+#include "breaker.h"
 #include "heap.h"
 #include "list.h"
 
@@ -12,33 +14,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { HOSTS_REMEMBERED_MS = BREAKER_WINDOW_MS, HOSTS_IDLE_MAX = 4096 };
+
 struct host {
-	char *name;         /* NULL = the upstream's own */
-	struct list parked; /* what waits for the end of the pause: the user's */
+	char *name; /* NULL = the upstream's own */
 	size_t users;
-	int64_t since, until; /* of the present pause, steady ms; meaningless when there is none */
-	int64_t paused_ms;    /* all pauses before this one */
+	int64_t until; /* of the present pause, steady ms; meaningless when there is none */
+	/* The user's: */
+	struct heap ready;   /* lookups that may be sent, by age */
+	struct list resting; /* lookups that back off */
+	struct list calls;   /* in flight */
+	unsigned failures;   /* calls that failed since the last good one */
+	int64_t troubled;    /* when the first pause or failure since the last good answer was, -1 = none */
+	struct breaker_window window;
+	struct heap_node turn; /* among the hosts that have a lookup to send */
+	/* Private to hosts.c: */
+	int64_t still_since; /* of the present standstill, -1 = there is none */
+	int64_t still_ms;    /* all standstills before this one */
+	int64_t idle_since;
 	struct host *next;    /* in its bucket */
-	struct heap_node node;
+	struct list_node all; /* in hosts.all */
+	struct list_node idle;
+	struct heap_node node; /* in hosts.paused */
 };
 
 struct hosts {
 	struct host **buckets;
-	size_t bucket_count, count;
+	size_t bucket_count;
+	struct list all;
+	struct list idle;   /* without users, the one that was given back first in front */
 	struct heap paused; /* by until */
+	bool held;
+	bool (*before)(const struct heap_node *a, const struct heap_node *b);
 };
 
-void hosts_init(struct hosts *hosts);
+/* before: the order of host.ready. */
+void hosts_init(struct hosts *hosts, bool (*before)(const struct heap_node *a, const struct heap_node *b));
 void hosts_free(struct hosts *hosts); /* nobody may use one any more */
 /* The host of that name, made when it is new, with one user more. */
-struct host *hosts_take(struct hosts *hosts, const char *name);
-void hosts_give(struct hosts *hosts, struct host *host); /* one user less; may free it */
+struct host *hosts_take(struct hosts *hosts, const char *name, int64_t now);
+void hosts_give(struct hosts *hosts, struct host *host, int64_t now); /* one user less */
+void hosts_forget(struct hosts *hosts, int64_t now); /* those that nobody has used for long; may free them */
+size_t hosts_count(const struct hosts *hosts);
+#define hosts_each(hosts, node, after) list_each (&(hosts)->all, node, after)
+#define host_of(node) container_of(node, struct host, all)
 /* Pauses it until then; a longer pause stays as it is. Answers by how many ms the pause grew. */
 int64_t hosts_pause(struct hosts *hosts, struct host *host, int64_t until, int64_t now);
-/* A host whose pause is over, with one user more (hosts_give it), or NULL: call until NULL. */
+/* A host whose pause is over, or NULL: call until NULL. */
 struct host *hosts_wake(struct hosts *hosts, int64_t now);
 int64_t hosts_due(const struct hosts *hosts); /* when the next pause is over, -1 = none is paused */
+/* All of them stand still from now on, until they are let go; O(hosts). */
+void hosts_hold(struct hosts *hosts, int64_t now);
+void hosts_let_go(struct hosts *hosts, int64_t now);
 bool host_is_paused(const struct host *host);
-int64_t host_paused_ms(const struct host *host, int64_t now); /* in all, up to now */
+/* For how long it stood still in all, up to now; what was both paused and held counts once. */
+int64_t hosts_still_ms(const struct hosts *hosts, const struct host *host, int64_t now);
 
 #endif

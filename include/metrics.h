@@ -36,7 +36,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(GIVEN_BACK, METRIC_COUNTER, NONE, "millrace_given_back_records_total", "reason",                            \
 		"Records given back unfinished: revoked, lost, stopped. Another owner, or the next start, takes them.") \
 	X(OPEN_RECORDS, METRIC_GAUGE, NONE, "millrace_open_records", "", "Records taken and not ended.")              \
-	X(OPEN_LIMIT, METRIC_GAUGE, NONE, "millrace_open_records_limit", "", "Most records that may be open.")        \
+	X(OPEN_LIMIT, METRIC_GAUGE, NONE, "millrace_open_records_limit", "",                                           \
+		"Most records from the oldest open one to the newest.")                                               \
+	X(OPEN_SPAN, METRIC_GAUGE, NONE, "millrace_open_records_span", "",                                            \
+		"Records taken since the oldest open one, that one included: nothing is taken at the limit.")         \
 	X(RECORDS_BY_STATE, METRIC_GAUGE, NONE, "millrace_records", "state", "Open records by their state.")          \
 	X(BLOCKED_RECORDS, METRIC_GAUGE, NONE, "millrace_blocked_records", "",                                        \
 		"Records that are made and wait for an earlier one of their lane.")                                   \
@@ -68,13 +71,15 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(HTTP_DURATION, METRIC_HISTOGRAM, HTTP, "millrace_http_request_duration_seconds", "upstream",                \
 		"Duration of calls.")                                                                                 \
 	X(HTTP_RETRIES, METRIC_COUNTER, NONE, "millrace_http_retries_total", "upstream,reason",                       \
-		"Lookups asked again, by reason.")                                                                    \
+		"Lookups asked again, by reason; no_room: there was no memory for the answer.")                                                                    \
 	X(HTTP_IN_FLIGHT, METRIC_GAUGE, NONE, "millrace_http_in_flight", "upstream", "Calls in flight.")              \
 	X(HTTP_WAITING, METRIC_GAUGE, NONE, "millrace_http_waiting_lookups", "upstream",                              \
 		"Lookups that wait for the limiter, a paused host or the end of a back-off.")                         \
 	X(HTTP_LIMIT, METRIC_GAUGE, NONE, "millrace_http_concurrency_limit", "upstream", "Most calls in flight.")     \
+	X(HTTP_CIRCUIT, METRIC_GAUGE, NONE, "millrace_http_circuit_state", "upstream,state",                          \
+		"1 for the state the upstream's breaker is in, 0 for the others: closed, open, probing.")             \
 	X(HTTP_THROTTLED, METRIC_COUNTER, NONE, "millrace_http_throttled_seconds_total", "upstream,reason",           \
-		"Time for which hosts were paused, by reason.")                                                       \
+		"Time for which hosts were paused (429, retry) or the whole upstream was (breaker).")                                                  \
 	X(HTTP_CONNECTIONS, METRIC_COUNTER, NONE, "millrace_http_new_connections_total", "", "Connections opened.")   \
 	X(HTTP_BYTES, METRIC_COUNTER, NONE, "millrace_http_response_bytes_total", "upstream",                         \
 		"Bytes of answers after decompression.")                                                              \
@@ -103,8 +108,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
 		"Bytes of outputs with the producer.")                                                                \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
-		"Time for which intake stood still although there was room: sink, source, store.")                    \
-	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind", "Bytes charged to the ledger, by kind.")       \
+		"Time for which intake stood still although there was room: sink, upstream, source, store.")             \
+	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind",                                                \
+		"Bytes charged to limits.memory, by kind.")                                                           \
 	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \
 		"Most bytes that may be charged: limits.memory.")                                                     \
 	X(LOG_LINES, METRIC_COUNTER, NONE, "millrace_log_messages_total", "level", "Log lines written.")              \

@@ -24,10 +24,11 @@ enum pipeline_order { PIPELINE_ORDER_KEY, PIPELINE_ORDER_PARTITION, PIPELINE_ORD
 struct pipeline_config {
 	enum pipeline_order order;
 	bool key_from_event;  /* the lane's key is made from the event's fields; else the record's own key */
-	size_t limit_records; /* the door: most records open */
+	size_t limit_records; /* the door: most records from the oldest open one to the newest */
 	size_t limit_bytes; /* the part of the ledger's limit that records, answers and outputs may have, with
 	                       their copies in sinks: the door leaves a quarter of it to the gate */
-	size_t limit_resident; /* the door: most bytes that the process may really take; 0 = whatever it takes */
+	size_t limit_resident; /* the door: most bytes that the process may really take; 0 = whatever it takes
+	                        */
 	const struct upstream_config *upstreams;
 	size_t upstream_count;
 	const struct sink_config *sinks; /* the error stream is the last */
@@ -66,7 +67,7 @@ bool pipeline_drained(const struct pipeline *pipeline); /* nothing open, no sink
 /* Gives back whatever is open; sinks may still hold outputs of them. */
 void pipeline_give_back(struct pipeline *pipeline, const char *reason);
 void pipeline_counts(const struct pipeline *pipeline, struct pipeline_counts *counts);
-/* Why intake stands still although there is room: "sink", or NULL. */
+/* Why intake stands still although there is room: "sink", "upstream", or NULL. */
 const char *pipeline_paused(const struct pipeline *pipeline);
 /* A delivery failed and waits to be sent again: over for good where the sink is a file or a pipe. */
 bool pipeline_delivery_failed(const struct pipeline *pipeline);

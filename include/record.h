@@ -50,9 +50,10 @@ struct record {
 	struct script_input input; /* points into what the record owns: key, value, headers */
 	char *key, *value;
 	struct output_header *headers;
-	int64_t taken;    /* steady ms */
-	int64_t due;      /* RESTING: when to start again */
-	unsigned attempt; /* how often it began, from 1 */
+	int64_t taken;     /* steady ms */
+	int64_t paused_ms; /* time for which hosts and upstreams that it asked stood still */
+	int64_t due;       /* RESTING: when to start again */
+	unsigned attempt;  /* how often it began, from 1 */
 	struct script_event event;
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
@@ -80,6 +81,8 @@ struct records {
 
 void records_init(struct records *records, struct ledger *ledger);
 size_t records_open(const struct records *records); /* all but SETTLED and GIVEN_BACK */
+/* Records taken since the oldest open one, that one included. */
+uint64_t records_span(const struct records *records);
 bool records_oldest(const struct records *records, const struct record *record); /* of the open ones */
 /* All records in states before SETTLED that match, oldest first; *count of them. The caller frees the array.
  */

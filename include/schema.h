@@ -50,14 +50,15 @@ struct schema_settings {
  * NULL. */
 struct schema *schema_compile(const char *uri, const struct schema_source *source,
         const struct schema_settings *settings, struct err *err);
-void schema_free(struct schema *schema);        /* NULL is fine */
+void schema_free(struct schema *schema);         /* NULL is fine */
 const char *schema_uri(const struct schema *);   /* as it was asked for */
 const char *schema_title(const struct schema *); /* its `title`, or "" */
 
 enum {
 	/* additionalProperties: false is not enforced (for events of a version that no repository has) */
 	SCHEMA_ALLOW_ADDITIONAL = 1,
-	/* errors show no values of the event, only of what kind they are */
+	/* errors show no values of the event, only of what kind they are (the names of its properties they
+	   do) */
 	SCHEMA_HIDE_VALUES = 2,
 };
 
@@ -90,22 +91,24 @@ struct schema_checker *schema_checker_new(const struct json_limits *limits);
 void schema_checker_free(struct schema_checker *checker);
 
 /* Is the JSON text what the schema says? `options` are SCHEMA_... above. On false, errors (may be NULL, which
- * is quicker) hold at least one. Work is bounded: a check that takes far more steps than the event has values, or
- * a pattern that goes back and forth for too long, is an error ("limit") as well, and never hangs. */
+ * is quicker) hold at least one. Work is bounded: a check that takes far more steps than the event has
+ * values, or a pattern that goes back and forth for too long, is an error ("limit") as well, and never hangs.
+ */
 bool schema_check(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
         unsigned options, struct schema_errors *errors);
 
 /* Appends the text without the properties that the schema forbids by additionalProperties: false; all else
  * stays byte for byte. *stripped is how many were left out (one that holds others counts once). Nothing is
  * said about whether the rest is valid. What anyOf forbids is left out where its first branch forbids it that
- * matches apart from that, likewise oneOf. False: not a JSON text (errors, may be NULL, say why), or `out` is full. */
+ * matches apart from that, likewise oneOf. False: not a JSON text (errors, may be NULL, say why), or `out` is
+ * full. */
 bool schema_strip(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
         struct buf *out, size_t *stripped, struct schema_errors *errors);
 enum { SCHEMA_MAX_UNKNOWN = 100 };
 
 /* Appends the JSON pointers of those properties, each closed by a NUL byte, of the first SCHEMA_MAX_UNKNOWN;
  * *count is of all. Otherwise as schema_strip. */
-bool schema_unknown(struct schema_checker *checker, const struct schema *schema, const char *json, size_t size,
-        struct buf *pointers, size_t *count, struct schema_errors *errors);
+bool schema_unknown(struct schema_checker *checker, const struct schema *schema, const char *json,
+        size_t size, struct buf *pointers, size_t *count, struct schema_errors *errors);
 
 #endif

@@ -13,6 +13,7 @@ struct schema_spot {
 /* What a URI stands for, by an $id. */
 struct schema_identifier {
 	char *uri; /* "#name" at its end for a name within a document */
+	uint64_t hash;
 	struct schema_spot spot;
 	bool ambiguous; /* claimed by several */
 };

@@ -29,8 +29,8 @@ struct schema_document {
 	struct jsontree tree;
 	enum schema_draft draft;
 	struct schema_node **compiled; /* by index in the tree; NULL: not asked for yet */
-	const char **bases;            /* by index: URI that references there stand on; NULL: no schema known */
-	uint32_t *roots;               /* by index: the schema to which that URI belongs */
+	const char **bases; /* by index: URI that references there stand on; NULL: no schema known */
+	uint32_t *roots;    /* by index: the schema to which that URI belongs */
 };
 
 /* A property that `properties` or `required` name, or a text of `enum`. */
@@ -66,7 +66,7 @@ struct schema_dependency {
 
 struct schema_object {
 	struct schema_names names;
-	const struct schema_name *required; /* in the schema's order */
+	const struct schema_name *required;    /* in the schema's order */
 	size_t required_count, required_names; /* listed; different ones */
 	const struct schema_pattern *patterns;
 	size_t pattern_count;
@@ -128,7 +128,7 @@ struct schema_logic {
 	bool has_enum, has_const;
 	struct schema_value constant;
 	struct schema_branches all_of, any_of, one_of;
-	const struct schema_node *not, *condition, *then, *otherwise;
+	const struct schema_node *negated, *condition, *then, *otherwise;
 };
 
 struct schema_node {
@@ -138,7 +138,8 @@ struct schema_node {
 	bool whole_decimal; /* 1.0 is an integer */
 	bool seen, done;    /* for the compiler's walk */
 	unsigned height;    /* the compiler's: longest way through schemas of the same value */
-	const char *place;  /* URI # pointer */
+	const struct schema_document *document; /* where the schema stands */
+	uint32_t index;
 	const struct schema_node *reference;
 	const struct schema_object *object;
 	const struct schema_array *array;
@@ -184,7 +185,8 @@ struct schema_run {
 	unsigned options;
 	struct schema_errors *errors; /* NULL: only the verdict counts */
 	uint64_t steps;               /* that are left */
-	const struct schema_node *culprit; /* where the check gave up, or NULL: then nothing it found counts */
+	const struct schema_node
+	        *culprit; /* where the check gave up, or NULL: then nothing it found counts */
 };
 
 struct schema_checker {
@@ -214,6 +216,8 @@ char *schema_copy(struct schema *schema, const char *text, size_t size);
 
 /* ---- schema_document.c ---- */
 
+/* Appends "URI#pointer" of what stands at `index`. */
+void schema_document_place(const struct schema_document *document, uint32_t index, struct buf *place);
 /* Reads a text, YAML or JSON, into document->tree; false: err says what is wrong with it. */
 bool schema_document_read(struct schema_document *document, const char *text, size_t size, struct err *err);
 void schema_document_free(struct schema_document *document);

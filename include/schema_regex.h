@@ -1,7 +1,7 @@
 /* Patterns of schemas: ECMA-262 regular expressions (flag u), matched by PCRE2 with bounded work.
  *
- * The only file with PCRE2. ECMA's and Perl's languages differ in what \s, \d, $ and . mean, in classes and in
- * what is an error, so a pattern is read and checked as ECMA's and written anew as Perl's (schema_ecma.c).
+ * The only file with PCRE2. ECMA's and Perl's languages differ in what \s, \d, $ and . mean, in classes and
+ * in what is an error, so a pattern is read and checked as ECMA's and written anew as Perl's (schema_ecma.c).
  *
  * No pattern hangs: PCRE2's own limit begins again at each place of the text and does not see the characters
  * that a repeat runs over, so work is counted in callouts, before each item of the pattern: one step, and one

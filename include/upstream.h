@@ -16,10 +16,11 @@ struct upstream_config {
 	size_t host_count;
 	int64_t timeout_ms; /* of one call, from its start to its last byte */
 	int64_t connect_timeout_ms;
-	unsigned concurrency; /* calls in flight */
-	double rate;          /* lookups per second; 0 = no limit */
-	size_t max_body;      /* bytes after decompression */
-	int64_t max_idle_ms;  /* a connection idle for longer is not used again */
+	unsigned concurrency;      /* calls in flight; 0 = auto (limiter.h) */
+	unsigned host_concurrency; /* of them to one host; 0 = half, or all while no other host is asked */
+	double rate;               /* lookups per second; 0 = no limit */
+	size_t max_body;           /* bytes after decompression */
+	int64_t max_idle_ms;       /* a connection idle for longer is not used again */
 	bool http2;
 	char **per_record_headers; /* headers in which merged lookups may differ */
 	size_t per_record_header_count;

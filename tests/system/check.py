@@ -1,9 +1,12 @@
-"""The ledger: what was sent, what came out, and whether anything was lost, reordered, altered or repeated."""
+"""The ledger: what was sent, what came out, and whether anything was lost, reordered, altered or repeated.
+
+The one verifier of all tests; those that kill tell it of each Death, and it checks what may be repeated after it."""
 
 import re
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from events import dump, load
 
@@ -57,29 +60,101 @@ def stamps(model, actual, stream, schema=None):
     return wrong
 
 
+VIOLATIONS = ("lost", "reordered", "altered", "unexpected", "covered", "stale", "unaccounted")
+
+
 @dataclass
 class Report:
+    """What was found, as sentences; `places` has the records they are about, in the order in which they were found."""
+
     lost: list = field(default_factory=list)
     reordered: list = field(default_factory=list)
     altered: list = field(default_factory=list)
     unexpected: list = field(default_factory=list)
+    covered: list = field(default_factory=list)  # repeated, though a durable note says that they are finished
+    stale: list = field(default_factory=list)  # repeated, though finished before the last checkpoint was due
+    unaccounted: list = field(default_factory=list)
     repeated: list = field(default_factory=list)
     outputs: int = 0
     errors: int = 0
+    deaths: list = field(default_factory=list)  # Toll
+    places: dict = field(default_factory=dict)  # violation: [place]
+    history: object = None  # function: the lines of a place's history
+
+    def add(self, name, place, what):
+        where = "/".join(map(str, place)) if place else ""
+        getattr(self, name).append(f"{where}: {what}" if where and what else where or what)
+        if place:
+            self.places.setdefault(name, []).append(place)
+
+    def summary(self):
+        numbers = ", ".join(f"{name} {len(getattr(self, name))}" for name in (*VIOLATIONS, "repeated"))
+        return [f"{self.outputs} outputs, {self.errors} error events: {numbers}", *map(str, self.deaths)]
 
     def __str__(self):
-        lines = [f"{self.outputs} outputs, {self.errors} error events"]
-        for name in ("lost", "reordered", "altered", "unexpected", "repeated"):
-            found = getattr(self, name)
-            lines.append(f"{name}: {len(found)}")
-            lines += [f"    {line}" for line in found[:5]]
+        lines = [f"{self.outputs} outputs, {self.errors} error events", *map(str, self.deaths)]
+        for name in (*VIOLATIONS, "repeated"):
+            lines.append(f"{name}: {len(getattr(self, name))}")
+            lines += [f"    {line}" for line in getattr(self, name)[:5]]
+        for name in VIOLATIONS:
+            for place in list(dict.fromkeys(self.places.get(name, [])))[:2]:
+                lines += [f"history of {'/'.join(map(str, place))} ({name}):", *self.history(place)]
         return "\n".join(lines)
 
     def require(self, repeats=False, story=""):
-        """Nothing lost, reordered, altered or unexpected; nothing repeated unless that is allowed here."""
-        bad = self.lost or self.reordered or self.altered or self.unexpected or (self.repeated and not repeats)
+        """Nothing lost, reordered, altered, unexpected or unaccounted for; nothing repeated unless that is allowed
+        here, and then nothing that a note covered or that had long been finished."""
+        bad = any(getattr(self, name) for name in VIOLATIONS) or (self.repeated and not repeats)
         assert not bad, f"{self}\n{story}"
         return self
+
+
+@dataclass
+class Death:
+    """The end of a process by kill -9, and what the durable notes said right after it, before any restart."""
+
+    who: str
+    at: float  # seconds since 1970
+    notes: dict  # {partition: [cover.Note]}
+    ends: dict  # {topic of outputs or errors: {partition: offset that comes next}}, read after the notes
+    since: float = 0.0  # what had finished before this must be covered: one interval and the slack before `at`
+    lost: float = 0.0  # when partitions came back last after a loss, which voids what no note covered
+
+    def covers(self, place):
+        _, partition, offset = place
+        return next((note for note in self.notes.get(partition, []) if note.covers(offset)), None)
+
+    def before(self, message):
+        return message.offset() < self.ends[message.topic()].get(message.partition(), 0)
+
+
+@dataclass
+class Toll:
+    """What one death cost."""
+
+    who: str
+    repeats: int  # outputs of what was out before, that came again before the next death
+    finished: int  # records that had finished in the time since the last checkpoint was due
+    unsettled: int  # records that were out, but not finished: an elder of their lane was not
+    span: float  # seconds that `finished` counts
+
+    def __str__(self):
+        return (f"{self.who}: {self.repeats} repeated; {self.finished} had finished in the last {self.span:.1f} s, "
+                f"{self.unsettled} were out before an elder")
+
+
+ARRIVAL = 2  # message.timestamp()[0]: the broker stamped it with the time of its arrival (LogAppendTime)
+
+
+def arrival(message):
+    """When the broker took it, seconds since 1970."""
+    kind, at = message.timestamp()
+    assert kind == ARRIVAL, f"{message.topic()} does not stamp the time of arrival (message.timestamp.type)"
+    return at / 1000
+
+
+def clock(at):
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%H:%M:%S.%f")[:-3]
 
 
 def source_of(message):
@@ -105,42 +180,133 @@ class Ledger:
     def counts(self):
         return Counter(event.outcome for event in self.sent.values())
 
-    def check(self, outputs, errors, stream, error_stream, order="key", schema=None, emitter=None):
-        """Compares the messages of the sink and the error topic with what was sent."""
+    def check(self, outputs, errors, stream, error_stream, order="key", schema=None, emitter=None, deaths=(),
+              accounts=(), excused=(), fenced=False):
+        """Compares the messages of the sink and the error topic with what was sent.
+
+        deaths    each kill -9, for what may not be repeated after it; needs topics that stamp the time of arrival
+        accounts  (who, taken, accounted for) of living workers, from balance()
+        excused   error types with which a record may end that would have been enriched
+        fenced    no worker can have sent anything after another took its partitions: then the last output of each
+                  lane is that of its newest record, whatever was repeated"""
         report = Report(outputs=len(outputs), errors=len(errors))
-        seen = self._outputs(report, outputs, stream, schema, order)
-        failed = self._errors(report, errors, error_stream, emitter)
+        seen, last, latest = self._outputs(report, outputs, stream, schema, order)
+        failed = self._errors(report, errors, error_stream, emitter, excused)
+        report.history = lambda place: self._history(place, [*outputs, *errors], deaths)
         for place, event in self.sent.items():
-            where = "/".join(map(str, place))
             if event.outcome in ("enriched", "passed") and place not in seen:
-                why = f"; it failed: {failed[place]}" if place in failed else ""
-                report.lost.append(f"{where} ({event.outcome}) has no output{why}")
+                if place not in failed:
+                    report.add("lost", place, f"({event.outcome}) has no output")
+                elif not self._excused(event, failed[place], excused):
+                    report.add("lost", place, f"({event.outcome}) has no output; it failed: {failed[place]}")
             if event.outcome == "failed" and place not in failed:
-                report.lost.append(f"{where} (failed) has no error event")
+                report.add("lost", place, "(failed) has no error event")
+        for lane, offset in latest.items() if fenced else ():
+            if offset < last[lane]:
+                report.add("reordered", (*lane[:2], offset), f"is the last output of {lane}, after a repeat; "
+                                                            f"offset {last[lane]} should be")
+        for who, taken, accounted in accounts:
+            if taken != accounted:
+                report.add("unaccounted", None, f"{who}: taken {taken}, accounted for {accounted}")
+        self._deaths(report, [*outputs, *errors], deaths, order)
         return report
 
+    @staticmethod
+    def _excused(event, said, excused):
+        return event.outcome == "enriched" and said.split(":")[0] in excused
+
     def _outputs(self, report, messages, stream, schema, order):
-        seen, last = {}, defaultdict(lambda: -1)
+        seen, last, latest = {}, defaultdict(lambda: -1), {}
         for message in messages:
             topic, partition, offset, n = source_of(message)
-            place, where = (topic, partition, offset), f"{topic}/{partition}/{offset}/{n}"
+            place = topic, partition, offset
             event = self.sent.get(place)
             if event is None or event.outcome not in ("enriched", "passed") or n != 0:
-                report.unexpected.append(f"{where}: {event.outcome if event else 'was never sent'}, yet came out")
+                report.add("unexpected", place, f"{event.outcome if event else 'was never sent'}, yet came out, n {n}")
                 continue
-            identity = self._compare(report, where, event, message, stream, schema)
+            identity = self._compare(report, place, event, message, stream, schema)
+            lane = self._lane(order, message, topic, partition)
+            latest[lane] = offset
             if place in seen:
-                report.repeated.append(where)
+                report.add("repeated", place, "")
                 if identity != seen[place]:
-                    report.altered.append(f"{where}: the repeat has another meta.id")
+                    report.add("altered", place, "the repeat has another meta.id")
                 continue
             seen[place] = identity
-            lane = self._lane(order, message, topic, partition)
             if lane is not None:
                 if offset < last[lane]:
-                    report.reordered.append(f"{where} came after offset {last[lane]} of {lane}")
+                    report.add("reordered", place, f"came after offset {last[lane]} of {lane}")
                 last[lane] = max(last[lane], offset)
-        return seen
+        latest.pop(None, None)
+        return seen, last, latest
+
+    def _deaths(self, report, messages, deaths, order):
+        """What came again after each death, against what its notes cover and when it had finished."""
+        told, undone = set(), set()  # places that came again after the death before, and were not covered
+        for number, death in enumerate(deaths):
+            earlier = deaths[number - 1] if number else None
+            following = deaths[number + 1] if number + 1 < len(deaths) else None
+            before, after, first = [], [], {}
+            for message in messages:
+                (before if death.before(message) else after).append((source_of(message)[:3], message))
+            out = {place for place, _ in before}
+            again = {place for place, _ in after}
+            revived = {place for place, message in before + after if arrival(message) > death.lost}
+            for place, message in before:
+                # What an earlier death or a loss undid has finished when it was done again.
+                void = arrival(message) <= death.lost and place in revived
+                if not void and not (place in undone and earlier.before(message)):
+                    first[place] = min(first.get(place, float("inf")), arrival(message))
+            repeats = sum(place in out and (following is None or following.before(message)) for place, message in after)
+            finished = self._finished(first, order)
+            for place in sorted(again & out):
+                note = death.covers(place)
+                if note and (place, "covered") not in told:
+                    told.add((place, "covered"))
+                    report.add("covered", place, f"came again after {death.who}, yet {note.where} covers it")
+                elif finished.get(place, float("inf")) < death.since and (place, "stale") not in told:
+                    told.add((place, "stale"))
+                    report.add("stale", place, f"came again after {death.who}, yet had finished "
+                                               f"{death.at - finished[place]:.1f} s before")
+            undone = {place for place in again & out if not death.covers(place)}
+            self._claims(report, death, out, told)
+            late = [at for at in (finished[place] for place in out if place in finished) if at >= death.since]
+            unsettled = sum(at == float("inf") for at in late)
+            report.deaths.append(Toll(death.who, repeats, len(late) - unsettled, unsettled, death.at - death.since))
+
+    def _claims(self, report, death, out, told):
+        """A note that covers what is not out yet has lost it, whoever starts from it."""
+        for place, event in self.sent.items():
+            if event.outcome == "dropped" or place in out or (place, "claimed") in told:
+                continue
+            note = death.covers(place)
+            if note:
+                told.add((place, "claimed"))
+                report.add("lost", place, f"({event.outcome}) was not out at {death.who}, yet {note.where} covers it")
+
+    def _finished(self, first, order):
+        """{place: when it and all its elders in its lane were out}, from when each was out first."""
+        finished, lanes = {}, defaultdict(float)
+        for place in sorted(self.sent):
+            event = self.sent[place]
+            lane = place  # a record without the key waits for nobody
+            if order == "partition":
+                lane = place[:2]
+            elif order == "key" and event.model is not None:
+                lane = *place[:2], event.key
+            if event.outcome != "dropped":
+                lanes[lane] = max(lanes[lane], first.get(place, float("inf")))
+            finished[place] = lanes[lane]
+        return finished
+
+    def _history(self, place, messages, deaths):
+        event = self.sent.get(place)
+        lines = [f"    sent: {event.outcome} {event.about}, key {event.key}, {event.host} revision {event.rev}"
+                 if event else "    never sent"]
+        happened = [(m.timestamp()[1] / 1000, f"came out to {m.topic()}/{m.partition()}/{m.offset()}")
+                    for m in messages if source_of(m)[:3] == place]
+        happened += [(death.at, f"{death.who}; {death.covers(place) or 'no note covers it'}") for death in deaths]
+        return lines + [f"    {clock(at)} {what}" for at, what in sorted(happened)]
 
     @staticmethod
     def _lane(order, message, topic, partition):
@@ -151,14 +317,14 @@ class Ledger:
         return None
 
     @staticmethod
-    def _compare(report, where, event, message, stream, schema):
+    def _compare(report, place, event, message, stream, schema):
         def altered(what):
-            report.altered.append(f"{where}: {what}")
+            report.add("altered", place, what)
 
         headers = [(name, value) for name, value in message.headers() if name != "millrace-source"]
         if headers != event.headers:
             altered(f"headers {event.headers} became {headers}")
-        if message.timestamp()[1] != event.timestamp:
+        if message.timestamp()[0] != ARRIVAL and message.timestamp()[1] != event.timestamp:
             altered(f"timestamp {event.timestamp} became {message.timestamp()[1]}")
         if event.model is None:
             if message.value() is not None:
@@ -174,20 +340,19 @@ class Ledger:
             altered(what)
         return identity
 
-    def _errors(self, report, messages, stream, emitter):
+    def _errors(self, report, messages, stream, emitter, excused):
         failed = {}
         for message in messages:
-            topic, partition, offset, _ = source_of(message)
-            place, where = (topic, partition, offset), f"{topic}/{partition}/{offset}"
-            value, event = load(message.value()), self.sent.get((topic, partition, offset))
+            place = source_of(message)[:3]
+            value, event = load(message.value()), self.sent.get(place)
             said = f"{value.get('error_type')}: {_short(value.get('message'))}"
-            if event is None or event.outcome != "failed":
-                report.unexpected.append(f"{where} ({event.outcome if event else 'never sent'}) failed with {said}")
+            if event is None or (event.outcome != "failed" and not self._excused(event, said, excused)):
+                report.add("unexpected", place, f"({event.outcome if event else 'never sent'}) failed with {said}")
             else:
                 for what in error_event(value, message, event, stream, emitter):
-                    report.altered.append(f"{where}: its error event: {what}")
+                    report.add("altered", place, f"its error event: {what}")
             if place in failed:
-                report.repeated.append(f"{where} (error event)")
+                report.add("repeated", place, "(error event)")
             failed[place] = said
         return failed
 

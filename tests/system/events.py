@@ -98,6 +98,7 @@ class Event:
     timestamp: int = 0
     host: str = ""
     rev: int = 0
+    about: str = ""  # what is special about it, for failure messages
 
     def record(self):
         return self.key, self.value, self.headers, self.timestamp

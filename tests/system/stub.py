@@ -4,12 +4,17 @@ Runs in a process of its own (`python3 stub.py`, prints its port); the class Stu
 revision says follows from its host and id (content()), so a checker can compute it again. A rule is a dict:
 
   host, rev    which lookups it is for (rev: a number or a list); neither = every lookup
+  modulus      [m, r]: revisions that leave r when divided by m
+  share        only so many of the asks, 0 to 1, by chance
   times        only the first so many asks of each revision; absent = all
   seconds      only until so long after the first ask of that revision
   do           status  (status, headers, body)     maxlag   (HTTP 200, error.code, Retry-After)
                error   (code: an Action API error) html     (HTTP 200 with a page of HTML)
                missing (badrevids)                 hidden   (slots without text)
-               truncate, malformed, reset, hang    ok       (as if there were no rule)
+               drip     (the answer in pieces, over so many `over` seconds)
+               large    (so many bytes of `padding` more in the answer)
+               truncate, malformed, reset, hang, stall (the head alone), cut (no length, ends early),
+               garbage  (no HTTP at all)           ok       (as if there were no rule)
   delay        seconds before the answer instead of the usual latency
   bytes        how long the text of the main slot is, in UTF-8
   plain        true: the answer is not compressed, whoever would take it
@@ -100,6 +105,10 @@ class State:
                 continue
             wanted = rule.get("rev")
             if wanted is not None and (rev not in wanted if isinstance(wanted, list) else rev != wanted):
+                continue
+            if "modulus" in rule and rev % rule["modulus"][0] != rule["modulus"][1]:
+                continue
+            if "share" in rule and self.random.random() >= rule["share"]:
                 continue
             if "seconds" in rule and now - self.first_ask[host, rev] >= rule["seconds"]:
                 continue
@@ -232,6 +241,10 @@ class Connection(asyncio.Protocol):
             return
         if do == "status":
             self.send(whole["status"], whole.get("headers", {}), whole.get("body", "<html>sorry</html>").encode())
+        elif do == "garbage":
+            self.transport.write(bytes(self.state.random.randrange(256) for _ in range(200)))
+            self.transport.close()
+            return
         elif do == "html":
             self.send(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><p>Our servers are under maintenance")
         elif do == "maxlag":
@@ -243,12 +256,40 @@ class Connection(asyncio.Protocol):
         elif path != "/w/api.php":
             self.send(404, {"Content-Type": "text/html"}, b"<html>no such wiki</html>")
         else:
-            body = self.json(self.query(texts, revs, rules, arguments))
+            value = self.query(texts, revs, rules, arguments)
+            if do == "large":
+                value["padding"] = "p" * whole["padding"]
+            body = self.json(value)
             if do == "malformed":
                 body = body[:-2] + b"]"
+            if do in ("drip", "stall", "cut"):
+                self.trickle(do, body, whole)
+                return
             plain = any(rule.get("plain") for rule in rules)
             self.send(200, {}, body, truncate=do == "truncate", headers_asked=None if plain else headers,
                       chunked=bool(revs) and revs[0] % 7 == 3)
+        self.next()
+
+    def trickle(self, do, body, whole):
+        """Answers that take their time, or never come to their end."""
+        length = "" if do == "cut" else f"Content-Length: {len(body)}\r\n"
+        self.transport.write(f"HTTP/1.1 200 Stub\r\nContent-Type: application/json\r\n{length}\r\n".encode())
+        if do == "cut":
+            self.transport.write(body[:len(body) // 2])
+            self.transport.close()
+        elif do == "drip":
+            pieces, size = 20, len(body) // 20 + 1
+            self.busy = asyncio.get_running_loop().create_task(
+                self.drip([body[n * size:(n + 1) * size] for n in range(pieces)], whole.get("over", 2.0) / pieces))
+            self.enter()
+        # stall: nothing more comes on this connection
+
+    async def drip(self, pieces, wait):
+        for piece in pieces:
+            await asyncio.sleep(wait)
+            self.transport.write(piece)
+        self.busy = None
+        self.leave()
         self.next()
 
     @staticmethod

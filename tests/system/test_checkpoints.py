@@ -227,6 +227,7 @@ def sent(j):
     return Counter(check.source_of(message)[1:3] for message in j.outputs() + j.failures())
 
 
+@pytest.mark.real_kafka
 @pytest.mark.parametrize("filed", [False, True], ids=["commits alone", "commits and files"])
 def test_nothing_that_a_commit_or_a_file_covers_is_repeated_after_a_kill(job, stub, cluster, store, seed, filed):
     rng = random.Random(seed)

@@ -1,8 +1,12 @@
 """The ledger can fail: each thing it looks for is found when it is there. Needs neither Kafka nor the binary."""
 
 import uuid
+from types import SimpleNamespace
+
+import pytest
 
 import check
+import cover
 import events
 
 STREAM, ERRORS = "out.stream", "job.error"
@@ -11,7 +15,7 @@ STREAM, ERRORS = "out.stream", "job.error"
 class Message:
     def __init__(self, value, key, headers, timestamp=0, partition=0):
         self._value, self._key, self._headers = value, key, headers
-        self._timestamp, self._partition = timestamp, partition
+        self._timestamp, self._partition, self._topic, self._offset = (1, timestamp), partition, "out", 0
 
     def value(self):
         return self._value
@@ -23,7 +27,13 @@ class Message:
         return self._headers
 
     def timestamp(self):
-        return 1, self._timestamp
+        return self._timestamp
+
+    def topic(self):
+        return self._topic
+
+    def offset(self):
+        return self._offset
 
     def partition(self):
         return self._partition
@@ -65,7 +75,7 @@ def report(sent, outputs, errors=()):
 
 def found(**expected):
     def holds(got):
-        for name in ("lost", "reordered", "altered", "unexpected", "repeated"):
+        for name in (*check.VIOLATIONS, "repeated"):
             assert len(getattr(got, name)) == expected.get(name, 0), f"{name}: {got}"
     return holds
 
@@ -115,7 +125,7 @@ def test_another_body_key_header_or_timestamp_is_altered():
     def body(value):
         value["revision"]["content_slots"]["main"]["content_body"] += "!"
     found(altered=1)(report(sent, [output(0, sent[0], body)]))
-    for what, other in (("_key", b"{}"), ("_timestamp", 1), ("_headers", [source(0)])):
+    for what, other in (("_key", b"{}"), ("_timestamp", (1, 1)), ("_headers", [source(0)])):
         message = output(0, sent[0])
         setattr(message, what, other)
         found(altered=1)(report(sent, [message]))
@@ -149,3 +159,148 @@ def test_what_is_unaccounted_for_shows_in_the_balance():
             "millrace_open_records 3\n")
     assert check.balance(Metrics(text)) == (10, 10)
     assert check.balance(Metrics(text.replace("open_records 3", "open_records 2"))) == (10, 9)
+
+
+def test_a_worker_whose_account_does_not_balance_is_told():
+    sent = edits(1)
+    found(unaccounted=1)(ledger(sent).check([output(0, sent[0])], [], STREAM, ERRORS,
+                                            accounts=[("one", 10, 10), ("two", 10, 9)]))
+
+
+def test_an_excused_failure_is_neither_a_loss_nor_unexpected():
+    sent = edits(1)
+    errors = [failure(0, sent[0], error_type="HostUnavailable")]
+    found()(ledger(sent).check([], errors, STREAM, ERRORS, excused=["HostUnavailable"]))
+    found(lost=1, unexpected=1)(ledger(sent).check([], errors, STREAM, ERRORS, excused=["Other"]))
+
+
+# --- what a kill -9 may repeat: fabricated logs of the sink, in seconds of arrival
+
+KILL = 100.0
+
+
+def arriving(sent, *log):
+    """Messages of the sink's one partition from (offset of the source, when it arrived)."""
+    messages = []
+    for place, (offset, at) in enumerate(log):
+        message = output(offset, sent[offset])
+        message._timestamp, message._offset = (check.ARRIVAL, int(at * 1000)), place
+        messages.append(message)
+    return messages
+
+
+def death(before, *notes, since=97.0, at=KILL, who="the kill"):
+    """A kill when `before` messages were in the sink."""
+    return check.Death(who, at, {0: list(notes)}, {"out": {0: before}}, since)
+
+
+def after(sent, messages, *deaths, **more):
+    return ledger(sent).check(messages, [], STREAM, ERRORS, deaths=deaths, **more)
+
+
+def note(offset, *ranges):
+    return cover.Note(offset, list(ranges), where="the file")
+
+
+def test_repeats_of_what_no_note_covers_are_allowed_and_counted():
+    sent = edits(4)
+    messages = arriving(sent, (0, 98), (1, 99), (2, 99.5), (2, 101), (3, 102))
+    got = after(sent, messages, death(3, note(2)))
+    found(repeated=1)(got)
+    assert (got.deaths[0].repeats, got.deaths[0].finished, got.deaths[0].unsettled) == (1, 3, 0)
+    got.require(repeats=True)
+
+
+@pytest.mark.parametrize("notes", [[note(2)], [note(0, (1, 2))], [note(0), note(1, (0, 2))]])
+def test_a_covered_record_that_comes_again_is_found(notes):
+    sent = edits(4)
+    messages = arriving(sent, (0, 98), (1, 99), (1, 101), (2, 102), (3, 102))
+    got = after(sent, messages, death(2, *notes))
+    found(covered=1, repeated=1)(got)
+    with pytest.raises(AssertionError) as why:
+        got.require(repeats=True)
+    assert "came out to out/0/1" in str(why.value) and "00:01:40.000 the kill" in str(why.value), "no history is told"
+
+
+def test_a_covered_record_that_was_not_out_is_lost_to_whoever_starts_there():
+    sent = edits(3)
+    found(lost=1)(after(sent, arriving(sent, (0, 98), (1, 101), (2, 102)), death(1, note(2))))
+
+
+def test_a_repeat_of_what_finished_before_the_last_checkpoint_was_due_is_stale():
+    sent = edits(3)
+    messages = arriving(sent, (0, 95), (1, 99), (0, 101), (1, 101), (2, 102))
+    found(stale=1, repeated=2)(after(sent, messages, death(2)))
+    found(repeated=2)(after(sent, messages, death(2, since=94)))
+
+
+def test_what_waits_for_an_elder_of_its_lane_has_not_finished():
+    sent = edits(3)
+    messages = arriving(sent, (1, 90), (0, 99), (1, 101), (2, 102))
+    got = after(sent, messages, death(1, since=97))
+    found(repeated=1, reordered=1)(got)
+    assert got.deaths[0].unsettled == 1
+    got = after(sent, messages, death(1, since=97), order="none")
+    found(repeated=1, stale=1)(got)
+
+
+def test_what_an_earlier_death_undid_counts_from_when_it_was_done_again():
+    sent = edits(2)
+    messages = arriving(sent, (0, 90), (0, 99), (0, 101), (1, 102))
+    first, second = death(1, since=88, at=91, who="the first"), death(2, since=97, at=100)
+    found(repeated=2)(after(sent, messages, first, second))
+    found(repeated=2, covered=1, stale=1)(after(sent, messages, death(1, note(1), since=88, at=91), second))
+
+
+def test_what_a_loss_of_partitions_undid_counts_from_when_it_was_done_again():
+    sent = edits(2)
+    messages = arriving(sent, (0, 90), (0, 98), (0, 101), (1, 102))
+    lost = check.Death("the kill", KILL, {}, {"out": {0: 2}}, 97.0, lost=95.0)
+    found(repeated=2)(after(sent, messages, lost))
+    lost.since = 99.0
+    found(repeated=2, stale=1)(after(sent, messages, lost))
+
+
+def test_a_lane_that_ends_with_an_elder_is_reordered_where_no_other_worker_could_write():
+    sent = edits(3)
+    messages = arriving(sent, (0, 90), (1, 91), (2, 92), (1, 93))
+    found(repeated=1)(after(sent, messages))
+    found(repeated=1, reordered=1)(after(sent, messages, fenced=True))
+
+
+def test_times_of_arrival_are_demanded_where_they_count():
+    sent = edits(1)
+    with pytest.raises(AssertionError, match="time of arrival"):
+        after(sent, [output(0, sent[0])], death(1))
+
+
+# --- what the notes say
+
+FILE = (b'{"version":1,"group":"g","cluster":"c","topic":"t","partition":0,"lineage":"00ff","offset":12,'
+        b'"finished":[[14,15],[20,30]],"time":"2026-11-22T13:26:28.123Z","sha256":"%s"}\n')
+
+
+def test_a_file_is_read_by_its_checksum(tmp_path):
+    import hashlib
+    good = FILE % hashlib.sha256(FILE[:FILE.index(b',"sha256"')]).hexdigest().encode()
+    folder = tmp_path / "g" / "t" / "0"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_bytes(good)
+    (folder / "2.json").write_bytes(good[:60])
+    (folder / "3.json").write_bytes(good.replace(b'"offset":12', b'"offset":99'))
+    found_note = cover.of_files(tmp_path, "g", "t")[0]
+    assert found_note.where.endswith("1.json") and found_note.lineage == "00ff"
+    assert [o for o in range(10, 32) if found_note.covers(o)] == [10, 11, 14, *range(20, 30)]
+
+
+def test_a_commits_metadata_is_read_as_it_is_documented():
+    said = cover.of_metadata(100, "mr1;l=00ff;p=3;u=900;new=1;r=+2+3+1+1")
+    assert (said.lineage, said.ranges) == ("00ff", [(102, 105), (106, 107)])
+    assert not said.covers(100) and said.covers(99) and said.covers(104) and not said.covers(105)
+    for foreign in ("", None, "hello"):
+        assert cover.of_metadata(100, foreign).ranges == [] and cover.of_metadata(100, foreign).lineage == ""
+
+
+def test_a_commit_of_another_lineage_stands_alone():
+    commit, file = SimpleNamespace(lineage="a"), SimpleNamespace(lineage="b")
+    assert cover.joined({0: commit}, {0: file, 1: file}) == {0: [commit], 1: [file]}

@@ -177,3 +177,24 @@ def test_an_answer_as_large_as_the_default_allows_passes_with_512_mib(job, seed)
     j.send(records)
     watch(j, 512 * MIB, engine.PATIENCE * 2)
     j.require_clean()
+
+
+@pytest.mark.real_kafka
+def test_oversize_is_found_before_it_is_produced_and_error_events_are_cut_to_fit(job, seed):
+    maker = events.Maker(seed, pages=3)
+    large = maker.event(outcome="failed", error="OutputTooLarge")
+    large.value = large.value[:-1].rstrip() + b',"more":"' + "Mühle ".encode() * 50000 + b'"}'
+    records = [maker.event(), large, *(maker.event() for _ in range(5))]
+    j = job(partitions=1, change={"sink": {"max_bytes": "150KiB"}, "errors": {"max_bytes": "64KiB"}})
+    j.send(records)
+    j.start()
+    j.until_done()
+    assert len(j.outputs()) == len(records) - 1
+    message, = j.failures()
+    value = events.load(message.value())
+    assert value["error_type"] == "OutputTooLarge" and message.key() == large.key
+    assert (b"millrace-raw", b"partial") in [(name.encode(), text) for name, text in message.headers()]
+    assert 30_000 < len(message.value()) < 64 * 1024
+    assert large.value.decode().startswith(value["raw_event"]) and len(value["raw_event"]) > 25_000
+    metrics = j.require_outcomes()
+    assert metrics.sum("millrace_sink_errors_total") == 0, f"a broker had to say so\n{metrics}"

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
 import re
+import subprocess
 from datetime import datetime, timezone
 
 import pytest
 
 import engine
 import events
+import kafka
 from test_checkpoints import files, forget_group, keeping, offsets, store  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.real_kafka
@@ -131,10 +134,30 @@ def test_set_and_restore_refuse_while_a_member_is_alive(ran, cluster, store):  #
     done(ran, "set", "--to", "earliest")
 
 
+def on_a_terminal(answer, *arguments):
+    """Runs it with a terminal as its standard input, on which this is typed: (exit code, standard error)."""
+    outer, inner = os.openpty()
+    try:
+        process = subprocess.Popen([str(engine.BINARY), *map(str, arguments)], stdin=inner, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, cwd=engine.ROOT, preexec_fn=kafka.die_with_parent)
+        os.write(outer, answer)
+        told = process.communicate(timeout=engine.PATIENCE)[1].decode()
+    finally:
+        os.close(outer)
+        os.close(inner)
+    return process.returncode, told
+
+
 def test_nothing_is_set_without_consent(ran, cluster):
     _, told = said(ran, "set", "--to", "earliest", check=2)
     assert "add --yes" in told
+    command = ("offsets", "set", "--to", "earliest", "-c", ran.path)
+    for answer in (b"n\n", b"\n", b"\x04"):
+        code, told = on_a_terminal(answer, *command)
+        assert code == 1 and f"Set 1 position of the group {ran.group}? [y/N]" in told and "Nothing was changed" in told
     assert cluster.committed(ran.group, ran.source_topic) == {0: 60}
+    assert on_a_terminal(b"y\n", *command)[0] == 0
+    assert cluster.committed(ran.group, ran.source_topic) == {0: 0}
 
 
 def test_a_file_becomes_the_groups_position_with_its_ranges_and_its_lineage(ran, cluster, store):  # noqa: F811

@@ -152,17 +152,17 @@ static const struct bad bad_files[] = {
                 "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
                 "2m, found nothing",
                 NULL},
-        {"/\"}", "/\", concurrency: auto}",
+        {"/\"}", "/\", concurrency: many}",
                 "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-                "found 'auto'",
+                "or auto, found 'many'",
                 NULL},
         {"/\"}", "/\", concurrency: 0}",
                 "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-                "found '0'",
+                "or auto, found '0'",
                 NULL},
         {"/\"}", "/\", concurrency: 1e2}",
                 "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
-                "found '1e2'",
+                "or auto, found '1e2'",
                 NULL},
         {"/\"}", "/\", rate: 200}",
                 "t.yaml:9:43: error: http.upstreams.api.rate: expected a rate such as 200/s or 12000/m, or "
@@ -467,7 +467,8 @@ static const char full[] =
         "      per_record_headers: [X-Request-Id]\n"
         "      retry: {attempts: 2}\n"
         "      tls: {ca: ca.pem, cert: client.pem, key: client.key}\n"
-        "    scores: {url: \"http://scores.example:8080\", retry: {on: [502]}}\n"
+        "    scores: {url: \"http://scores.example:8080\", concurrency: auto, host_concurrency: 4, retry: "
+        "{on: [502]}}\n"
         "key: {wiki_id: wiki_id, page_id: page.page_id}\n"
         "order: partition\n"
         "sinks:\n"
@@ -551,6 +552,7 @@ static void upstreams_take_what_they_leave_out_from_http_retry(void **state)
 	assert_int_equal(wiki->timeout_ms, 30000);
 	assert_int_equal(wiki->connect_timeout_ms, 2000);
 	assert_int_equal(wiki->concurrency, 32);
+	assert_int_equal(wiki->host_concurrency, 0);
 	assert_true(wiki->rate == 200);
 	assert_int_equal(wiki->max_body, 8 << 20);
 	assert_int_equal(wiki->max_idle_ms, 1000);
@@ -566,6 +568,8 @@ static void upstreams_take_what_they_leave_out_from_http_retry(void **state)
 	assert_int_equal(scores->retry.on[0], 502);
 	assert_int_equal(scores->timeout_ms, 60000);
 	assert_true(scores->rate == 0);
+	assert_int_equal(scores->concurrency, 0);
+	assert_int_equal(scores->host_concurrency, 4);
 	config_free(c);
 }
 
@@ -698,6 +702,23 @@ static void a_missing_user_agent_is_a_warning(void **state)
 	assert_int_equal(report.warnings, 1);
 	assert_string_equal(c->user_agent, "millrace/1.0 (no contact given)");
 	assert_non_null(strstr(report.text.data, "t.yaml:6:1: warning: 'http.user_agent' is not set"));
+	config_report_free(&report);
+	config_free(c);
+	mem_free(text);
+}
+
+static void outputs_too_large_for_the_memory_are_a_warning(void **state)
+{
+	(void)state;
+	struct config_report report;
+	char *text = changed("  stream: out\n", "  stream: out\n  max_bytes: 100MiB\n");
+	struct config *c = load(text, &report);
+	assert_non_null(c);
+	assert_int_equal(report.warnings, 1);
+	if (strstr(report.text.data,
+	            "warning: sink.max_bytes: an output of that size needs 300 MiB at one time, and "
+	            "limits.memory leaves 274 MiB for records") == NULL)
+		fail_msg("%s", report.text.data);
 	config_report_free(&report);
 	config_free(c);
 	mem_free(text);
@@ -881,6 +902,7 @@ static void show_tells_where_each_value_came_from(void **state)
 	assert_non_null(strstr(text, "        attempts: 5                             # t.yaml:11\n"));
 	assert_non_null(strstr(text, "        attempts: 2                             # t.yaml:24\n"));
 	assert_non_null(strstr(text, "  plain:\n    topic: scores"));
+	assert_non_null(strstr(text, "concurrency: auto"));
 	assert_null(strstr(text, "sink:\n"));
 	mem_free(text);
 	config_free(c);
@@ -1102,6 +1124,7 @@ int main(void)
 	        cmocka_unit_test(the_admin_port_can_be_off),
 	        cmocka_unit_test(an_empty_section_has_its_defaults),
 	        cmocka_unit_test(a_missing_user_agent_is_a_warning),
+	        cmocka_unit_test(outputs_too_large_for_the_memory_are_a_warning),
 	        cmocka_unit_test(variables_are_replaced_in_scalars_after_parsing),
 	        cmocka_unit_test(a_file_gives_its_text_without_the_last_newline),
 	        cmocka_unit_test(a_pipe_without_a_writer_is_not_waited_for),

@@ -5,6 +5,9 @@
 #define clock_now fake_clock_now
 #define clock_wall fake_clock_wall
 #include "../../core/dispatch.c"
+#include "../../core/dispatch_answer.c"
+#include "../../core/dispatch_room.c"
+#include "../../core/dispatch_trouble.c"
 
 #include <math.h>
 #include <setjmp.h>
@@ -119,6 +122,7 @@ struct fixture {
 	int full;              /* answers may not grow before so many calls have given up their room */
 	struct lookup *victim; /* cancelled in the next done */
 	struct lookup *next;   /* submitted in the next done */
+	bool no_breaker;
 };
 
 struct asked {
@@ -172,8 +176,10 @@ static void on_done(void *context, struct lookup *lookup)
 
 static void reopen(struct fixture *fixture)
 {
-	struct dispatch_config config = {
-	        .upstreams = fixture->upstreams, .upstream_count = 2, .random = given_random};
+	struct dispatch_config config = {.upstreams = fixture->upstreams,
+	        .upstream_count = 2,
+	        .random = given_random,
+	        .no_breaker = fixture->no_breaker};
 	struct dispatch_hooks hooks = {.context = fixture,
 	        .room = on_room,
 	        .grow = on_grow,
@@ -659,6 +665,7 @@ static void a_host_that_says_429_pauses_alone(void **state)
 {
 	struct fixture *fixture = *state;
 	struct asked slow[6], other;
+	fixture->upstreams[0].host_concurrency = 4;
 	for (uint64_t i = 0; i < 6; i++)
 		submit(fixture, &slow[i], i, "slow");
 	tick(fixture);
@@ -1024,7 +1031,7 @@ static void one_call_can_answer_several_lookups(void **state)
 	struct call *call = one.lookup.call;
 	submit(fixture, &two, 2, "a");
 	struct upstream *upstream = &fixture->dispatch->upstreams[0];
-	heap_remove(&upstream->ready, &two.lookup.place);
+	dispatch_leave_queue(upstream, &two.lookup);
 	list_append(&call->lookups, &two.lookup.node);
 	two.lookup.call = call;
 	two.lookup.calls = 1;
@@ -1074,6 +1081,571 @@ static void calls_are_counted_by_code_and_attempt(void **state)
 	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_BYTES, "wiki") == 4);
 	assert_true(*metrics_value(fixture->metrics, METRIC_HTTP_LIMIT, "wiki") == 4);
 	response_free(&one.lookup.response);
+}
+
+/* --- one host in trouble --- */
+
+static void forget_all(struct fixture *fixture, struct asked *asked, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		dispatch_cancel(fixture->dispatch, &asked[i].lookup);
+		response_free(&asked[i].lookup.response);
+	}
+}
+
+static size_t in_flight_to(const char *host)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < world.count; i++)
+		count += strcmp(world.sent[i]->host, host) == 0;
+	return count;
+}
+
+static struct http_transfer *sent_to(const char *host)
+{
+	for (size_t i = 0; i < world.count; i++)
+		if (strcmp(world.sent[i]->host, host) == 0)
+			return world.sent[i];
+	fail_msg("nothing is in flight to %s", host);
+	return NULL;
+}
+
+static void fail_one_to(const char *host, enum http_failure failure)
+{
+	struct http_transfer *transfer = sent_to(host);
+	take_off(transfer);
+	transfer->failure = failure;
+	transfer->done(transfer);
+}
+
+/* Ends a lookup of that host well, so that it is one of those that were asked. */
+static void ask_well(struct fixture *fixture, const char *host)
+{
+	struct asked one;
+	submit(fixture, &one, 0, host);
+	tick(fixture);
+	answer_with(sent_to(host), 200, NULL, NULL, "{}");
+	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
+}
+
+static void a_host_whose_calls_hang_leaves_slots_to_the_others(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked slow[20], other[20];
+	fixture->upstreams[0].concurrency = 16;
+	reopen(fixture);
+	ask_well(fixture, "other");
+	for (uint64_t i = 0; i < 20; i++)
+		submit(fixture, &slow[i], i, "slow");
+	tick(fixture);
+	assert_int_equal(world.count, 8);
+	for (uint64_t i = 0; i < 20; i++)
+		submit(fixture, &other[i], 100 + i, "other"); /* younger all of them */
+	tick(fixture);
+	assert_int_equal(in_flight_to("other"), 8);
+	for (int i = 0; i < 20; i++) { /* they come and go while the slow ones stay */
+		if (in_flight_to("other"))
+			answer_with(sent_to("other"), 200, NULL, NULL, "{}");
+		tick(fixture);
+		assert_int_equal(in_flight_to("slow"), 8);
+	}
+	for (int i = 0; i < 20; i++)
+		ended(&other[i], 200, NULL);
+	forget_all(fixture, slow, 20);
+	forget_all(fixture, other, 20);
+}
+
+static void a_host_alone_has_all_slots_until_another_is_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[8], other;
+	for (uint64_t i = 0; i < 8; i++)
+		submit(fixture, &asked[i], i, "a");
+	tick(fixture);
+	assert_int_equal(world.count, 4);
+	submit(fixture, &other, 100, "b");
+	tick(fixture);
+	for (int i = 0; i < 2; i++) {
+		answer_next(200);
+		tick(fixture);
+	}
+	assert_true(is_in_flight(&other)); /* although younger than four that wait */
+	answer_with(sent_to("b"), 200, NULL, NULL, "{}");
+	tick(fixture);
+	assert_int_equal(in_flight_to("a"), 2);
+	tick_at(fixture, world.now + HOSTS_REMEMBERED_MS); /* b is forgotten */
+	answer_next(200);
+	tick(fixture);
+	assert_int_equal(in_flight_to("a"), 4);
+	forget_all(fixture, asked, 8);
+	forget_all(fixture, &other, 1);
+}
+
+static void host_concurrency_is_kept_whoever_else_is_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[8];
+	fixture->upstreams[0].host_concurrency = 3;
+	for (uint64_t i = 0; i < 8; i++)
+		submit(fixture, &asked[i], i, "a");
+	for (int i = 0; i < 8; i++) {
+		tick(fixture);
+		answer_next(200);
+	}
+	assert_int_equal(world.maximum, 3);
+	forget_all(fixture, asked, 8);
+}
+
+static void a_host_that_only_fails_gets_fewer_slots_until_it_answers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[40];
+	fixture->upstreams[0].concurrency = 64;
+	fixture->upstreams[0].retry.attempts = 100;
+	reopen(fixture);
+	for (int i = 0; i < 60; i++)
+		ask_well(fixture, i % 2 ? "b" : "c");
+	for (uint64_t i = 0; i < 40; i++)
+		submit(fixture, &asked[i], i, "a");
+	tick(fixture);
+	assert_int_equal(in_flight_to("a"), 32);
+	world.random = 0;
+	for (int i = 0; i < 32; i++)
+		answer_with(sent_to("a"), 503, NULL, NULL, "");
+	tick(fixture);
+	assert_int_equal(in_flight_to("a"), 4);
+	answer_with(sent_to("a"), 200, NULL, NULL, "{}");
+	tick(fixture);
+	assert_int_equal(in_flight_to("a"), 32);
+	forget_all(fixture, asked, 40);
+}
+
+static void auto_halves_on_503_429_and_timeouts_but_not_for_a_host_known_to_fail(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[12];
+	fixture->upstreams[0].concurrency = 0;
+	fixture->upstreams[0].retry.attempts = 100;
+	reopen(fixture);
+	world.random = 0;
+	for (int i = 0; i < 20; i++)
+		ask_well(fixture, i % 2 ? "b" : "c");
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == LIMITER_AUTO_FIRST);
+	for (uint64_t i = 0; i < 3; i++)
+		submit(fixture, &asked[i], i, (const char *[]){"a", "d", "e"}[i]);
+	tick_at(fixture, world.now + 10);
+	answer_with(sent_to("a"), 429, "retry-after", "1", "");
+	tick(fixture);
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == LIMITER_AUTO_FIRST / 2);
+	answer_with(sent_to("d"), 503, NULL, NULL, ""); /* was under way already */
+	fail_one_to("e", HTTP_TIMEOUT);
+	tick_at(fixture, world.now + 10);
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == LIMITER_AUTO_FIRST / 2);
+	fail_one_to("e", HTTP_TIMEOUT);
+	tick_at(fixture, world.now + 10);
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == LIMITER_AUTO_FIRST / 4);
+	fail_one_to("d", HTTP_RESET); /* no sign of load */
+	tick_at(fixture, world.now + 10);
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == LIMITER_AUTO_FIRST / 4);
+	dispatch_cancel(fixture->dispatch, &asked[2].lookup);
+	for (int i = 0; i < 10; i++) {
+		answer_with(sent_to("d"), 503, NULL, NULL, "");
+		tick_at(fixture, world.now + 10);
+	}
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) >= 1);
+	struct limiter *limiter = &fixture->dispatch->upstreams[0].limiter;
+	limiter->concurrency = 16;
+	answer_with(sent_to("d"), 503, NULL, NULL, "");
+	tick(fixture);
+	assert_true(metric(fixture, METRIC_HTTP_LIMIT, "wiki", NULL) == 16);
+	forget_all(fixture, asked, 3);
+}
+
+enum { SICK = 30 };
+
+/* Thirty lookups of a host in trouble, four of them in flight, aged 1 to 30; "b" is well. */
+static void one_in_trouble(struct fixture *fixture, struct asked *sick, int status)
+{
+	fixture->upstreams[0].concurrency = 8;
+	fixture->upstreams[0].retry.attempts = 100;
+	reopen(fixture);
+	for (int i = 0; i < 40; i++)
+		ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &sick[i], i + 1, "a");
+	tick(fixture);
+	world.random = 0.5;
+	for (int i = 0; i < 8; i++) {
+		answer_with(sent_to("a"), status, "retry-after", "30", "");
+		tick(fixture);
+	}
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 60, world.now + DISPATCH_TROUBLE_MS - 1);
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
+	for (size_t i = 0; i < SICK; i++)
+		assert_int_equal(sick[i].done, 0); /* it may have been a moment */
+}
+
+static void a_failing_host_that_holds_up_others_lets_its_oldest_go(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked sick[SICK];
+	one_in_trouble(fixture, sick, 503);
+	dispatch_relieve(fixture->dispatch, 20, 0, 60, world.now);
+	tick(fixture);
+	size_t gone = 0;
+	for (size_t i = 0; i < 20; i++) { /* waiting or backing off, but not those in flight */
+		if (is_in_flight(&sick[i]))
+			continue;
+		ended(&sick[i], 0, "HostUnavailable");
+		gone++;
+	}
+	assert_int_equal(gone, 20 - in_flight_to("a"));
+	for (size_t i = 20; i < SICK; i++)
+		assert_int_equal(sick[i].done, 0);
+	assert_non_null(strstr(sick[0].lookup.response.error_message, "a failed its last 8 calls"));
+	dispatch_relieve(fixture->dispatch, 20, 20, 60, world.now);
+	assert_int_equal(in_flight_to("a"), 0); /* too late for those, too */
+	tick(fixture);
+	for (size_t i = 0; i < 20; i++)
+		ended(&sick[i], 0, "HostUnavailable");
+	forget_all(fixture, sick, SICK);
+}
+
+static void a_paused_host_that_holds_up_others_lets_its_oldest_go(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked sick[SICK];
+	fixture->upstreams[0].host_concurrency = 8;
+	one_in_trouble(fixture, sick, 429);
+	assert_int_equal(world.count, 0);
+	dispatch_relieve(fixture->dispatch, 10, 0, 60, world.now);
+	tick(fixture);
+	for (size_t i = 0; i < 10; i++)
+		ended(&sick[i], 0, "HostUnavailable");
+	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK - 10);
+	assert_non_null(strstr(sick[0].lookup.response.error_message, "a asks for a pause"));
+	ask_well(fixture, "b");
+	forget_all(fixture, sick, SICK);
+}
+
+static void a_host_that_throttles_and_answers_in_between_loses_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked paced[SICK];
+	ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &paced[i], i + 1, "a");
+	tick(fixture);
+	for (int i = 0; i < 20; i++) {
+		answer_with(sent_to("a"), 200, NULL, NULL, "{}");
+		answer_with(sent_to("a"), 429, "retry-after", "4", "");
+		tick_at(fixture, world.now + 3000);
+		dispatch_relieve(fixture->dispatch, SICK, SICK, 1000, world.now);
+		tick_at(fixture, world.now + 1000);
+	}
+	for (size_t i = 0; i < SICK; i++)
+		assert_null(paced[i].lookup.response.error_type);
+	forget_all(fixture, paced, SICK);
+}
+
+static void a_host_that_fails_more_often_than_not_is_in_trouble_although_it_answers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked sick[SICK];
+	fixture->upstreams[0].concurrency = 2 * SICK;
+	fixture->upstreams[0].retry.attempts = 100;
+	reopen(fixture);
+	for (int i = 0; i < 40; i++)
+		ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &sick[i], i + 1, "a");
+	tick(fixture);
+	for (int i = 0; i < SICK; i++)
+		answer_next(i % 3 ? 503 : 200);
+	assert_false(dispatch_host_failing(sick[1].lookup.host));
+	dispatch_relieve(fixture->dispatch, 10, 10, 1000, world.now);
+	tick(fixture);
+	ended(&sick[1], 0, "HostUnavailable");
+	assert_non_null(strstr(sick[1].lookup.response.error_message, "fails more often than not"));
+	assert_int_equal(dispatch_waiting(fixture->dispatch) + dispatch_in_flight(fixture->dispatch), 14);
+	forget_all(fixture, sick, SICK);
+}
+
+static void a_host_that_is_merely_slow_loses_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked slow[SICK];
+	ask_well(fixture, "b");
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &slow[i], i + 1, "a");
+	tick(fixture);
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 1000, world.now + 600000);
+	tick(fixture);
+	for (size_t i = 0; i < SICK; i++)
+		assert_int_equal(slow[i].done, 0);
+	forget_all(fixture, slow, SICK);
+}
+
+static void when_all_hosts_are_in_trouble_nothing_is_let_go(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[SICK];
+	static const char *const names[] = {"a", "b", "c"};
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &asked[i], i + 1, names[i % 3]);
+	for (size_t i = 0; i < 3; i++)
+		dispatch_pause_host(fixture->dispatch, 0, names[i], world.now + 60000, world.now, "maxlag");
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
+	dispatch_relieve(fixture->dispatch, SICK, SICK, SICK, world.now);
+	tick(fixture);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK);
+	ask_well(fixture, "d"); /* three of four, and most of what is open is theirs */
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 2 * SICK - 1, world.now);
+	tick(fixture);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK);
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 2 * SICK, world.now); /* half of it is not most */
+	tick(fixture);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), 0);
+	forget_all(fixture, asked, SICK);
+}
+
+static void the_only_host_gives_back_pressure_and_loses_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[SICK];
+	for (uint64_t i = 0; i < SICK; i++)
+		submit(fixture, &asked[i], i + 1, NULL);
+	dispatch_pause_host(fixture->dispatch, 0, NULL, world.now + 60000, world.now, "maxlag");
+	tick_at(fixture, world.now + DISPATCH_TROUBLE_MS);
+	dispatch_relieve(fixture->dispatch, SICK, SICK, 1000, world.now);
+	tick(fixture);
+	assert_int_equal(dispatch_waiting(fixture->dispatch), SICK);
+	forget_all(fixture, asked, SICK);
+}
+
+/* --- the upstream in trouble --- */
+
+static const char *circuit(struct fixture *fixture)
+{
+	tick(fixture);
+	for (int i = 0; i < BREAKER_STATES; i++)
+		if (metric(fixture, METRIC_HTTP_CIRCUIT, "wiki", breaker_state_name((enum breaker_state)i)) ==
+		        1)
+			return breaker_state_name((enum breaker_state)i);
+	return "none";
+}
+
+enum { OUTAGE = 30 };
+
+/* Thirty lookups of so many hosts are in flight when the upstream goes down; twenty of them failed. */
+static void go_down(struct fixture *fixture, struct asked *asked, size_t hosts, unsigned attempts)
+{
+	static char names[OUTAGE][8];
+	fixture->upstreams[0].concurrency = OUTAGE;
+	fixture->upstreams[0].host_concurrency = OUTAGE;
+	fixture->upstreams[0].retry.attempts = attempts;
+	reopen(fixture);
+	for (uint64_t i = 0; i < OUTAGE; i++) {
+		snprintf(names[i], sizeof names[i], "h%d", (int)(i % hosts));
+		submit(fixture, &asked[i], i + 1, names[i]);
+	}
+	tick(fixture);
+	assert_int_equal(world.count, OUTAGE);
+	for (int i = 0; i < 19; i++)
+		fail_next(i % 2 ? HTTP_RESET : HTTP_TIMEOUT);
+	assert_true(dispatch_takes(fixture->dispatch));
+	answer_next(503);
+}
+
+static void when_most_lookups_fail_the_upstream_stands_still(void **state)
+{
+	struct fixture *fixture = *state;
+	static const size_t hosts[] = {1, 2, 3, 30};
+	for (size_t n = 0; n < sizeof hosts / sizeof *hosts; n++) {
+		struct asked asked[OUTAGE];
+		go_down(fixture, asked, hosts[n], 8);
+		assert_false(dispatch_takes(fixture->dispatch));
+		assert_true(dispatch_stands(fixture->dispatch));
+		assert_string_equal(circuit(fixture), "open");
+		tick_at(fixture, world.now + 4999);
+		assert_int_equal(world.count, OUTAGE - 20); /* those in flight; nothing else is sent */
+		for (int i = 20; i < OUTAGE; i++)
+			fail_next(HTTP_CONNECT);
+		for (size_t i = 0; i < OUTAGE; i++) {
+			assert_int_equal(asked[i].done, 0);
+			assert_int_equal(asked[i].lookup.attempts, 0); /* the upstream's fault, not theirs */
+		}
+		forget_all(fixture, asked, OUTAGE);
+	}
+}
+
+static void nobody_fails_for_an_outage_however_long_it_lasts(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE];
+	go_down(fixture, asked, 5, 2);
+	for (int i = 20; i < OUTAGE; i++)
+		fail_next(HTTP_RESET);
+	int64_t end = world.now + 3600000;
+	size_t before = world.total;
+	while (world.now < end) {
+		int64_t due = tick(fixture);
+		assert_true(due > world.now);
+		tick_at(fixture, due);
+		assert_true(world.count <= 1);
+		if (world.count)
+			answer_next(503);
+	}
+	assert_in_range(world.total - before, 60, 66); /* a probe a minute, after the first ones */
+	for (size_t i = 0; i < OUTAGE; i++)
+		assert_int_equal(asked[i].done, 0);
+	while (world.count == 0)
+		tick_at(fixture, tick(fixture));
+	assert_string_equal(circuit(fixture), "probing");
+	answer_next(200);
+	assert_string_equal(circuit(fixture), "closed");
+	assert_true(dispatch_takes(fixture->dispatch));
+	for (int i = 0; i < 100; i++) { /* the deadline of ten minutes has not run meanwhile */
+		tick_at(fixture, world.now + 1000);
+		while (world.count)
+			answer_next(200);
+	}
+	for (size_t i = 0; i < OUTAGE; i++)
+		ended(&asked[i], 200, NULL);
+	assert_true(metric(fixture, METRIC_HTTP_THROTTLED, "wiki", "breaker") > 3600);
+	forget_all(fixture, asked, OUTAGE);
+}
+
+static void one_host_of_many_does_not_stop_the_others(void **state)
+{
+	struct fixture *fixture = *state;
+	static struct asked sick[200];
+	fixture->upstreams[0].concurrency = 64;
+	fixture->upstreams[0].retry.attempts = 1000;
+	reopen(fixture);
+	ask_well(fixture, "b"); /* else all that were asked would fail */
+	for (uint64_t i = 0; i < 200; i++)
+		submit(fixture, &sick[i], 1000 + i, "sick");
+	for (int round = 0; round < 100; round++) {
+		static const char *const names[] = {"b", "c", "d", "e"};
+		tick_at(fixture, world.now + 200);
+		while (in_flight_to("sick"))
+			answer_with(sent_to("sick"), 503, NULL, NULL, "");
+		for (int i = 0; i < 4; i++)
+			if (round % 10 == 5) /* now and then something fails elsewhere, too */
+				assert_true(dispatch_takes(fixture->dispatch));
+			else
+				ask_well(fixture, names[i]);
+		assert_true(dispatch_takes(fixture->dispatch));
+	}
+	assert_string_equal(circuit(fixture), "closed");
+	forget_all(fixture, sick, 200);
+}
+
+static void a_probe_is_best_what_was_never_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE], fresh;
+	go_down(fixture, asked, 3, 8);
+	for (int i = 20; i < OUTAGE; i++)
+		fail_next(HTTP_RESET);
+	tick_at(fixture, world.now + 4999);
+	assert_false(dispatch_takes(fixture->dispatch));
+	world.now += 1;
+	assert_int_equal(tick(fixture), world.now + 1000); /* so long for a new record */
+	assert_true(dispatch_takes(fixture->dispatch));
+	submit(fixture, &fresh, 100, "h2");
+	assert_false(dispatch_takes(fixture->dispatch)); /* one is enough */
+	tick(fixture);
+	assert_true(is_in_flight(&fresh));
+	assert_int_equal(world.count, 1);
+	answer_next(200); /* those that fail by themselves do not keep it open */
+	assert_string_equal(circuit(fixture), "closed");
+	forget_all(fixture, &fresh, 1);
+	forget_all(fixture, asked, OUTAGE);
+}
+
+static void where_nothing_new_comes_those_that_wait_probe_in_turn(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE];
+	go_down(fixture, asked, 3, 8);
+	for (int i = 20; i < OUTAGE; i++)
+		fail_next(HTTP_RESET);
+	for (int i = 0; i < OUTAGE; i++) {
+		while (world.count == 0)
+			tick_at(fixture, tick(fixture));
+		assert_int_equal(world.count, 1);
+		fail_next(HTTP_RESET);
+	}
+	for (size_t i = 0; i < OUTAGE; i++)
+		assert_int_equal(asked[i].lookup.probes, 1);
+	forget_all(fixture, asked, OUTAGE);
+}
+
+static void a_probe_that_is_cancelled_or_stale_is_replaced(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE];
+	go_down(fixture, asked, 3, 8);
+	for (int i = 20; i < OUTAGE; i++)
+		fail_next(HTTP_RESET);
+	tick_at(fixture, world.now + 6000);
+	assert_string_equal(circuit(fixture), "probing");
+	size_t probe = 0;
+	while (!is_in_flight(&asked[probe]))
+		probe++;
+	dispatch_cancel(fixture->dispatch, &asked[probe].lookup);
+	assert_string_equal(circuit(fixture), "open"); /* a second for one that was never asked */
+	tick_at(fixture, world.now + 1000);
+	assert_int_equal(world.count, 1);
+	fail_next(HTTP_STALE);
+	tick_at(fixture, world.now + 1000);
+	assert_int_equal(world.count, 1);
+	answer_with(world.sent[0], 429, "retry-after", "1", ""); /* whoever throttles is there */
+	assert_string_equal(circuit(fixture), "closed");
+	forget_all(fixture, asked, OUTAGE);
+}
+
+static void an_open_breaker_without_a_lookup_asks_for_one(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE], fresh;
+	go_down(fixture, asked, 1, 8);
+	forget_all(fixture, asked, OUTAGE); /* the partition went to somebody else */
+	tick_at(fixture, world.now + 60000);
+	assert_true(dispatch_takes(fixture->dispatch));
+	submit(fixture, &fresh, 1, NULL);
+	tick(fixture);
+	answer_next(200);
+	assert_string_equal(circuit(fixture), "closed");
+	forget_all(fixture, &fresh, 1);
+}
+
+static void lookups_of_an_open_breaker_wait_for_nothing_else(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE], other;
+	go_down(fixture, asked, 3, 8);
+	submit(fixture, &other, 5, "h1");
+	assert_true(dispatch_held(fixture->dispatch, &other.lookup));
+	assert_false(dispatch_held(fixture->dispatch, &asked[OUTAGE - 1].lookup)); /* in flight */
+	other.lookup.request.upstream = 0;
+	forget_all(fixture, &other, 1);
+	forget_all(fixture, asked, OUTAGE);
+}
+
+static void who_reads_to_an_end_is_told_of_failures(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[OUTAGE];
+	fixture->no_breaker = true;
+	go_down(fixture, asked, 1, 1);
+	assert_true(dispatch_takes(fixture->dispatch));
+	for (size_t i = 0; i < 20; i++)
+		assert_int_equal(asked[i].done, 1);
+	forget_all(fixture, asked, OUTAGE);
 }
 
 /* --- everything at once --- */
@@ -1193,6 +1765,27 @@ int main(void)
 	        promise(one_call_can_answer_several_lookups),
 	        promise(without_metrics_it_works_the_same),
 	        promise(calls_are_counted_by_code_and_attempt),
+	        promise(a_host_whose_calls_hang_leaves_slots_to_the_others),
+	        promise(a_host_alone_has_all_slots_until_another_is_asked),
+	        promise(host_concurrency_is_kept_whoever_else_is_asked),
+	        promise(a_host_that_only_fails_gets_fewer_slots_until_it_answers),
+	        promise(auto_halves_on_503_429_and_timeouts_but_not_for_a_host_known_to_fail),
+	        promise(a_failing_host_that_holds_up_others_lets_its_oldest_go),
+	        promise(a_paused_host_that_holds_up_others_lets_its_oldest_go),
+	        promise(a_host_that_throttles_and_answers_in_between_loses_nothing),
+	        promise(a_host_that_fails_more_often_than_not_is_in_trouble_although_it_answers),
+	        promise(a_host_that_is_merely_slow_loses_nothing),
+	        promise(when_all_hosts_are_in_trouble_nothing_is_let_go),
+	        promise(the_only_host_gives_back_pressure_and_loses_nothing),
+	        promise(when_most_lookups_fail_the_upstream_stands_still),
+	        promise(nobody_fails_for_an_outage_however_long_it_lasts),
+	        promise(one_host_of_many_does_not_stop_the_others),
+	        promise(a_probe_is_best_what_was_never_asked),
+	        promise(where_nothing_new_comes_those_that_wait_probe_in_turn),
+	        promise(a_probe_that_is_cancelled_or_stale_is_replaced),
+	        promise(an_open_breaker_without_a_lookup_asks_for_one),
+	        promise(lookups_of_an_open_breaker_wait_for_nothing_else),
+	        promise(who_reads_to_an_end_is_told_of_failures),
 	        promise(ten_thousand_lookups_end_exactly_once_each),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

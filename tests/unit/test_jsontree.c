@@ -64,7 +64,8 @@ static void strings_mean_what_they_say_and_have_characters(void **state)
 		size_t length;
 	} cases[] = {{"\"\"", "", 0}, {"\"abc\"", "abc", 3}, {"\"\\u0041\\\"\\/\\\\\\t\"", "A\"/\\\t", 5},
 	        {"\"\\u00e4\\u20AC\\ud83d\\ude00\"", "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80", 3},
-	        {"\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80 \\n\"", "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80 \n", 5}};
+	        {"\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80 \\n\"", "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80 \n",
+	                5}};
 	struct jsontree tree;
 	struct buf room;
 	(void)state;
@@ -105,11 +106,13 @@ static void equal_values_are_equal_and_have_equal_hashes(void **state)
 		const char *a, *b;
 		bool same;
 	} cases[] = {{"1", "1.0", true}, {"1", "10e-1", true}, {"0", "-0.0", true}, {"1", "true", false},
-	        {"0", "false", false}, {"null", "false", false}, {"9007199254740992", "9007199254740993", false},
-	        {"\"a\"", "\"\\u0061\"", true}, {"\"a\"", "\"b\"", false}, {"[1,2]", "[1.0,2]", true},
-	        {"[1,2]", "[2,1]", false}, {"[]", "{}", false}, {"[[]]", "[[[]]]", false},
-	        {"{\"a\":1,\"b\":[2]}", "{\"b\":[2.0],\"\\u0061\":1}", true}, {"{\"a\":1}", "{\"b\":1}", false},
-	        {"{\"a\":1}", "{\"a\":1,\"b\":1}", false}, {"{\"a\":1,\"b\":2}", "{\"a\":2,\"b\":1}", false}};
+	        {"0", "false", false}, {"null", "false", false},
+	        {"9007199254740992", "9007199254740993", false}, {"\"a\"", "\"\\u0061\"", true},
+	        {"\"a\"", "\"b\"", false}, {"[1,2]", "[1.0,2]", true}, {"[1,2]", "[2,1]", false},
+	        {"[]", "{}", false}, {"[[]]", "[[[]]]", false},
+	        {"{\"a\":1,\"b\":[2]}", "{\"b\":[2.0],\"\\u0061\":1}", true},
+	        {"{\"a\":1}", "{\"b\":1}", false}, {"{\"a\":1}", "{\"a\":1,\"b\":1}", false},
+	        {"{\"a\":1,\"b\":2}", "{\"a\":2,\"b\":1}", false}};
 	struct jsontree a, b;
 	(void)state;
 	jsontree_init(&a);
@@ -149,7 +152,8 @@ static const char *const SEEDS[] = {"{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e
 
 static size_t mutate(char *text, size_t size, size_t room)
 {
-	static const char bytes[] = "{}[]\",:\\u0123456789abcdefnt .+-eE\n\x01\x7f\x80\xC3\xE2\xED\xF0\xF4\xA4";
+	static const char bytes[] =
+	        "{}[]\",:\\u0123456789abcdefnt .+-eE\n\x01\x7f\x80\xC3\xE2\xED\xF0\xF4\xA4";
 	for (int i = rand() % 4; i >= 0; i--) {
 		size_t at = size ? (size_t)rand() % size : 0;
 		switch (rand() % 4) {
@@ -199,8 +203,8 @@ static void it_accepts_and_refuses_what_the_codec_does(void **state)
 		bool codec_good = json_decode(L, exact, size, NULL, &theirs);
 		if (tree_good != codec_good || (!tree_good && (strcmp(ours.message, theirs.message) != 0 ||
 		                                                      ours.offset != theirs.offset)))
-			fail_msg("%.*s: the tree says \"%s\" at %zu, the codec \"%s\" at %zu", (int)size, text,
-			        ours.message, ours.offset, theirs.message, theirs.offset);
+			fail_msg("%.*s: the tree says \"%s\" at %zu, the codec \"%s\" at %zu", (int)size,
+			        text, ours.message, ours.offset, theirs.message, theirs.offset);
 		good += tree_good;
 		mem_free(exact);
 		lua_settop(L, 0);

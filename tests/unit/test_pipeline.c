@@ -25,6 +25,10 @@
 #define dispatch_cancel fake_dispatch_cancel
 #define dispatch_tick fake_dispatch_tick
 #define dispatch_pause_host fake_dispatch_pause_host
+#define dispatch_takes fake_dispatch_takes
+#define dispatch_stands fake_dispatch_stands
+#define dispatch_held fake_dispatch_held
+#define dispatch_relieve fake_dispatch_relieve
 #include "../../core/record.c"
 #include "../../core/gate.c"
 #include "../../core/delivery.c"
@@ -98,9 +102,11 @@ void script_transform(struct script_event *event, const struct script_answer_par
 {
 	(void)answers;
 	(void)count;
-	if (kind_is(event, "again"))
-		*result = (struct script_result){
-		        .verdict = VERDICT_RETRY, .type = mem_strdup("lag"), .after = 1, .host_scope = true};
+	if (kind_is(event, "again") || kind_is(event, "lag"))
+		*result = (struct script_result){.verdict = VERDICT_RETRY,
+		        .type = mem_strdup("lag"),
+		        .after = 1,
+		        .host_scope = kind_is(event, "lag")};
 	else if (kind_is(event, "fetch"))
 		answer_requests(result, VERDICT_WAIT, 1);
 	else
@@ -262,6 +268,42 @@ void dispatch_pause_host(struct dispatch *dispatch, size_t upstream, const char 
 	pauses++;
 }
 
+static struct {
+	bool open; /* a breaker is */
+	bool wants_one;
+	size_t relieved; /* how often it was asked for */
+	uint64_t line, late, span;
+} trouble;
+
+bool dispatch_takes(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return !trouble.open || trouble.wants_one;
+}
+
+bool dispatch_stands(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return trouble.open;
+}
+
+bool dispatch_held(const struct dispatch *dispatch, const struct lookup *lookup)
+{
+	(void)dispatch;
+	return trouble.open && lookup->state == LOOKUP_WAITING;
+}
+
+size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t span, int64_t now)
+{
+	(void)dispatch;
+	(void)now;
+	trouble.relieved++;
+	trouble.line = line;
+	trouble.late = late;
+	trouble.span = span;
+	return 0;
+}
+
 /* ---- a sink that keeps what it is given until the test settles it, and remembers what was stored ---- */
 
 struct fake_sink {
@@ -354,6 +396,7 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	struct stage *s = mem_zalloc(1, sizeof *s);
 	struct sink_handlers handlers;
 	asked_count = pauses = 0;
+	memset(&trouble, 0, sizeof trouble);
 	s->now = 1000;
 	s->upstream = (struct upstream_config){.name = upstream, .retry = {.deadline_ms = 5000}};
 	s->configs[0] = (struct sink_config){.name = sink_name, .topic = sink_name, .max_bytes = 2000};
@@ -691,6 +734,114 @@ static void the_door_closes_at_the_limit_of_records(void **state)
 	drop_curtain(s);
 }
 
+static void leave(struct stage *s)
+{
+	turn_once(s);
+	while (s->sinks[0]->held_count)
+		settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+}
+
+static void the_limit_of_records_counts_from_the_oldest_open_one(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(4, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	for (int i = 2; i <= 4; i++) {
+		assert_true(take(s, i % 3, "event key2 2"));
+		answer(1, false); /* all but the first end */
+		leave(s);
+	}
+	assert_int_equal(records_open(&s->pipeline->records), 1);
+	assert_false(take(s, 0, "event key3 5"));
+	answer(0, false);
+	leave(s);
+	for (int i = 0; i < 4; i++)
+		assert_true(take(s, 0, "event key3 6"));
+	assert_false(take(s, 0, "event key3 7"));
+	drop_curtain(s);
+}
+
+static void an_open_breaker_closes_the_door_and_the_time_is_told(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	trouble.open = true;
+	assert_false(take(s, 0, "event key1 1")); /* not even the first */
+	assert_string_equal(pipeline_paused(s->pipeline), "upstream");
+	trouble.wants_one = true;
+	assert_true(turn_once(s) <= s->now); /* whoever was turned away is asked to come again */
+	assert_true(take(s, 0, "event key1 1"));
+	trouble.wants_one = false;
+	assert_false(take(s, 0, "event key2 2"));
+	trouble.open = false;
+	assert_null(pipeline_paused(s->pipeline));
+	assert_true(take(s, 0, "event key2 2"));
+	drop_curtain(s);
+}
+
+static void a_stop_does_not_wait_for_an_upstream_in_trouble(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	pipeline_drain(s->pipeline, s->now);
+	asked[0]->state = LOOKUP_WAITING; /* it came back from the air */
+	turn_once(s);
+	assert_false(pipeline_drained(s->pipeline)); /* it may be asked again */
+	trouble.open = true;
+	turn_once(s);
+	assert_true(pipeline_drained(s->pipeline));
+	drop_curtain(s);
+}
+
+static void whoever_holds_up_half_of_the_limit_is_looked_for(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	for (int i = 1; i <= 50; i++)
+		take(s, 0, "event key1 1");
+	turn_once(s);
+	assert_int_equal(trouble.relieved, 0);
+	take(s, 0, "event key1 1");
+	turn_once(s);
+	assert_int_equal(trouble.relieved, 1);
+	assert_int_equal(trouble.line, 1); /* fifty are newer than the first */
+	assert_int_equal(trouble.late, 0);
+	for (int i = 52; i <= 100; i++)
+		take(s, 0, "event key1 1");
+	turn_once(s);
+	assert_int_equal(trouble.line, 50);
+	assert_int_equal(trouble.late, 25);
+	assert_int_equal(trouble.span, 100);
+	drop_curtain(s);
+}
+
+static void for_want_of_memory_the_older_half_is_looked_at_once_each_time(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(1000, PIPELINE_ORDER_KEY);
+	for (int i = 1; i <= 20; i++)
+		take(s, 0, "event key1 1");
+	lua_heap = 400;
+	turn_once(s);
+	assert_int_equal(trouble.relieved, 0); /* nobody was turned away */
+	assert_false(take(s, 0, "event key1 21"));
+	turn_once(s);
+	assert_int_equal(trouble.relieved, 1);
+	assert_int_equal(trouble.line, 10);
+	answer(0, true); /* one of them ends */
+	turn_once(s);
+	assert_int_equal(trouble.relieved, 1); /* its memory is not free yet */
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	turn_once(s);
+	assert_true(trouble.relieved > 1);
+	assert_int_equal(trouble.line, 20 - 19 / 2);
+	lua_heap = 100;
+	drop_curtain(s);
+}
+
 static void the_door_closes_before_the_lua_heap_is_half_full(void **state)
 {
 	(void)state;
@@ -900,12 +1051,37 @@ static void a_script_that_says_retry_starts_again_until_the_deadline(void **stat
 		turn_once(s);
 	}
 	assert_int_equal(rounds, 6); /* at 0 to 5 s; the deadline is 5 s */
-	assert_int_equal(pauses, 6);
+	assert_int_equal(pauses, 0);
 	assert_non_null(strstr(s->sinks[1]->held[0]->value, "RetryDeadline"));
 	settle_first(s->sinks[1], OUTPUT_ACKED);
 	turn_once(s);
 	pipeline_counts(s->pipeline, &c);
 	assert_int_equal(c.outcomes[OUTCOME_FAILED], 1);
+	drop_curtain(s);
+}
+
+static void a_deadline_does_not_run_while_a_host_is_paused(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	size_t rounds = 0;
+	take(s, 0, "lag key1 1");   /* its script pauses the host each time */
+	take(s, 0, "again key2 2"); /* its lookups find the host paused, 700 ms each time */
+	for (int i = 0; i < 4000; i++) {
+		while (asked_count) {
+			struct record *r = asked[0]->record;
+			if (strncmp(r->event.id, "again", 5) == 0) {
+				asked[0]->paused_ms = 700;
+				rounds++;
+			}
+			answer(0, false);
+		}
+		turn_once(s);
+	}
+	assert_int_equal(s->sinks[1]->held_count, 1); /* the other one still waits, after 40 s */
+	assert_non_null(strstr(s->sinks[1]->held[0]->value, "RetryDeadline"));
+	assert_in_range(rounds, 15, 18); /* each round is a second, of which 300 ms count, of five */
+	assert_true(pauses > 30);
 	drop_curtain(s);
 }
 
@@ -1148,6 +1324,11 @@ int main(void)
 	        cmocka_unit_test(a_sink_that_says_nothing_for_long_closes_the_door_and_pauses),
 	        cmocka_unit_test(a_failed_delivery_closes_the_door_until_it_is_sent_again),
 	        cmocka_unit_test(the_door_closes_at_the_limit_of_records),
+	        cmocka_unit_test(the_limit_of_records_counts_from_the_oldest_open_one),
+	        cmocka_unit_test(an_open_breaker_closes_the_door_and_the_time_is_told),
+	        cmocka_unit_test(a_stop_does_not_wait_for_an_upstream_in_trouble),
+	        cmocka_unit_test(whoever_holds_up_half_of_the_limit_is_looked_for),
+	        cmocka_unit_test(for_want_of_memory_the_older_half_is_looked_at_once_each_time),
 	        cmocka_unit_test(the_door_closes_before_the_lua_heap_is_half_full),
 	        cmocka_unit_test(the_oldest_record_is_asked_about_whatever_is_held),
 	        cmocka_unit_test(as_much_is_asked_at_once_as_there_is_room_for_the_answers),
@@ -1157,6 +1338,7 @@ int main(void)
 	        cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
 	        cmocka_unit_test(an_error_event_too_large_for_its_broker_is_cut_until_it_fits),
 	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
+	        cmocka_unit_test(a_deadline_does_not_run_while_a_host_is_paused),
 	        cmocka_unit_test(a_lost_partition_gives_its_records_back_and_the_others_go_on),
 	        cmocka_unit_test(a_drain_cut_short_gives_back_what_was_not_sent_and_lets_the_rest_end),
 	        cmocka_unit_test(a_drain_gives_back_what_waits_with_its_followers_and_ends_the_rest),

@@ -271,7 +271,7 @@ static void what_one_position_has_finished_beyond_another_is_counted(void **stat
 	b.ranges = other;
 	b.range_count = 1;
 	assert_int_equal(positions_beyond(&a, &b, 0), 5 + 2 + 1); /* 10..14, 20 and 21, 31 */
-	assert_int_equal(positions_beyond(&b, &a, 0), 5); /* 25..29 */
+	assert_int_equal(positions_beyond(&b, &a, 0), 5);         /* 25..29 */
 	b.offset = 100;
 	b.range_count = 0;
 	assert_int_equal(positions_beyond(&a, &b, 0), 0);

@@ -48,12 +48,16 @@ bool pipeline_use_script(struct pipeline *pipeline, struct script *script)
 
 static char home[64];
 
+/* At once: the watch's own thread must not find it half written and count one change twice. */
 static void put(const char *name, const char *text)
 {
-	FILE *file = fopen(name, "w");
+	char draft[200];
+	snprintf(draft, sizeof draft, "%s.draft", name);
+	FILE *file = fopen(draft, "w");
 	assert_non_null(file);
 	fputs(text, file);
 	fclose(file);
+	assert_int_equal(rename(draft, name), 0);
 }
 
 static const char before_script[] = "name: job\n"

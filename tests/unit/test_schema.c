@@ -36,7 +36,8 @@ static void does_not_compile(const char *schema_text, const char *why)
 	struct err err = {""};
 	struct schema *schema = fixture_schema_of(texts, "/test", &err);
 	if (schema || strcmp(err.text, why) != 0)
-		fail_msg("%s:\nexpected: %s\n   found: %s", schema_text, why, schema ? "(it compiled)" : err.text);
+		fail_msg("%s:\nexpected: %s\n   found: %s", schema_text, why,
+		        schema ? "(it compiled)" : err.text);
 }
 
 /* ---- promise: events are what their schemas say ---- */
@@ -48,8 +49,10 @@ static void an_event_as_its_schema_says_passes(void **state)
 	        "/mediawiki/page/change/1.2.0", "/error/2.0.0", "/error/2.1.0"};
 	static const char event[] =
 	        "{\"$schema\":\"/mediawiki/page/change/1.2.0\",\"changelog_kind\":\"update\",\"dt\":"
-	        "\"2024-03-01T12:00:00Z\",\"meta\":{\"stream\":\"s\"},\"page\":{\"page_id\":1,\"page_title\":\"A\"},"
-	        "\"page_change_kind\":\"edit\",\"performer\":{},\"revision\":{\"rev_id\":9007199254740991,\"rev_dt\":"
+	        "\"2024-03-01T12:00:00Z\",\"meta\":{\"stream\":\"s\"},\"page\":{\"page_id\":1,\"page_title\":"
+	        "\"A\"},"
+	        "\"page_change_kind\":\"edit\",\"performer\":{},\"revision\":{\"rev_id\":9007199254740991,"
+	        "\"rev_dt\":"
 	        "\"2024-03-01T12:00:00Z\"},\"wiki_id\":\"w\"}";
 	(void)state;
 	for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
@@ -70,20 +73,26 @@ static void an_error_says_where_and_what_was_expected(void **state)
 {
 	static const char *const cases[][3] = {
 	        {"{type: integer}", "\"12\"", "the event: expected an integer, found \"12\" (type, /test#)"},
-	        {"{properties: {a/b: {items: {type: [string, 'null', number]}}}}", "{\"a/b\":[\"x\",{\"y\":1}]}",
-	                "/a~1b/1: expected null or a number or a string, found an object of 1 property (type, "
+	        {"{properties: {a/b: {items: {type: [string, 'null', number]}}}}",
+	                "{\"a/b\":[\"x\",{\"y\":1}]}",
+	                "/a~1b/1: expected null or a number or a string, found an object of 1 property "
+	                "(type, "
 	                "/test#/properties/a~1b/items)"},
 	        {"{required: [a, b]}", "{\"b\":1}",
-	                "the event: expected the property \"a\", found an object without it (required, /test#)"},
+	                "the event: expected the property \"a\", found an object without it (required, "
+	                "/test#)"},
 	        {"{properties: {a: {}}, additionalProperties: false}", "{\"a\":1,\"b c\":[2]}",
-	                "/b c: expected no property \"b c\", found an array of 1 element (additionalProperties, "
+	                "/b c: expected no property \"b c\", found an array of 1 element "
+	                "(additionalProperties, "
 	                "/test#)"},
 	        {"{enum: [edit, move, 3]}", "\"x\"",
 	                "the event: expected one of \"edit\", \"move\", 3, found \"x\" (enum, /test#)"},
 	        {"{const: {a: 1}}", "1", "the event: expected {\"a\":1}, found 1 (const, /test#)"},
-	        {"{minLength: 1}", "\"\"", "the event: expected at least 1 character, found \"\" (minLength, /test#)"},
+	        {"{minLength: 1}", "\"\"",
+	                "the event: expected at least 1 character, found \"\" (minLength, /test#)"},
 	        {"{maxLength: 2}", "\"\\u00e4\\ud83d\\ude00x\"",
-	                "the event: expected at most 2 characters, found \"\\u00e4\\ud83d\\ude00x\" (maxLength, "
+	                "the event: expected at most 2 characters, found \"\\u00e4\\ud83d\\ude00x\" "
+	                "(maxLength, "
 	                "/test#)"},
 	        {"{pattern: '^a+$'}", "\"b\"",
 	                "the event: expected a text that matches ^a+$, found \"b\" (pattern, /test#)"},
@@ -96,7 +105,8 @@ static void an_error_says_where_and_what_was_expected(void **state)
 	        {"{multipleOf: 0.01}", "1.005",
 	                "the event: expected a multiple of 0.01, found 1.005 (multipleOf, /test#)"},
 	        {"{minItems: 2}", "[1]",
-	                "the event: expected at least 2 elements, found an array of 1 element (minItems, /test#)"},
+	                "the event: expected at least 2 elements, found an array of 1 element (minItems, "
+	                "/test#)"},
 	        {"{uniqueItems: true}", "[1,2,1.0]",
 	                "the event: expected elements that differ from each other, found the same at 0 and 2 "
 	                "(uniqueItems, /test#)"},
@@ -108,11 +118,14 @@ static void an_error_says_where_and_what_was_expected(void **state)
 	        {"{not: {type: 'null'}}", "null",
 	                "the event: expected what /test#/not does not describe, found null (not, /test#)"},
 	        {"{oneOf: [{minimum: 1}, {minimum: 2}]}", "3",
-	                "the event: expected what exactly one of 2 schemas describes, found what several describe "
+	                "the event: expected what exactly one of 2 schemas describes, found what several "
+	                "describe "
 	                "(oneOf, /test#)"},
 	        {"{properties: {a: false}}", "{\"a\":1}",
 	                "/a: expected nothing, found 1 (false, /test#/properties/a)"},
-	        {"{}", "{\"a\":1,}", "the event: expected JSON text, found expected a key in double quotes at offset 7 (json)"},
+	        {"{}", "{\"a\":1,}",
+	                "the event: expected JSON text, found expected a key in double quotes at offset 7 "
+	                "(json)"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -124,9 +137,11 @@ static void where_only_one_branch_is_likely_its_errors_are_told(void **state)
 {
 	(void)state;
 	says("{anyOf: [{type: 'null'}, {type: object, required: [a]}]}", "{}",
-	        "the event: expected what one of 2 schemas describes, found an object of 0 properties (anyOf, "
+	        "the event: expected what one of 2 schemas describes, found an object of 0 properties "
+	        "(anyOf, "
 	        "/test#)\n"
-	        "the event: expected the property \"a\", found an object without it (required, /test#/anyOf/1)");
+	        "the event: expected the property \"a\", found an object without it (required, "
+	        "/test#/anyOf/1)");
 }
 
 static void long_values_are_shortened_and_secret_ones_hidden(void **state)
@@ -142,7 +157,8 @@ static void long_values_are_shortened_and_secret_ones_hidden(void **state)
 	assert_non_null(strstr(errors, "xxx\xD0\x96... (298 characters) (type"));
 	free(errors);
 	errors = fixture_errors(schema, event, SCHEMA_HIDE_VALUES);
-	assert_string_equal(errors, "the event: expected an integer, found a string of 298 characters (type, /test#)");
+	assert_string_equal(
+	        errors, "the event: expected an integer, found a string of 298 characters (type, /test#)");
 	free(errors);
 	errors = fixture_errors(schema, "1.5", SCHEMA_HIDE_VALUES);
 	assert_string_equal(errors, "the event: expected an integer, found a number (type, /test#)");
@@ -214,7 +230,8 @@ static void the_spellings_of_draft_04_are_known(void **state)
 	(void)state;
 	refuses("{minimum: 1, exclusiveMinimum: true}", "1");
 	accepts("{minimum: 1, exclusiveMinimum: false}", "1");
-	accepts("{$schema: 'http://json-schema.org/draft-04/schema#', id: /a/b, allOf: [{$ref: 'b#/definitions/c'}], "
+	accepts("{$schema: 'http://json-schema.org/draft-04/schema#', id: /a/b, allOf: [{$ref: "
+	        "'b#/definitions/c'}], "
 	        "definitions: {c: {type: string}}}",
 	        "\"x\"");
 	accepts("{$schema: 'http://json-schema.org/draft-04/schema#', const: 1}", "2");
@@ -227,10 +244,13 @@ static void the_spellings_of_draft_04_are_known(void **state)
 static void references_lead_across_documents(void **state)
 {
 	static const char *const events[][2] = {
-	        {"{\"$schema\":\"/test/derived/1.0.0\",\"meta\":{\"stream\":\"s\",\"dt\":\"2024-03-01T12:00:00Z\"},"
-	         "\"entity\":{\"id\":1,\"parent\":{\"id\":2,\"parent\":{\"seen\":[\"2024-03-01T12:00:00Z\"]}}}}",
+	        {"{\"$schema\":\"/test/derived/"
+	         "1.0.0\",\"meta\":{\"stream\":\"s\",\"dt\":\"2024-03-01T12:00:00Z\"},"
+	         "\"entity\":{\"id\":1,\"parent\":{\"id\":2,\"parent\":{\"seen\":[\"2024-03-01T12:00:00Z\"]}}"
+	         "}}",
 	                ""},
-	        {"{\"$schema\":\"/test/derived/1.0.0\",\"meta\":{\"stream\":\"\",\"dt\":\"2024-03-01T12:00:00Z\"},"
+	        {"{\"$schema\":\"/test/derived/"
+	         "1.0.0\",\"meta\":{\"stream\":\"\",\"dt\":\"2024-03-01T12:00:00Z\"},"
 	         "\"entity\":{\"parent\":{\"parent\":{\"id\":0}}}}",
 	                "/entity/parent/parent/id: expected at least 1, found 0 (minimum, "
 	                "/fragment/common/1.0.0#/definitions/id)\n"
@@ -262,11 +282,13 @@ static void a_part_of_a_document_can_be_asked_for(void **state)
 static void an_identifier_may_stand_twice_unless_it_is_referred_to(void **state)
 {
 	(void)state;
-	accepts("{properties: {a: {$id: /f/1, $ref: '#/definitions/x'}, b: {$id: /f/1, items: {$ref: '#/x'}, x: {type: "
+	accepts("{properties: {a: {$id: /f/1, $ref: '#/definitions/x'}, b: {$id: /f/1, items: {$ref: '#/x'}, "
+	        "x: {type: "
 	        "string}}, c: {$id: /f/1, items: {$ref: '#/x'}, x: {}}}, definitions: {x: {}}}",
 	        "{\"b\":[\"s\"],\"c\":[1]}");
 	does_not_compile("{properties: {a: {$id: /f/1}, b: {$id: /f/1, type: string}, c: {$ref: /f/1}}}",
-	        "/test#/properties/c: $ref: there is no schema /f/1: several schemas have it as $id, and there is no "
+	        "/test#/properties/c: $ref: there is no schema /f/1: several schemas have it as $id, and "
+	        "there is no "
 	        "document of that name");
 }
 
@@ -275,9 +297,9 @@ static void a_schema_that_cannot_work_is_refused_with_its_place(void **state)
 	static const char *const cases[][2] = {
 	        {"{properties: {a: {type: strin}}}",
 	                "/test#/properties/a/type: unknown type \"strin\": did you mean \"string\"?"},
-	        {"{required: true}",
-	                "/test#/required: expected a list of properties' names, found true: that is draft-03, name "
-	                "the property in the required list of the object that holds it"},
+	        {"{required: true}", "/test#/required: expected a list of properties' names, found true: "
+	                             "that is draft-03, name "
+	                             "the property in the required list of the object that holds it"},
 	        {"{required: [a, 3]}", "/test#/required/1: expected a property's name, found 3"},
 	        {"{minLength: -1}", "/test#/minLength: expected a whole number from 0, found -1"},
 	        {"{maximum: '5'}", "/test#/maximum: expected a number, found \"5\""},
@@ -285,22 +307,25 @@ static void a_schema_that_cannot_work_is_refused_with_its_place(void **state)
 	        {"{enum: a}", "/test#/enum: expected a list of values, found \"a\""},
 	        {"{allOf: {}}", "/test#/allOf: expected a list of schemas, found an object"},
 	        {"{items: 3}", "/test#/items: expected a schema (an object, true or false), found 3"},
-	        {"{properties: []}", "/test#/properties: expected an object of properties and their schemas, found a list"},
-	        {"{pattern: 'a(b'}",
-	                "/test#/pattern: the pattern \"a(b\" cannot be used: a '(' without its ')' at character 4"},
+	        {"{properties: []}", "/test#/properties: expected an object of properties and their schemas, "
+	                             "found a list"},
+	        {"{pattern: 'a(b'}", "/test#/pattern: the pattern \"a(b\" cannot be used: a '(' without its "
+	                             "')' at character 4"},
 	        {"{$ref: /nowhere/1.0.0}",
 	                "/test#: $ref: there is no schema /nowhere/1.0.0: no repository has it"},
-	        {"{items: {$ref: '#/definitions/x'}}",
-	                "/test#/items: $ref: there is no schema /test#/definitions/x: the document has nothing at "
-	                "that place"},
+	        {"{items: {$ref: '#/definitions/x'}}", "/test#/items: $ref: there is no schema "
+	                                               "/test#/definitions/x: the document has nothing at "
+	                                               "that place"},
 	        {"{$schema: 'https://json-schema.org/draft/2020-12/schema'}",
-	                "/test#: its $schema is \"https://json-schema.org/draft/2020-12/schema\"; drafts 04, 06 and "
+	                "/test#: its $schema is \"https://json-schema.org/draft/2020-12/schema\"; drafts 04, "
+	                "06 and "
 	                "07 of JSON Schema are known"},
 	        {"{$ref: '#'}",
 	                "/test#: the schema leads back to itself for the same value: a check would not end"},
 	        {"{anyOf: [{not: {$ref: '#/definitions/x'}}], definitions: {x: {allOf: [{$ref: '#'}]}}}",
 	                "/test#: the schema leads back to itself for the same value: a check would not end"},
-	        {"a: &b {}", "/test: line 1, column 4: anchors are not supported (leave out the '&...' word)"},
+	        {"a: &b {}",
+	                "/test: line 1, column 4: anchors are not supported (leave out the '&...' word)"},
 	        {"{\"a\": 1", "/test: expected ',' or '}' at offset 7"},
 	        {"type: string\ntype: integer",
 	                "/test: line 2, column 1: duplicate key 'type' (it already stands in line 1)"},
@@ -323,14 +348,15 @@ static void a_long_chain_of_schemas_is_refused(void **state)
 	for (int i = 0; i < 5000; i++)
 		buf_printf(&text, "{\"$ref\":\"#/d/%d\"},", i + 1);
 	buf_append_text(&text, "{}]}");
-	does_not_compile(text.data,
-	        "/test#/d/99: more than 100 schemas follow one another for the same value");
+	does_not_compile(
+	        text.data, "/test#/d/99: more than 100 schemas follow one another for the same value");
 	buf_free(&text);
 }
 
 static void yaml_strings_stay_strings(void **state)
 {
-	static const char schema[] = "enum:\n  - '1'\n  - \"true\"\n  - yes\n  - 2\n  - 0x10\n  - ~\n  - 2024-01-01\n";
+	static const char schema[] =
+	        "enum:\n  - '1'\n  - \"true\"\n  - yes\n  - 2\n  - 0x10\n  - ~\n  - 2024-01-01\n";
 	(void)state;
 	accepts(schema, "\"1\"");
 	refuses(schema, "1");
@@ -355,7 +381,8 @@ static void escaped_names_and_values_mean_what_they_say(void **state)
 	accepts("{additionalProperties: false, required: [abc], properties: {abc: {}}}", "{\"a\\u0062c\":1}");
 	accepts("{enum: [\"\xC3\xA4/\"]}", "\"\\u00e4\\/\"");
 	accepts("{\"const\": {\"\\u0061\": [\"\\n\"]}}", "{\"a\":[\"\\u000A\"]}");
-	accepts("{patternProperties: {'^a': {type: integer}}, additionalProperties: false}", "{\"\\u0061b\":1}");
+	accepts("{patternProperties: {'^a': {type: integer}}, additionalProperties: false}",
+	        "{\"\\u0061b\":1}");
 	refuses("{}", "{\"a\":1,\"\\u0061\":2}");
 }
 
@@ -363,11 +390,12 @@ static void escaped_names_and_values_mean_what_they_say(void **state)
 
 static void additional_properties_can_be_allowed(void **state)
 {
-	struct schema *schema = fixture_schema(
-	        "{type: object, additionalProperties: false, properties: {a: {additionalProperties: false}, b: "
-	        "{additionalProperties: {type: integer}}}}");
+	struct schema *schema = fixture_schema("{type: object, additionalProperties: false, properties: {a: "
+	                                       "{additionalProperties: false}, b: "
+	                                       "{additionalProperties: {type: integer}}}}");
 	(void)state;
-	char *errors = fixture_errors(schema, "{\"a\":{\"x\":1},\"y\":2,\"b\":{\"z\":3}}", SCHEMA_ALLOW_ADDITIONAL);
+	char *errors =
+	        fixture_errors(schema, "{\"a\":{\"x\":1},\"y\":2,\"b\":{\"z\":3}}", SCHEMA_ALLOW_ADDITIONAL);
 	assert_string_equal(errors, "");
 	free(errors);
 	errors = fixture_errors(schema, "{\"b\":{\"z\":\"3\"}}", SCHEMA_ALLOW_ADDITIONAL);
@@ -401,30 +429,38 @@ static void strips(const struct schema *schema, const char *event, const char *r
 
 static void unknown_properties_are_left_out_and_the_rest_stays_byte_for_byte(void **state)
 {
-	struct schema *schema = fixture_schema(
-	        "{additionalProperties: false, properties: {a: {additionalProperties: false, properties: {b: {}}}, "
-	        "l: {items: {$ref: '#/properties/a'}}, n: {}, free: {type: object}}}");
+	struct schema *schema =
+	        fixture_schema("{additionalProperties: false, properties: {a: {additionalProperties: false, "
+	                       "properties: {b: {}}}, "
+	                       "l: {items: {$ref: '#/properties/a'}}, n: {}, free: {type: object}}}");
 	(void)state;
-	strips(schema, " { \"a\" : { \"b\" : 1.0 } , \"n\":9007199254740993 } \n", " { \"a\" : { \"b\" : 1.0 } , \"n\":9007199254740993 } \n", 0);
+	strips(schema, " { \"a\" : { \"b\" : 1.0 } , \"n\":9007199254740993 } \n",
+	        " { \"a\" : { \"b\" : 1.0 } , \"n\":9007199254740993 } \n", 0);
 	strips(schema, "{\"x\":1,\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}", 1);
 	strips(schema, "{\"a\":{\"b\":1},\"x\":1}", "{\"a\":{\"b\":1}}", 1);
 	strips(schema, "{\"x\":1}", "{}", 1);
 	strips(schema, "{ \"x\" : 1 , \"y\" : [ 2 ] }", "{  }", 2);
-	strips(schema, "{ \"x\":1, \"a\":{ \"y\":2 , \"b\": -0.0 , \"z\":3 }, \"w\":{\"a\":{\"q\":1}} , \"n\":1e400 }",
+	strips(schema,
+	        "{ \"x\":1, \"a\":{ \"y\":2 , \"b\": -0.0 , \"z\":3 }, \"w\":{\"a\":{\"q\":1}} , \"n\":1e400 "
+	        "}",
 	        "{ \"a\":{ \"b\": -0.0 } , \"n\":1e400 }", 4);
-	strips(schema, "{\"l\":[{\"x\":1},{\"b\":2,\"x\":3},[],{\"b\\u0062\":1}]}", "{\"l\":[{},{\"b\":2},[],{}]}", 3);
-	strips(schema, "{\"free\":{\"x\":{\"y\":1}},\"\\u0061\":{\"b\":\"\\/\"}}", "{\"free\":{\"x\":{\"y\":1}},\"\\u0061\":{\"b\":\"\\/\"}}", 0);
+	strips(schema, "{\"l\":[{\"x\":1},{\"b\":2,\"x\":3},[],{\"b\\u0062\":1}]}",
+	        "{\"l\":[{},{\"b\":2},[],{}]}", 3);
+	strips(schema, "{\"free\":{\"x\":{\"y\":1}},\"\\u0061\":{\"b\":\"\\/\"}}",
+	        "{\"free\":{\"x\":{\"y\":1}},\"\\u0061\":{\"b\":\"\\/\"}}", 0);
 	strips(schema, "[{\"x\":1}]", "[{\"x\":1}]", 0);
 	schema_free(schema);
 }
 
 static void what_is_unknown_is_seen_through_the_branch_that_matches(void **state)
 {
-	struct schema *schema = fixture_schema(
-	        "{properties: {v: {anyOf: [{type: string}, {required: [k], additionalProperties: false, properties: {k: "
-	        "{const: 1}}}, {required: [k], additionalProperties: false, properties: {k: {}, more: {}}}]}, w: {if: "
-	        "{required: [p]}, then: {additionalProperties: false, properties: {p: {}}}}}, allOf: [{properties: {u: "
-	        "{additionalProperties: false}}}]}");
+	struct schema *schema = fixture_schema("{properties: {v: {anyOf: [{type: string}, {required: [k], "
+	                                       "additionalProperties: false, properties: {k: "
+	                                       "{const: 1}}}, {required: [k], additionalProperties: false, "
+	                                       "properties: {k: {}, more: {}}}]}, w: {if: "
+	                                       "{required: [p]}, then: {additionalProperties: false, "
+	                                       "properties: {p: {}}}}}, allOf: [{properties: {u: "
+	                                       "{additionalProperties: false}}}]}");
 	(void)state;
 	strips(schema, "{\"v\":{\"k\":1,\"more\":2}}", "{\"v\":{\"k\":1}}", 1);
 	strips(schema, "{\"v\":{\"k\":2,\"more\":2,\"x\":3}}", "{\"v\":{\"k\":2,\"more\":2}}", 1);

@@ -1,5 +1,5 @@
-/* The official JSON-Schema-Test-Suite (Debian's json-schema-test-suite): all required cases of draft-07, 06 and
- * 04 with their remote schemas, and the optional ones but for what SKIPPED lists. */
+/* The official JSON-Schema-Test-Suite (Debian's json-schema-test-suite): all required cases of draft-07, 06
+ * and 04 with their remote schemas, and the optional ones but for what SKIPPED lists. */
 #include "mem.h"
 #include "schema.h"
 #include "jsontree.h"
@@ -89,8 +89,7 @@ static char *text_of(const struct jsontree *tree, uint32_t object, const char *n
 {
 	struct buf room;
 	buf_init(&room, 0);
-	struct bytes text =
-	        jsontree_string(tree, jsontree_member(tree, object, name, strlen(name)), &room);
+	struct bytes text = jsontree_string(tree, jsontree_member(tree, object, name, strlen(name)), &room);
 	char *copy = mem_dup(text.data, text.size);
 	buf_free(&room);
 	return copy;

@@ -14,17 +14,18 @@ static void resolves(const char *base, const char *reference, const char *uri)
 /* RFC 3986 §5.4. */
 static void references_are_resolved_as_the_rfc_says(void **state)
 {
-	static const char *const cases[][2] = {{"g:h", "g:h"}, {"g", "http://a/b/c/g"}, {"./g", "http://a/b/c/g"},
-	        {"g/", "http://a/b/c/g/"}, {"/g", "http://a/g"}, {"//g", "http://g"}, {"?y", "http://a/b/c/d;p?y"},
-	        {"g?y", "http://a/b/c/g?y"}, {"#s", "http://a/b/c/d;p?q#s"}, {"g#s", "http://a/b/c/g#s"},
-	        {"g?y#s", "http://a/b/c/g?y#s"}, {";x", "http://a/b/c/;x"}, {"g;x?y#s", "http://a/b/c/g;x?y#s"},
-	        {"", "http://a/b/c/d;p?q"}, {".", "http://a/b/c/"}, {"./", "http://a/b/c/"}, {"..", "http://a/b/"},
-	        {"../", "http://a/b/"}, {"../g", "http://a/b/g"}, {"../..", "http://a/"}, {"../../g", "http://a/g"},
-	        {"../../../g", "http://a/g"}, {"/./g", "http://a/g"}, {"/../g", "http://a/g"},
-	        {"g.", "http://a/b/c/g."}, {"..g", "http://a/b/c/..g"}, {"./../g", "http://a/b/g"},
-	        {"./g/.", "http://a/b/c/g/"}, {"g/./h", "http://a/b/c/g/h"}, {"g/../h", "http://a/b/c/h"},
-	        {"g;x=1/./y", "http://a/b/c/g;x=1/y"}, {"g?y/../x", "http://a/b/c/g?y/../x"},
-	        {"g#s/../x", "http://a/b/c/g#s/../x"}};
+	static const char *const cases[][2] = {{"g:h", "g:h"}, {"g", "http://a/b/c/g"},
+	        {"./g", "http://a/b/c/g"}, {"g/", "http://a/b/c/g/"}, {"/g", "http://a/g"},
+	        {"//g", "http://g"}, {"?y", "http://a/b/c/d;p?y"}, {"g?y", "http://a/b/c/g?y"},
+	        {"#s", "http://a/b/c/d;p?q#s"}, {"g#s", "http://a/b/c/g#s"}, {"g?y#s", "http://a/b/c/g?y#s"},
+	        {";x", "http://a/b/c/;x"}, {"g;x?y#s", "http://a/b/c/g;x?y#s"}, {"", "http://a/b/c/d;p?q"},
+	        {".", "http://a/b/c/"}, {"./", "http://a/b/c/"}, {"..", "http://a/b/"},
+	        {"../", "http://a/b/"}, {"../g", "http://a/b/g"}, {"../..", "http://a/"},
+	        {"../../g", "http://a/g"}, {"../../../g", "http://a/g"}, {"/./g", "http://a/g"},
+	        {"/../g", "http://a/g"}, {"g.", "http://a/b/c/g."}, {"..g", "http://a/b/c/..g"},
+	        {"./../g", "http://a/b/g"}, {"./g/.", "http://a/b/c/g/"}, {"g/./h", "http://a/b/c/g/h"},
+	        {"g/../h", "http://a/b/c/h"}, {"g;x=1/./y", "http://a/b/c/g;x=1/y"},
+	        {"g?y/../x", "http://a/b/c/g?y/../x"}, {"g#s/../x", "http://a/b/c/g#s/../x"}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		resolves("http://a/b/c/d;p?q", cases[i][0], cases[i][1]);
@@ -34,10 +35,12 @@ static void a_base_may_be_a_path_alone(void **state)
 {
 	(void)state;
 	resolves("/mediawiki/page/change/1.2.0", "/fragment/common/2.0.0", "/fragment/common/2.0.0");
-	resolves("/mediawiki/page/change/1.2.0", "1.1.0#/definitions/x", "/mediawiki/page/change/1.1.0#/definitions/x");
+	resolves("/mediawiki/page/change/1.2.0", "1.1.0#/definitions/x",
+	        "/mediawiki/page/change/1.1.0#/definitions/x");
 	resolves("/mediawiki/page/change/1.2.0", "#", "/mediawiki/page/change/1.2.0#");
 	resolves("/mediawiki/page/change/1.2.0", "../../../x", "/x");
-	resolves("http://localhost:6023/repositories/x/1.0.0", "/error/2.1.0", "http://localhost:6023/error/2.1.0");
+	resolves("http://localhost:6023/repositories/x/1.0.0", "/error/2.1.0",
+	        "http://localhost:6023/error/2.1.0");
 	resolves("", "a/b", "a/b");
 	resolves("a/b", "c", "a/c");
 	resolves("http://a", "b", "http://a/b");
