@@ -146,10 +146,10 @@ void source_task_submit(struct source_task *task, const char *name, int64_t dead
 void source_task_free(void *context);
 
 /* The topics: an error of librdkafka's, about one of them or about any (NULL); a message of one; the time. */
-void source_topics_heard(struct kafka_source *self, const char *topic, rd_kafka_resp_err_t code);
-void source_topics_read(struct kafka_source *self, const char *topic);
+void source_topics_heard(struct kafka_source *self, const char *name, rd_kafka_resp_err_t code);
+void source_topics_read(struct kafka_source *self, const char *name);
 void source_topics_tick(struct kafka_source *self, int64_t now);
-bool source_topics_awaited(const struct kafka_source *self, const char *topic);
+bool source_topics_awaited(const struct kafka_source *self, const char *name);
 const char *source_topics_trouble(const struct kafka_source *self, size_t n);
 
 struct owned *source_find(struct kafka_source *self, const char *topic, int32_t id);

@@ -12,9 +12,9 @@ from confluent_kafka.admin import AdminClient
 import kafka
 
 CREATE_ACLS, DELETE_ACLS, ELECT_LEADERS, ALTER_CLIENT_QUOTAS = 30, 31, 43, 49  # keys of requests
-TOPIC = 2  # ResourceType
+TOPIC, GROUP = 2, 3  # ResourceType
 LITERAL = 3  # PatternType
-WRITE, DESCRIBE = 4, 8  # AclOperation
+READ, WRITE, DESCRIBE = 3, 4, 8  # AclOperation
 ALLOW = 3  # AclPermissionType
 
 
@@ -50,15 +50,15 @@ class Guarded(kafka.Kafka):
         return {"bootstrap.servers": self.guarded, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
                 "sasl.username": user, "sasl.password": password or self.users[user]}
 
-    def allow(self, user, *topics):
-        """May write the topics."""
-        for topic in topics:
-            _require_good(_ask(self, CREATE_ACLS, 1, _rights(user, topic)), "CreateAcls")
+    def allow(self, user, *names, kind=TOPIC, to=(WRITE, DESCRIBE)):
+        """May write the topics, unless it is said otherwise."""
+        for name in names:
+            _require_good(_ask(self, CREATE_ACLS, 1, _rights(user, kind, name, to)), "CreateAcls")
 
-    def forbid(self, user, *topics):
+    def forbid(self, user, *names, kind=TOPIC, to=(WRITE, DESCRIBE)):
         """Takes back what allow() gave."""
-        for topic in topics:
-            _require_good(_ask(self, DELETE_ACLS, 1, _rights(user, topic)), "DeleteAcls")
+        for name in names:
+            _require_good(_ask(self, DELETE_ACLS, 1, _rights(user, kind, name, to)), "DeleteAcls")
 
 
 def quota(cluster, client, bytes_a_second):
@@ -98,10 +98,10 @@ def _array(items):
     return struct.pack(">i", len(items)) + b"".join(items)
 
 
-def _rights(user, topic):
+def _rights(user, kind, name, operations):
     """Of creations, and of the filters of deletions: they are written alike."""
-    return _array([struct.pack(">b", TOPIC) + _string(topic) + struct.pack(">b", LITERAL) + _string(f"User:{user}") +
-                   _string("*") + struct.pack(">bb", operation, ALLOW) for operation in (WRITE, DESCRIBE)])
+    return _array([struct.pack(">b", kind) + _string(name) + struct.pack(">b", LITERAL) + _string(f"User:{user}") +
+                   _string("*") + struct.pack(">bb", operation, ALLOW) for operation in operations])
 
 
 def _ask(cluster, key, version, body):

@@ -19,7 +19,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache" / "kafka"
 START_SECONDS = 120
-USER, PASSWORD = "worker", "let-me-in"
 
 
 class Unavailable(Exception):
@@ -219,11 +218,7 @@ class Kafka(Real):
     """One broker that is its own controller, on free ports of 127.0.0.1, with a data folder of its own.
 
     As one of several it is given its `node` number, the `voters` {node: controller's port} and the id of their
-    cluster; `door(port)` may answer the port of a proxy to a second listener, which is then advertised there. At
-    `guarded` it wants a user and a password, and minds access rules; elsewhere anybody may do anything."""
-
-    login = {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN", "sasl.username": USER,
-             "sasl.password": PASSWORD}
+    cluster; `door(port)` may answer the port of a proxy to a second listener, which is then advertised there."""
 
     def __init__(self, heap="512m", node=1, voters=None, cluster_id=None, door=None, start=True):
         self.jars = jars()
@@ -231,10 +226,9 @@ class Kafka(Real):
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-kafka-"))
         self.log = self.folder / "broker.log"
         self.process = None
-        self.port, controller, self.inner, entrance = free_ports(4)
+        self.port, controller, self.inner = free_ports(3)
         self.voters = voters or {node: controller}
         self.bootstrap = f"127.0.0.1:{self.port}"
-        self.guarded = f"127.0.0.1:{entrance}"
         self.proxied = f"127.0.0.1:{door(self.inner)}" if door else None
         self._format(cluster_id or new_cluster_id())
         if start:
@@ -247,8 +241,7 @@ class Kafka(Real):
 
     def _format(self, cluster_id):
         copies = len(self.voters)
-        listeners = [f"PLAINTEXT://{self.bootstrap}", f"SASL_PLAINTEXT://{self.guarded}"]
-        advertised, protocols = list(listeners), []
+        listeners, advertised, protocols = [f"PLAINTEXT://{self.bootstrap}"], [f"PLAINTEXT://{self.bootstrap}"], []
         if self.proxied:
             listeners.append(f"PROXIED://127.0.0.1:{self.inner}")
             advertised.append(f"PROXIED://{self.proxied}")
@@ -261,15 +254,9 @@ class Kafka(Real):
             "listeners=" + ",".join(listeners),
             "advertised.listeners=" + ",".join(advertised),
             "listener.security.protocol.map=" + ",".join(
-                ["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT", "SASL_PLAINTEXT:SASL_PLAINTEXT", *protocols]),
+                ["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT", *protocols]),
             "inter.broker.listener.name=PLAINTEXT",
             "controller.listener.names=CONTROLLER",
-            "sasl.enabled.mechanisms=PLAIN",
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config="
-            f"org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";",
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS",  # whoever does not log in: the tests themselves
-            "allow.everyone.if.no.acl.found=true",
             f"log.dirs={self.folder}/data",
             f"default.replication.factor={copies}",
             f"min.insync.replicas={max(1, copies - 1)}",
@@ -351,9 +338,9 @@ class Kafka(Real):
         codes = [struct.unpack(">h", body[-2 - 14 * n:len(body) - 14 * n])[0] for n in range(len(before))]
         assert not any(codes), f"DeleteRecords answered {codes}"
 
-    def ask(self, key, request, version=0):
-        """One request of its kind, and the body of its answer."""
-        message = struct.pack(">hhih", key, version, 1, -1) + request
+    def ask(self, key, request):
+        """One request in version 0 of its kind, and the body of its answer."""
+        message = struct.pack(">hhih", key, 0, 1, -1) + request
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(struct.pack(">i", len(message)) + message)
             answer = connection.makefile("rb")
@@ -430,8 +417,9 @@ class Mock(Cluster):
         self.folder = Path(tempfile.mkdtemp(prefix="millrace-mock-"))
         self.log = self.folder / "broker.log"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(program), str(brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                            text=True, bufsize=1, preexec_fn=die_with_parent)
+            self.process = subprocess.Popen(
+                [str(program), str(brokers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                bufsize=1, preexec_fn=die_with_parent)
         self.bootstrap = self.process.stdout.readline().strip()
         self.wait_ready()
 

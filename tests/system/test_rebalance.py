@@ -128,7 +128,7 @@ def test_a_revoke_whose_drain_is_cut_short_repeats_nothing(job, stub, workers, s
     j.until_outputs(40)
     second, = workers(j, 1)
     second.start()
-    j.until("the first one gave work back", lambda m: m.value("millrace_given_back_records_total", reason="revoked") > 0)
+    j.until("the first one gave back", lambda m: m.value("millrace_given_back_records_total", reason="revoked") > 0)
     j.require_balance()
     second.until_done()
     j.require_clean()
@@ -308,7 +308,8 @@ def test_of_two_live_members_with_one_name_the_older_one_ends_and_says_what_to_d
 
 def test_partitions_added_later_are_read_from_their_beginning(job, stub, seed):
     stub.latency(0.0, 0.02)
-    j = job(partitions=1, change={"source": {"start": "latest", "kafka": {"topic.metadata.refresh.interval.ms": "1000"}}})
+    soon = {"topic.metadata.refresh.interval.ms": "1000"}
+    j = job(partitions=1, change={"source": {"start": "latest", "kafka": soon}})
     maker = events.Maker(seed, pages=40)
     j.start()
     j.until("the partition is assigned", lambda m: m.sum("millrace_kafka_assigned_partitions") == 1)

@@ -6,16 +6,37 @@ import time
 
 import pytest
 
-import acl
+import brokers
 import events
 import kafka
+from brokers import DESCRIBE, GROUP, READ
 from engine import run, until
 
 QUICK = {"session.timeout.ms": "2000", "heartbeat.interval.ms": "500"}
 REFRESH = {"topic.metadata.refresh.interval.ms": "1000"}
 AWAY_SECONDS = float(os.environ.get("MILLRACE_AWAY_SECONDS", "4"))  # more than a session of QUICK
 
+PASSWORD = "let-me-in"
+
 pytestmark = pytest.mark.real_kafka
+
+
+@pytest.fixture(scope="module")
+def sources(clusters):
+    """A cluster of the sources' own, with users and rights."""
+    if not clusters.get(0).real:
+        pytest.skip(f"needs a real Kafka: {clusters.why}")
+    cluster = brokers.Guarded({"worker": PASSWORD})
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def source(sources):
+    """The sources' cluster, alive again after each test."""
+    yield sources
+    if sources.process.poll() is not None:
+        sources.start()
 
 
 def readiness(j):
@@ -29,10 +50,9 @@ def until_said(j, words, seconds=None):
 # ---- brokers ----
 
 @pytest.mark.parametrize("how", ["killed", "asleep"])
-def test_a_source_that_is_away_pauses_the_job_and_nothing_else(job, stub, clusters, seed, how):
+def test_a_source_that_is_away_pauses_the_job_and_nothing_else(job, stub, cluster, source, seed, how):
     stub.latency(0.005, 0.05)
-    source = clusters.get(1)
-    j = job(partitions=3, cluster=source, sink=clusters.get(0),
+    j = job(partitions=3, cluster=source, sink=cluster,
             change={"limits": {"records": 200}, "source": {"kafka": QUICK}})
     maker = events.Maker(seed, pages=80)
     j.send(maker.mixed(1200))
@@ -152,31 +172,28 @@ def test_records_deleted_before_they_were_read_are_counted_and_the_rest_goes_on(
 # ---- rights ----
 
 @pytest.fixture
-def guarded_job(job, cluster):
-    def make(**options):
-        return job(partitions=2, change={
-            "limits": {"records": 100},
-            "source": {"kafka": {**QUICK, **REFRESH, **cluster.login, "bootstrap.servers": cluster.guarded}}}, **options)
-    return make
+def guarded_job(job, cluster, source):
+    """A job whose source minds rights; it has them."""
+    j = job(partitions=2, cluster=source, sink=cluster, change={
+        "limits": {"records": 100}, "source": {"kafka": {**QUICK, **REFRESH, **source.login("worker")}}})
+    source.allow("worker", j.source_topic, to=(READ, DESCRIBE))
+    source.allow("worker", j.group, kind=GROUP, to=(READ,))
+    return j
 
 
-@pytest.mark.parametrize("operation", ["read", "describe"])
-def test_a_right_to_the_topic_that_is_taken_away_is_waited_for(guarded_job, stub, cluster, seed, operation):
+@pytest.mark.parametrize("right", ["reading", "seeing"])
+def test_a_right_to_the_topic_that_is_taken_away_is_waited_for(guarded_job, stub, source, seed, right):
     stub.latency(0.005, 0.05)
-    j = guarded_job()
-    maker = events.Maker(seed, pages=40)
-    rule = (cluster, acl.TOPIC, j.source_topic, kafka.USER)
-    acl.add(*rule, acl.ALL, acl.ALLOW)
+    j, maker, rights = guarded_job, events.Maker(seed, pages=40), (READ,) if right == "reading" else (READ, DESCRIBE)
     j.send(maker.mixed(200))
     j.start()
     j.until_outputs(50)
-    denied = acl.READ if operation == "read" else acl.ALL
-    acl.add(*rule, denied, acl.DENY)
+    source.forbid("worker", j.source_topic, to=rights)
     j.send(maker.mixed(200))
-    until_said(j, "may not be read" if operation == "read" else "may not be")
+    until_said(j, "may not be read" if right == "reading" else "may not be")
     time.sleep(1)
     assert j.get("/livez")[0] == 200
-    acl.remove(*rule, denied, acl.DENY)
+    source.allow("worker", j.source_topic, to=rights)
     j.send(maker.mixed(100))
     j.until_done()
     assert j.lives == 1
@@ -184,20 +201,18 @@ def test_a_right_to_the_topic_that_is_taken_away_is_waited_for(guarded_job, stub
     j.require_clean(repeats=True)
 
 
-def test_a_right_to_the_group_that_is_taken_away_is_waited_for(guarded_job, stub, cluster, seed):
+def test_a_right_to_the_group_that_is_taken_away_is_waited_for(guarded_job, stub, source, seed):
     stub.latency(0.005, 0.05)
-    j = guarded_job()
-    maker = events.Maker(seed, pages=40)
-    rule = (cluster, acl.GROUP, j.group, kafka.USER, acl.ALL)
+    j, maker = guarded_job, events.Maker(seed, pages=40)
     j.send(maker.mixed(200))
     j.start()
     j.until_outputs(50)
-    acl.add(*rule, acl.DENY)
+    source.forbid("worker", j.group, kind=GROUP, to=(READ,))
     j.send(maker.mixed(200))
     until_said(j, "allow READ on the group to this client")
     time.sleep(1)
     assert j.get("/livez")[0] == 200
-    acl.remove(*rule, acl.DENY)
+    source.allow("worker", j.group, kind=GROUP, to=(READ,))
     j.until_done()
     assert j.lives == 1
     j.require_balance()
@@ -223,17 +238,18 @@ def test_check_connect_logs_in_and_asks_for_the_topics(job, stub, cluster):
     assert "source: topic nowhere: it does not exist: create it, or correct source.topics" in connected(j, 69)
 
 
-def test_check_connect_says_what_a_login_is_refused_for(job, stub, cluster):
-    j = job(partitions=2)
-    j.config["source"]["kafka"] = {"bootstrap.servers": cluster.guarded, **cluster.login, "sasl.password": "wrong"}
+def test_check_connect_says_what_a_login_is_refused_for(job, stub, cluster, source):
+    j = job(partitions=2, cluster=source, sink=cluster)
+    j.config["source"]["kafka"] = source.login("worker", "wrong")
     j.config["sink"]["kafka"] = {"bootstrap.servers": cluster.bootstrap, "security.protocol": "ssl"}
     j.write_config()
     said = connected(j, 69)
-    source, sink = (next(line for line in said.splitlines() if line.startswith(f"unreachable: {what}"))
-                    for what in ("source", "sink"))
-    assert "Authentication failed" in source and "wrong" not in source, said
-    assert "SSL" in sink, said
-    acl.add(cluster, acl.TOPIC, j.source_topic, kafka.USER, acl.ALL, acl.DENY)
-    j.config["source"]["kafka"]["sasl.password"] = kafka.PASSWORD
+    login, tls = (next(line for line in said.splitlines() if line.startswith(f"unreachable: {what}"))
+                  for what in ("source", "sink"))
+    assert "Authentication failed" in login and "wrong" not in login, said
+    assert "SSL" in tls, said
+    j.config["source"]["kafka"] = source.login("worker")
     j.write_config()
-    assert f"source: topic {j.source_topic}: " in connected(j, 69)
+    assert f"source: topic {j.source_topic}: this client may not see it: allow DESCRIBE" in connected(j, 69)
+    source.allow("worker", j.source_topic, to=(READ, DESCRIBE))
+    assert f"ok source: topic {j.source_topic} is there" in connected(j, 69)
