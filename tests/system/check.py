@@ -135,12 +135,12 @@ class Toll:
     who: str
     repeats: int  # outputs of what was out before, that came again before the next death
     finished: int  # records that had finished in the time since the last checkpoint was due
-    unsettled: int  # records that were out, but not finished: an elder of their lane was not
+    unsettled: int  # records that were out, but an elder was not, or an earlier death had undone them
     span: float  # seconds that `finished` counts
 
     def __str__(self):
         return (f"{self.who}: {self.repeats} repeated; {self.finished} had finished in the last {self.span:.1f} s, "
-                f"{self.unsettled} were out before an elder")
+                f"{self.unsettled} were out but not finished")
 
 
 ARRIVAL = 2  # message.timestamp()[0]: the broker stamped it with the time of its arrival (LogAppendTime)
