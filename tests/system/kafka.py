@@ -312,6 +312,14 @@ class Kafka(Real):
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def console_producer(self, topic, lines):
+        """kafka-console-producer.sh: what Java's client makes of lines of key, tab, value."""
+        result = subprocess.run(
+            self._java("org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", self.bootstrap, "--topic", topic,
+                       "--property", "parse.key=true", "--property", "key.separator=\t"),
+            input=b"".join(line + b"\n" for line in lines), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+        assert result.returncode == 0, result.stdout.decode(errors="replace")
+
     def consumer_groups(self, *arguments):
         """kafka-consumer-groups.sh, as a person runs it; answers what it prints."""
         result = subprocess.run(
