@@ -25,6 +25,7 @@
 #include "log.h"
 #include "mem.h"
 #include "resident.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,7 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		struct lookup *lookup = &r->lookups[i];
 		lookup->request = result->requests[i];
 		result->requests[i] = (struct request){0};
+		trace_pass(r->headers, r->input.header_count, &lookup->request);
 		lookup->record = r;
 		lookup->script = r->event.script;
 		lookup->part = -2;

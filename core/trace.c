@@ -1,0 +1,60 @@
+/* The trace that a record belongs to goes on with its calls. */
+#include "trace.h"
+#include "mem.h"
+
+#include <string.h>
+
+enum { STATE_MAX = 512 }; /* what a vendor has to pass on at least, §3.3.1.5 */
+
+static bool is_hex(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+			return false;
+	return true;
+}
+
+/* version "-" trace-id "-" parent-id "-" flags, §3.2.2; later versions may append "-" and more. */
+static bool is_parent(const char *text, size_t size)
+{
+	return size == 55 && is_hex(text, 2) && memcmp(text, "ff", 2) != 0 && text[2] == '-' &&
+	       is_hex(text + 3, 32) && text[35] == '-' && is_hex(text + 36, 16) && text[52] == '-' &&
+	       is_hex(text + 53, 2);
+}
+
+static bool is_state(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] > 0x7E)
+			return false;
+	return size > 0 && size <= STATE_MAX;
+}
+
+static const struct output_header *find(const struct output_header *headers, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (headers[i].value && strcmp(headers[i].name, name) == 0)
+			return &headers[i];
+	return NULL;
+}
+
+static void add(struct request *request, const struct output_header *header)
+{
+	struct header copy = {mem_strdup(header->name), mem_dup(header->value, header->size)};
+	request->headers =
+	        mem_realloc(request->headers, (request->header_count + 1) * sizeof *request->headers);
+	request->headers[request->header_count++] = copy;
+}
+
+void trace_pass(const struct output_header *headers, size_t count, struct request *request)
+{
+	const struct output_header *parent = find(headers, count, "traceparent"),
+	                           *state = find(headers, count, "tracestate");
+	if (parent == NULL || !is_parent(parent->value, parent->size) ||
+	        headers_get(request->headers, request->header_count, "traceparent"))
+		return;
+	add(request, parent);
+	if (state && is_state(state->value, state->size) &&
+	        headers_get(request->headers, request->header_count, "tracestate") == NULL)
+		add(request, state);
+}
