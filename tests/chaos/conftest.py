@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import zlib
 from pathlib import Path
@@ -18,6 +19,11 @@ from sizes import SEED, SIZE, SIZES, size  # noqa: E402
 from world import Tmpfs, World  # noqa: E402
 
 SKIPPED = []
+
+
+def pytest_configure(config):
+    """SIGTERM ends a run as an interrupt does: processes, mounts and folders of its own go with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header(config):
