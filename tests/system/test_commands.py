@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from engine import ROOT, SCRIPT, Metrics, run
+from engine import ROOT, SCRIPT, Metrics, run, until
 
 GOOD = f"""\
 name: tests-commands
@@ -119,6 +119,34 @@ def test_version_says_what_runs():
     said = run("version", check=0).stdout.decode()
     assert re.search(r"millrace \d+\.\d+", said)
     assert "librdkafka" in said and "LuaJIT" in said
+
+
+def test_health_tells_alive_from_ready_from_nobody(job, stub):
+    j = job(change={"source": {"topics": ["not.there.yet"]}})
+    j.start(ready=False)
+    url = f"http://127.0.0.1:{j.port}"
+    until("it is alive", lambda: run("health", "--url", url).returncode == 0, story=j.story)
+    said = run("health", "--url", url, "--ready", check=1).stderr.decode()
+    assert "[-] source" in said, said
+    assert not run("health", "--url", url, "--ready", "--quiet", check=1).stderr
+    j.stop()
+    assert "refused" in run("health", "--url", url, check=69).stderr.decode()
+    run("health", "--timeout", "5", check=2)
+
+
+def test_metrics_lists_what_an_engine_exports(job, stub):
+    declared = {m["name"]: m for m in json.loads(run("metrics", "--json", check=0).stdout)}
+    assert declared["millrace_events_total"]["labels"] == "outcome" and declared["millrace_events_total"]["type"] == "counter"
+    j = job()
+    j.start()
+    j.metrics()
+    text = j.get("/metrics")[1]
+    exported = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    assert len(exported) > 40 and not set(exported) - set(declared)
+    assert all(declared[name]["type"] == kind for name, kind in exported.items())
+    table = run("metrics", "--markdown", check=0).stdout.decode().splitlines()
+    assert len(table) == len(declared) + 2
+    assert len(run("metrics", check=0).stdout.decode().splitlines()) == len(declared)
 
 
 def test_demo_shows_the_pipeline_and_its_counters_add_up():
