@@ -320,6 +320,16 @@ class Kafka(Real):
             input=b"".join(line + b"\n" for line in lines), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
         assert result.returncode == 0, result.stdout.decode(errors="replace")
 
+    def console_consumer(self, group, topic, count):
+        """kafka-console-consumer.sh: a member of the group that reads so many records, commits and leaves."""
+        result = subprocess.run(
+            self._java("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.bootstrap, "--topic", topic,
+                       "--group", group, "--from-beginning", "--max-messages", str(count), "--timeout-ms", "60000"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+        said = result.stderr.decode(errors="replace")
+        assert result.returncode == 0, said
+        return said
+
     def consumer_groups(self, *arguments):
         """kafka-consumer-groups.sh, as a person runs it; answers what it prints."""
         result = subprocess.run(
