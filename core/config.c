@@ -70,8 +70,6 @@ struct yaml_place config_place(const struct config_loader *loader, const char *p
 	return place;
 }
 
-enum { SCHEMA_FETCH_MS = 10000, SCHEMA_MAX = 1024 * 1024 };
-
 static void yaml_problem(void *context, const struct yaml_place *place, const char *text, const char *hint)
 {
 	config_problem(context, SEVERITY_ERROR, place, hint, "%s", text);
@@ -318,18 +316,4 @@ void config_world(const struct config *config, struct script_world *world)
 	        .key = config->key,
 	        .key_count = config->key_count,
 	        .engine = "millrace/" MILLRACE_VERSION};
-}
-
-void config_schemarepo(const struct config *config, struct schemarepo *repo)
-{
-	struct fetch_route *routes = mem_zalloc(config->route_count, sizeof *routes);
-	for (size_t i = 0; i < config->route_count; i++)
-		routes[i] = (struct fetch_route){config->routes[i].name, config->routes[i].value};
-	*repo = (struct schemarepo){.uris = (const char *const *)config->schema_uris,
-	        .uri_count = config->schema_uri_count,
-	        .fetch = {.user_agent = config->user_agent,
-	                .routes = routes,
-	                .route_count = config->route_count,
-	                .timeout_ms = SCHEMA_FETCH_MS,
-	                .max_bytes = SCHEMA_MAX}};
 }

@@ -431,7 +431,8 @@ static void verify_schemas(struct config_loader *loader)
 			        config->schema_uris[i]);
 	if (config->schema_uri_count == 0 && config->schema_input != SCHEMAS_OFF)
 		wrong(loader, "schemas.input", "give the repositories in 'schemas.uris'",
-		        "off where there is no repository", "one that checks");
+		        "off where there is no repository",
+		        config->schema_input == SCHEMAS_WARN ? "warn" : "enforce");
 }
 
 static bool header_valid(const char *name)

@@ -132,7 +132,7 @@ enum fetch_outcome schemarepo_find(
 	if (all == FETCH_AWAY)
 		err_set(err, "%.900s", why.text);
 	else
-		err_set(err, "%.300s is in none of the repositories", path);
+		err_set(err, "it is in none of the repositories");
 	return all;
 }
 

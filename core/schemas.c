@@ -424,6 +424,11 @@ void schemas_refresh(struct schemas *schemas, int64_t now)
 	load_next(schemas);
 }
 
+size_t schemas_entries(const struct schemas *schemas)
+{
+	return schemas->entries.count;
+}
+
 /* ---- opening, closing ---- */
 
 static struct schemarepo *repo_copy(const struct schemarepo *from)

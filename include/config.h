@@ -99,6 +99,16 @@ enum config_streams {
 enum config_streams config_resolve_streams(struct config *config, struct config_report *report);
 /* The configured repositories; borrows from config. Free with mem_free(repo->fetch.routes). */
 void config_schemarepo(const struct config *config, struct schemarepo *repo);
+/* Looks for the schemas that the configuration names, and for that of error events, and tells what is there;
+ * blocks, up to 10 s for each document. What is there and not good, or not there, is added to the report,
+ * which was zeroed before. */
+struct config_schemas_listener {
+	void *context;
+	/* there: `what` `good`; else err says why it could not be reached. */
+	void (*reached)(void *context, bool there, const char *what, const char *good, const struct err *err);
+};
+void config_check_schemas(struct config *config, const struct config_schemas_listener *listener,
+        struct config_report *report);
 void config_free(struct config *config);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
 void config_show(const struct config *config, struct buf *out);

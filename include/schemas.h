@@ -54,6 +54,8 @@ enum schemas_state schemas_get(
 int64_t schemas_turn(struct schemas *schemas, int64_t now);
 /* Looks at everything anew, in the background: what is there serves until its successor is. */
 void schemas_refresh(struct schemas *schemas, int64_t now);
+/* How many paths it remembers something of: bounded, whatever events name. */
+size_t schemas_entries(const struct schemas *schemas);
 /* Waits for a load that runs now at most wait_ms. NULL is fine. */
 void schemas_close(struct schemas *schemas, int64_t wait_ms);
 

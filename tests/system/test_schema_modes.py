@@ -8,7 +8,7 @@ import pytest
 
 import check
 import events
-from engine import until
+from engine import run
 from job import error_types
 from repository import Folder, Server, TITLE, page_change
 
@@ -144,7 +144,7 @@ def test_an_output_that_is_not_what_its_schema_says(job, stub, seed, tmp_path, m
 
 OUTPUTS = """local millrace = require "millrace"
 return { api = 1, transform = function(event)
-  return millrace.outputs({ value = event }, { value = event, to = "open" })
+  return millrace.outputs(millrace.output { value = event }, millrace.output { value = event, to = "open" })
 end }
 """
 
@@ -178,9 +178,8 @@ def test_while_the_repository_is_away_nothing_fails_and_then_all_goes_on(job, st
     j = job(change=schemas([f"http://127.0.0.1:{repository.port}"], input="enforce"))
     j.send([maker.event(change=of("1.2.0")) for _ in range(30)])
     j.start()
-    metrics = j.until("it says why it stands still",
-                      lambda m: m.value("millrace_paused_seconds_total", reason="schema") > 1)
-    assert metrics.value("millrace_state", state="paused") == 1
+    j.until("it says why it stands still", lambda m: m.value("millrace_paused_seconds_total", reason="schema") > 1)
+    assert j.metrics().value("millrace_state", state="paused") == 1
     assert j.get("/readyz")[0] == j.get("/livez")[0] == 200
     repository.away = False
     j.until_done()
@@ -258,7 +257,6 @@ def test_the_first_repository_that_has_a_schema_decides(job, stub, seed, tmp_pat
 
 
 def test_check_finds_what_a_job_needs_of_its_repositories(job, stub, tmp_path, server):
-    from engine import run
     first = Folder(tmp_path / "schemas", page_change("1.7.0"))
     second = server({"title": "error", "$id": "/error/2.1.0", "type": "object"})
     j = job(change={**schemas([first.uri, f"http://127.0.0.1:{second.port}"]), "sink": {"schema": PATH + "1.7.0"}})
@@ -271,7 +269,7 @@ def test_check_finds_what_a_job_needs_of_its_repositories(job, stub, tmp_path, s
 
     assert f"ok schema {PATH}1.7.0" in look(0)
     j.config["sink"]["schema"] = PATH + "1.8.0"
-    assert f"sink.schema: {PATH}1.8.0 is in none of the repositories" in look(78)
+    assert f"sink.schema: {PATH}1.8.0: it is in none of the repositories" in look(78)
     j.config["sink"]["schema"] = PATH + "1.7.0"
     second.away = True
     assert "answered 503" in look(69)
