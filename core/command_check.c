@@ -310,8 +310,7 @@ int command_check(int argc, char **argv)
 {
 	enum { CONNECT = 256, SCHEMAS, DENY_WARNINGS, FORMAT };
 	static const struct option long_options[] = {{"connect", no_argument, NULL, CONNECT},
-	        {"schemas", no_argument, NULL, SCHEMAS},
-	        {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
+	        {"schemas", no_argument, NULL, SCHEMAS}, {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
 	        {"format", required_argument, NULL, FORMAT}, {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0}};
 	struct check check = {0};

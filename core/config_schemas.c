@@ -28,7 +28,8 @@ void config_schemarepo(const struct config *config, struct schemarepo *repo)
 	                .max_bytes = SCHEMA_MAX}};
 }
 
-static void problem(const struct search *search, enum severity severity, const char *key, const struct err *err)
+static void problem(
+        const struct search *search, enum severity severity, const char *key, const struct err *err)
 {
 	struct config_loader loader = search->loader;
 	struct yaml_place place = config_place(&loader, key);
@@ -66,8 +67,8 @@ static void look_at_schema(
 	schema_free(schema);
 }
 
-void config_check_schemas(struct config *config, const struct config_schemas_listener *listener,
-        struct config_report *report)
+void config_check_schemas(
+        struct config *config, const struct config_schemas_listener *listener, struct config_report *report)
 {
 	struct search search = {
 	        .loader = {.config = config, .found = &report->found, .file = config->path, .top = {1, 1, 0}},
@@ -81,8 +82,8 @@ void config_check_schemas(struct config *config, const struct config_schemas_lis
 		for (size_t i = 0; i < config->sink_count; i++) {
 			const struct sink_config *sink = &config->sinks[i];
 			bool alone = config_origin_find(config, "sink") != NULL;
-			char *key = alone ? mem_strdup("sink.schema")
-			                  : mem_printf("sinks.%s.schema", sink->name);
+			char *key =
+			        alone ? mem_strdup("sink.schema") : mem_printf("sinks.%s.schema", sink->name);
 			if (sink->schema)
 				look_at_schema(&search, sink->schema, key, SEVERITY_ERROR);
 			mem_free(key);

@@ -246,9 +246,9 @@ static const struct config_key limits_keys[] = {
                 .prose = "Most records from the oldest unfinished one to the newest, over all partitions."},
         {"memory", CONFIG_MEMORY, AT(struct config, limit_memory), .fallback = "auto", .min = MIB,
                 .max = 1024 * GIB,
-                .prose =
-                        "Memory for records, answers, Lua and the Kafka queues together; see Memory. `auto`: 70 % of the "
-                        "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
+                .prose = "Memory for records, answers, Lua and the Kafka queues together; see Memory. "
+                         "`auto`: 70 % of the "
+                         "container's limit; without one a quarter of the machine's memory, at most 2 GiB."},
 };
 static const struct config_section limits_section = {KEYS(limits_keys), 0};
 

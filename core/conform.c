@@ -57,13 +57,13 @@ static void count(struct conform *conform, const char *path, const char *side, c
 }
 
 /* The log gets nothing of the event: where it came from, and which rule it broke. */
-static void tell(const struct record *r, const char *side, const char *path, const struct schema_errors *errors)
+static void tell(
+        const struct record *r, const char *side, const char *path, const struct schema_errors *errors)
 {
 	bool any = errors && errors->count > 0;
 	log_throttled(LOG_WARN, "schemas", "the %s of %s/%d/%lld is not what %s says%s%s%s%s", side,
-	        r->input.topic, (int)r->input.partition, (long long)r->input.offset, path,
-	        any ? ": " : "", any ? errors->list[0].keyword : "", any ? " at " : "",
-	        any ? errors->list[0].schema : "");
+	        r->input.topic, (int)r->input.partition, (long long)r->input.offset, path, any ? ": " : "",
+	        any ? errors->list[0].keyword : "", any ? " at " : "", any ? errors->list[0].schema : "");
 }
 
 static void explain(struct conform *conform, const char *what, const struct schemas_answer *answer,
@@ -226,7 +226,7 @@ static enum conform_verdict all_there(struct conform *conform, const struct reco
 		case SCHEMAS_LOADING: one = CONFORM_LOADING; break;
 		case SCHEMAS_AWAY:
 			one = needed || conform->config.output == SCHEMAS_ENFORCE ? CONFORM_AWAY
-			                                                           : CONFORM_GOOD;
+			                                                          : CONFORM_GOOD;
 			break;
 		default: one = CONFORM_GOOD;
 		}

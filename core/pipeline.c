@@ -61,7 +61,7 @@ struct pipeline {
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool schemas_changed;
 	size_t schemas_away; /* records that wait for a schema whose repository does not answer */
-	bool replaced;    /* an error event took a refused output's place: it is to be sent */
+	bool replaced;       /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *ended[OUTCOMES];
@@ -378,12 +378,11 @@ static void wait_for_schema(struct pipeline *p, struct record *r, enum record_sc
 }
 
 /* True when the record goes on: as it is, or as an error event. */
-static bool judged(struct pipeline *p, struct record *r, enum conform_verdict verdict,
-        struct conform_failure *failure)
+static bool judged(
+        struct pipeline *p, struct record *r, enum conform_verdict verdict, struct conform_failure *failure)
 {
 	if (verdict == CONFORM_LOADING || verdict == CONFORM_AWAY) {
-		wait_for_schema(p, r,
-		        verdict == CONFORM_AWAY ? RECORD_SCHEMAS_AWAY : RECORD_SCHEMAS_LOADING);
+		wait_for_schema(p, r, verdict == CONFORM_AWAY ? RECORD_SCHEMAS_AWAY : RECORD_SCHEMAS_LOADING);
 		return false;
 	}
 	wait_for_schema(p, r, RECORD_SCHEMAS_THERE);
@@ -577,7 +576,7 @@ static void walk(struct pipeline *p, struct record *r)
 		case RECORD_RESTING: suspend; /* wake_resting calls again */
 		case RECORD_MADE:
 			if (!outputs_judged(p, r))
-				suspend; /* the same */
+				suspend;                    /* the same */
 			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
 				p->replaced = true;
 				record_move(&p->records, r, RECORD_RELEASED);

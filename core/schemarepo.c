@@ -201,8 +201,8 @@ static char *version_in(const char *text, const char *title)
 	return NULL;
 }
 
-static enum fetch_outcome newest_by_alias(const struct schemarepo *repo, size_t index, const char *title,
-        char **version, struct err *err)
+static enum fetch_outcome newest_by_alias(
+        const struct schemarepo *repo, size_t index, const char *title, char **version, struct err *err)
 {
 	struct buf text;
 	char *path = mem_printf("%s/latest", title);

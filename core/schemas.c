@@ -277,8 +277,8 @@ static void take(struct schemas *schemas, struct entry *entry, struct job *job)
 		ask_again(schemas, entry, job->err.text);
 	else if (job->state == SCHEMAS_BROKEN || entry->schema || (job->newest.size == 0 && here == NULL))
 		refuse(schemas, entry, job->state, job->err.text[0] ? job->err.text : "it is gone");
-	else if (job->newest.size == 0 || (here && schemarepo_compare_versions(here->path + title,
-	                                                   job->newest.data + title) > 0))
+	else if (job->newest.size == 0 ||
+	         (here && schemarepo_compare_versions(here->path + title, job->newest.data + title) > 0))
 		stand_in(schemas, entry, here->path);
 	else
 		stand_in(schemas, entry, job->newest.data);

@@ -482,8 +482,8 @@ static int build(struct worker *worker)
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;
 	}
-	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) && open_sinks(worker, &err) &&
-	        open_source(worker, &err) && open_admin(worker, &err)) {
+	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) &&
+	        open_sinks(worker, &err) && open_source(worker, &err) && open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;

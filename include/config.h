@@ -107,8 +107,8 @@ struct config_schemas_listener {
 	/* there: `what` `good`; else err says why it could not be reached. */
 	void (*reached)(void *context, bool there, const char *what, const char *good, const struct err *err);
 };
-void config_check_schemas(struct config *config, const struct config_schemas_listener *listener,
-        struct config_report *report);
+void config_check_schemas(
+        struct config *config, const struct config_schemas_listener *listener, struct config_report *report);
 void config_free(struct config *config);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
 void config_show(const struct config *config, struct buf *out);

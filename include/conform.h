@@ -19,7 +19,8 @@ struct conform;
 struct conform_config {
 	struct schemas *schemas; /* borrowed */
 	enum schemas_mode input, output;
-	const struct sink_config *sinks; /* borrowed; the error stream is not among those that are asked for */
+	const struct sink_config
+	        *sinks; /* borrowed; the error stream is not among those that are asked for */
 	size_t sink_count;
 	unsigned max_depth; /* as script_config has it: what was decoded can be checked; 0 = 128 */
 };

@@ -29,7 +29,8 @@ enum { SCHEMAREPO_PATH_MAX = 256 };
 bool schemarepo_path_valid(const char *path);
 /* How many bytes of the path are its title, with the slash it begins with: all up to the last name. */
 size_t schemarepo_title_size(const char *path);
-/* Numbers between dots, one by one, whatever follows them: <0, 0, >0. What is no such version is the least. */
+/* Numbers between dots, one by one, whatever follows them: <0, 0, >0. What is no such version is the least.
+ */
 int schemarepo_compare_versions(const char *a, const char *b);
 
 /* The text of the first repository that has it. FETCH_ABSENT: all of them were asked, and none has it.

@@ -135,8 +135,9 @@ static void a_repeat_carries_the_id_of_the_first(void **state)
 /* Whatever the input was, and whatever it was cut to. */
 static void it_is_what_the_schema_of_error_events_says(void **state)
 {
-	static const char *const odd[] = {"", "x", "https://de.wikipedia.org/wiki/\xC3\x84pfel", "%4", "a b", "\x01\x7F",
-	        "https://en.wikipedia.org/wiki/Q%C3%A4?a=b#c", "\xF0\x9F\x98\x80", "http://[", "\"\\"};
+	static const char *const odd[] = {"", "x", "https://de.wikipedia.org/wiki/\xC3\x84pfel", "%4", "a b",
+	        "\x01\x7F", "https://en.wikipedia.org/wiki/Q%C3%A4?a=b#c", "\xF0\x9F\x98\x80", "http://[",
+	        "\"\\"};
 	static const char *const values[] = {"", "{}", "\xFF\xFE\x00", "{\"a\": \"\\ud800\"}", "\xC3"};
 	static const size_t room[] = {1000, 1100, 2000, 30000};
 	struct schema *schema = fixture_repository_schema("/error/2.1.0");
@@ -147,11 +148,17 @@ static void it_is_what_the_schema_of_error_events_says(void **state)
 	for (size_t i = 0; i <= sizeof odd / sizeof *odd; i++)
 		for (size_t j = 0; j < sizeof values / sizeof *values; j++)
 			for (size_t k = 0; k < sizeof room / sizeof *room; k++) {
-				char *text = i < sizeof odd / sizeof *odd ? mem_strdup(odd[i]) : mem_strdup(long_uri);
-				struct script_event event = {.domain = text, .request_id = text, .uri = text,
-				        .schema = text, .stream = text, .id = text};
+				char *text = i < sizeof odd / sizeof *odd ? mem_strdup(odd[i])
+				                                          : mem_strdup(long_uri);
+				struct script_event event = {.domain = text,
+				        .request_id = text,
+				        .uri = text,
+				        .schema = text,
+				        .stream = text,
+				        .id = text};
 				config.max_bytes = room[k];
-				struct output output = make(values[j], j == 2 ? 3 : strlen(values[j]), &event);
+				struct output output =
+				        make(values[j], j == 2 ? 3 : strlen(values[j]), &event);
 				assert_true(output_bytes(&output) <= room[k]);
 				char *wrong = fixture_errors(schema, output.value, 0);
 				if (*wrong)

@@ -14,7 +14,8 @@
 
 static void only_paths_of_a_title_and_a_version_are_asked_for(void **state)
 {
-	static const char *const good[] = {"/a/1.0.0", "/mediawiki/page/change/1.2.0", "/a/latest", "/A_b-c.d/1"};
+	static const char *const good[] = {
+	        "/a/1.0.0", "/mediawiki/page/change/1.2.0", "/a/latest", "/A_b-c.d/1"};
 	static const char *const bad[] = {"", "/", "/a", "a/1.0.0", "/a//1.0.0", "/a/../1.0.0", "/a/1.0.0/",
 	        "/a/./1", "/a/1.0.0?x", "/a/1.0.0#x", "/a b/1", "/%2e%2e/1", "//host/1", "http://host/a/1",
 	        "/a\n/1", "/a/.."};
@@ -129,7 +130,8 @@ static void what_is_in_no_repository_that_answers_may_be_in_one_that_does_not(vo
 static void the_newest_is_what_latest_says_of_itself(void **state)
 {
 	static const struct document these[] = {
-	        {"http://one/jsonschema/a/latest", "title: a\nproperties: {x: {$id: /a/b/9.0.0}}\n$id: /a/1.9.0\n"},
+	        {"http://one/jsonschema/a/latest",
+	                "title: a\nproperties: {x: {$id: /a/b/9.0.0}}\n$id: /a/1.9.0\n"},
 	        {"http://two/a/latest.json", "{\"$id\": \"/a/1.10.0\"}"}, {"http://two/b/latest", "{}"},
 	        {NULL, NULL}};
 	struct buf path;
@@ -158,7 +160,8 @@ static void put_file(const char *folder, const char *name)
 
 static void in_a_folder_the_newest_is_the_highest_version(void **state)
 {
-	static const char *const files[] = {"1.9.0.yaml", "1.10.0.yaml", "1.2.0", "latest", "current.yaml", "README"};
+	static const char *const files[] = {
+	        "1.9.0.yaml", "1.10.0.yaml", "1.2.0", "latest", "current.yaml", "README"};
 	char root[] = "/tmp/millrace-schemas-XXXXXX";
 	(void)state;
 	assert_non_null(mkdtemp(root));
@@ -274,7 +277,8 @@ static void an_unknown_version_stands_for_the_newest_until_it_is_there(void **st
 static void an_unknown_title_is_asked_for_again_after_a_while(void **state)
 {
 	static const struct document none[] = {{NULL, NULL}};
-	static const struct document these[] = {{"http://one/jsonschema/a/1.0.0.yaml", "title: a\n"}, {NULL, NULL}};
+	static const struct document these[] = {
+	        {"http://one/jsonschema/a/1.0.0.yaml", "title: a\n"}, {NULL, NULL}};
 	struct fixture f;
 	struct schemas_answer answer;
 	(void)state;
@@ -337,14 +341,16 @@ static void while_a_repository_is_away_it_is_asked_again_at_longer_and_longer_ti
 static void a_refresh_takes_what_is_new_and_keeps_what_it_cannot_get(void **state)
 {
 	static const struct document these[] = {{"http://two/a/1.0.0", "{\"title\":\"old\"}"}, {NULL, NULL}};
-	static const struct document changed_ones[] = {{"http://two/a/1.0.0", "{\"title\":\"new\"}"}, {NULL, NULL}};
+	static const struct document changed_ones[] = {
+	        {"http://two/a/1.0.0", "{\"title\":\"new\"}"}, {NULL, NULL}};
 	static const struct document broken[] = {{"http://two/a/1.0.0", "{\"type\":7}"}, {NULL, NULL}};
 	static const struct document none[] = {{NULL, NULL}};
 	static const struct {
 		const struct document *served;
 		bool away;
 		const char *title;
-	} steps[] = {{changed_ones, false, "new"}, {broken, false, "new"}, {none, false, "new"}, {these, true, "new"}};
+	} steps[] = {{changed_ones, false, "new"}, {broken, false, "new"}, {none, false, "new"},
+	        {these, true, "new"}};
 	struct fixture f;
 	struct schemas_answer answer;
 	(void)state;
