@@ -337,7 +337,7 @@ static void verify_sink(struct config_loader *loader, const struct sink_config *
 	char *schema = mem_printf("%s.schema", path);
 	if (sink->topic && topic_given(loader->config, topic))
 		verify_topic(loader, topic, sink->topic);
-	if (sink->schema && sink->schema[0] != '/')
+	if (sink->schema && !schemarepo_path_valid(sink->schema))
 		wrong(loader, schema, NULL, "keep, or a path such as /my/output/1.0.0", sink->schema);
 	else if (sink->schema && sink->stream == NULL)
 		wrong(loader, schema, "events are stamped where the sink has a 'stream'; a 'topic' is plain",

@@ -212,7 +212,7 @@ static void ask_again(struct schemas *schemas, struct entry *entry, const char *
 		entry->state = SCHEMAS_AWAY;
 		set_why(entry, why);
 	}
-	log_throttled(LOG_WARN, "schemas", "%s cannot be asked for, next try in %lld s: %s", entry->path,
+	log_throttled(LOG_WARN, "schemas", "a schema cannot be loaded yet, next try in %lld s: %s",
 	        (long long)(entry->again / 1000), why);
 }
 
