@@ -16,7 +16,7 @@ struct conform {
 	struct schema_errors errors;
 	struct jsontree tree;
 	struct json_limits limits;
-	struct buf path, stripped;
+	struct buf paths, stripped;
 };
 
 struct conform *conform_open(const struct conform_config *config, struct metrics *metrics)
@@ -28,7 +28,7 @@ struct conform *conform_open(const struct conform_config *config, struct metrics
 	conform->checker = schema_checker_new(&conform->limits);
 	schema_errors_init(&conform->errors, TOLD + 1);
 	jsontree_init(&conform->tree);
-	buf_init(&conform->path, 0);
+	buf_init(&conform->paths, 0);
 	buf_init(&conform->stripped, 0);
 	return conform;
 }
@@ -40,7 +40,7 @@ void conform_close(struct conform *conform)
 	schema_checker_free(conform->checker);
 	schema_errors_free(&conform->errors);
 	jsontree_free(&conform->tree);
-	buf_free(&conform->path);
+	buf_free(&conform->paths);
 	buf_free(&conform->stripped);
 	mem_free(conform);
 }
@@ -167,32 +167,47 @@ static bool is_checked(const struct conform *conform, const struct output *outpu
 	       conform->config.sinks[output->sink].stream;
 }
 
-/* The `$schema` that its text names, in conform->path; NULL = none. A pinned one stands at the beginning. */
-static const char *named(struct conform *conform, const struct output *output)
+/* Appends the `$schema` that its text names, if it names one. */
+static void append_named(struct conform *conform, const struct output *output)
 {
 	struct jsontree *tree = &conform->tree;
 	static const char key[] = "$schema";
-	buf_clear(&conform->path);
 	if (!jsontree_parse(tree, output->value, output->value_size, &conform->limits, NULL) ||
 	        tree->nodes[0].kind != JSONTREE_OBJECT)
-		return NULL;
+		return;
 	uint32_t at = jsontree_member(tree, 0, key, strlen(key));
 	if (at == 0 || tree->nodes[at].kind != JSONTREE_STRING)
-		return NULL;
+		return;
 	struct buf room;
 	buf_init(&room, 0);
 	struct bytes text = jsontree_string(tree, at, &room);
-	bool plain = memchr(text.data, 0, text.size) == NULL;
-	buf_append_text(&conform->path, "");
-	buf_append(&conform->path, text.data, text.size);
+	if (memchr(text.data, 0, text.size) == NULL)
+		buf_append(&conform->paths, text.data, text.size);
 	buf_free(&room);
-	return plain ? conform->path.data : NULL;
 }
 
-static const char *schema_of(struct conform *conform, const struct output *output)
+/* For each output the path of its schema, behind each other; "" where there is none. */
+static void name_all(struct conform *conform, const struct record *r)
 {
-	const char *pinned = conform->config.sinks[output->sink].schema;
-	return pinned ? pinned : named(conform, output);
+	buf_clear(&conform->paths);
+	for (size_t i = 0; i < r->output_count; i++) {
+		const struct output *output = &r->outputs[i];
+		bool checked = is_checked(conform, output);
+		const char *pinned = checked ? conform->config.sinks[output->sink].schema : NULL;
+		if (pinned)
+			buf_append_text(&conform->paths, pinned);
+		else if (checked)
+			append_named(conform, output);
+		buf_append_byte(&conform->paths, '\0');
+	}
+}
+
+/* The next of them, or NULL for none. */
+static const char *next_name(const char **at)
+{
+	const char *name = *at;
+	*at += strlen(name) + 1;
+	return *name ? name : NULL;
 }
 
 static void strip(struct conform *conform, struct output *output, const struct schemas_answer *answer)
@@ -216,12 +231,13 @@ static enum conform_verdict all_there(struct conform *conform, const struct reco
 {
 	struct schemas_answer answer;
 	enum conform_verdict worst = CONFORM_GOOD, one;
+	const char *at = conform->paths.data;
 	for (size_t i = 0; i < r->output_count; i++) {
 		const struct output *output = &r->outputs[i];
+		const char *asked = next_name(&at);
 		if (!is_checked(conform, output))
 			continue;
 		bool needed = conform->config.sinks[output->sink].unknown == SINK_UNKNOWN_STRIP;
-		const char *asked = schema_of(conform, output);
 		switch (schemas_get(conform->config.schemas, asked, now, &answer)) {
 		case SCHEMAS_LOADING: one = CONFORM_LOADING; break;
 		case SCHEMAS_AWAY:
@@ -238,18 +254,20 @@ static enum conform_verdict all_there(struct conform *conform, const struct reco
 enum conform_verdict conform_outputs(
         struct conform *conform, struct record *r, int64_t now, struct conform_failure *failure)
 {
-	if (conform == NULL || conform->config.output == SCHEMAS_OFF)
+	if (conform == NULL || conform->config.output == SCHEMAS_OFF || r->output_count == 0)
 		return CONFORM_GOOD;
+	name_all(conform, r);
+	const char *at = conform->paths.data;
 	enum conform_verdict verdict = all_there(conform, r, now);
 	if (verdict != CONFORM_GOOD)
 		return verdict;
 	for (size_t i = 0; i < r->output_count && verdict != CONFORM_BAD; i++) {
 		struct output *output = &r->outputs[i];
+		const char *asked = next_name(&at);
 		struct schemas_answer answer;
 		if (!is_checked(conform, output))
 			continue;
 		bool wanted = conform->config.sinks[output->sink].unknown == SINK_UNKNOWN_STRIP;
-		const char *asked = schema_of(conform, output);
 		if (!find(conform, r, "output", asked, wanted, now, &answer, &verdict, failure))
 			continue;
 		if (wanted && answer.exact)

@@ -94,6 +94,18 @@ def test_a_title_that_no_repository_has_is_an_error_event_and_its_neighbours_com
     assert "no repository has a schema of the title nobody/knows" in first["message"]
 
 
+def test_under_warn_what_has_no_schema_goes_on(job, stub, seed, tmp_path):
+    repository = Folder(tmp_path / "schemas", page_change("1.2.0"))
+    maker = events.Maker(seed, pages=3)
+    j = job(change=schemas([repository.uri], input="warn", output="warn"))
+    j.send([maker.event(change=of("/nobody/knows/1.0.0")), maker.event(change=lambda v: v.pop("$schema"))])
+    j.start()
+    j.until_done()
+    j.require_clean()
+    assert counted(j, "checks_total", outcome="unknown") == 4
+    assert "names no schema that can be used" in j.log.read_text()
+
+
 @pytest.mark.parametrize("mode", ["off", "warn", "enforce"])
 def test_an_input_that_is_not_what_its_schema_says(job, stub, seed, tmp_path, mode):
     repository = Folder(tmp_path / "schemas", page_change("1.2.0"))
