@@ -37,10 +37,13 @@ class Folder:
 
 
 class Server:
-    """The schemas by their paths, without an ending, and the last one of each title as its `latest`; or 503."""
+    """The schemas by their paths, without an ending, and the last one of each title as its `latest`; or 503, or not a word while it
+    may not answer."""
 
     def __init__(self, *schemas):
         self.schemas, self.away, self.asked = {}, False, []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         for schema in [META, *schemas]:
             self.add(schema)
         outer = self
@@ -48,12 +51,16 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.asked.append((self.headers["Host"], self.path))
+                outer.may_answer.wait()
                 schema = outer.schemas.get(self.path.removeprefix("/repositories/primary"))
                 body = json.dumps(schema).encode()
                 self.send_response(503 if outer.away else 404 if schema is None else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                try:
+                    self.wfile.write(body)
+                except ConnectionError:
+                    pass  # nobody waits for it any more
 
             def log_message(self, *_):
                 pass
@@ -67,6 +74,7 @@ class Server:
         self.schemas[schema["$id"]] = self.schemas[f"/{schema['title']}/latest"] = schema
 
     def close(self):
+        self.may_answer.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

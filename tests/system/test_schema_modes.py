@@ -8,7 +8,7 @@ import pytest
 
 import check
 import events
-from engine import run
+from engine import run, until
 from job import error_types
 from repository import Folder, Server, TITLE, page_change
 
@@ -219,6 +219,22 @@ def test_a_stop_while_the_repository_is_away_gives_back_what_waits(job, stub, se
     j.until("it stands still", lambda m: m.value("millrace_state", state="paused"))
     j.stop()
     repository.away = False
+    j.start()
+    j.until_done()
+    j.require_clean()
+
+
+def test_a_repository_that_hangs_holds_up_neither_the_loop_nor_a_stop(job, stub, seed, server):
+    repository = server(page_change("1.2.0"))
+    repository.may_answer.clear()
+    maker = events.Maker(seed, pages=5)
+    j = job(change=schemas([f"http://127.0.0.1:{repository.port}"], input="enforce"))
+    j.send([maker.event(change=of("1.2.0")) for _ in range(10)])
+    j.start()
+    until("it asks", lambda: repository.asked, story=j.story)
+    assert j.get("/livez")[0] == 200  # by the loop itself
+    j.stop()  # 0
+    repository.may_answer.set()
     j.start()
     j.until_done()
     j.require_clean()
