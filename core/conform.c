@@ -261,7 +261,7 @@ enum conform_verdict conform_outputs(
 	enum conform_verdict verdict = all_there(conform, r, now);
 	if (verdict != CONFORM_GOOD)
 		return verdict;
-	for (size_t i = 0; i < r->output_count && verdict != CONFORM_BAD; i++) {
+	for (size_t i = 0; i < r->output_count && verdict == CONFORM_GOOD; i++) {
 		struct output *output = &r->outputs[i];
 		const char *asked = next_name(&at);
 		struct schemas_answer answer;
