@@ -21,11 +21,13 @@ static const char help[] =
         "examples:\n"
         "  millrace check millrace.yaml\n"
         "  millrace check --connect millrace.yaml    are brokers, topics and upstreams there, too?\n"
+        "  millrace check --schemas millrace.yaml    are the schemas of its sinks in the repositories?\n"
         "  millrace check scripts/*.lua\n"
         "\n"
         "options:\n"
         "      --connect           log in to the brokers and ask for the topics, reach the upstreams,\n"
         "                          ask for what is known of the streams\n"
+        "      --schemas           look for the schemas of sinks and of error events in 'schemas.uris'\n"
         "      --deny-warnings     a warning is as bad as an error\n"
         "      --format FORMAT     text, or json: one object a line for each problem [text]\n"
         "  -h, --help              this text\n"
@@ -39,7 +41,7 @@ enum { CONNECT_MS = 5000 };
 #define MIB ((size_t)1024 * 1024)
 
 struct check {
-	bool connect, deny_warnings, json;
+	bool connect, schemas, deny_warnings, json;
 	unsigned errors, warnings, unreachable;
 };
 
@@ -274,6 +276,21 @@ static bool check_streams(struct check *check, struct config *config)
 	return outcome != CONFIG_STREAMS_BAD;
 }
 
+static void reached_schema(
+        void *context, bool there, const char *what, const char *good, const struct err *err)
+{
+	reached(context, there, what, good, err);
+}
+
+static void check_schemas(struct check *check, struct config *config)
+{
+	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
+	struct config_schemas_listener listener = {check, reached_schema};
+	config_check_schemas(config, &listener, &report);
+	tell(check, &report.found, report.text.data);
+	config_report_free(&report);
+}
+
 static void check_config_file(struct check *check, const char *path)
 {
 	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
@@ -292,6 +309,8 @@ static void check_config_file(struct check *check, const char *path)
 		print_summary(path, config);
 	if (good && check->connect)
 		connect_all(check, config);
+	if (good && check->schemas)
+		check_schemas(check, config);
 	config_free(config);
 }
 
@@ -313,9 +332,9 @@ static int finish(const struct check *check)
 
 int command_check(int argc, char **argv)
 {
-	enum { CONNECT = 256, DENY_WARNINGS, FORMAT };
+	enum { CONNECT = 256, SCHEMAS, DENY_WARNINGS, FORMAT };
 	static const struct option long_options[] = {{"connect", no_argument, NULL, CONNECT},
-	        {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
+	        {"schemas", no_argument, NULL, SCHEMAS}, {"deny-warnings", no_argument, NULL, DENY_WARNINGS},
 	        {"format", required_argument, NULL, FORMAT}, {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0}};
 	struct check check = {0};
@@ -323,6 +342,7 @@ int command_check(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1)
 		switch (option) {
 		case CONNECT: check.connect = true; break;
+		case SCHEMAS: check.schemas = true; break;
 		case DENY_WARNINGS: check.deny_warnings = true; break;
 		case FORMAT:
 			check.json = strcmp(optarg, "json") == 0;

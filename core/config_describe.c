@@ -95,8 +95,6 @@ static void defaults_key(const struct config_key *key, struct buf *out, unsigned
 static void defaults_section(const struct config_section *section, struct buf *out, unsigned depth)
 {
 	for (size_t i = 0; i < section->count; i++) {
-		if (section->keys[i].type == CONFIG_RESERVED)
-			continue;
 		defaults_key(&section->keys[i], out, depth);
 		if (depth == 0)
 			buf_append_byte(out, '\n');
@@ -238,8 +236,6 @@ static void schema_section(
 	buf_printf(out, "{\"type\":%s,\"additionalProperties\":false,\"properties\":{\n",
 	        required ? "\"object\"" : "[\"object\",\"null\"]");
 	for (size_t i = 0; i < section->count; i++) {
-		if (section->keys[i].type == CONFIG_RESERVED)
-			continue;
 		buf_append_text(out, first ? "" : ",\n");
 		schema_key(&section->keys[i], out, depth + 1);
 		first = false;
@@ -379,7 +375,7 @@ static void reference_section(const struct config_section *section, const char *
 			        key->type == CONFIG_NAMED ? mem_printf("%s.NAME", full) : mem_strdup(full);
 			reference_section(key->section, below, out);
 			mem_free(below);
-		} else if (key->type != CONFIG_RESERVED) {
+		} else {
 			reference_row(key, full, out);
 		}
 		mem_free(full);

@@ -336,10 +336,6 @@ static void load_present(const struct spot *spot, bool inherited)
 	case CONFIG_PROPERTIES: load_properties(spot); return;
 	case CONFIG_KEY_FIELDS: load_key_fields(spot); return;
 	case CONFIG_PARAMS: load_params(spot); return;
-	case CONFIG_RESERVED:
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->name->place, spot->key->prose,
-		        "'%s' is not supported by this version", spot->path);
-		return;
 	default: load_absent(spot, false); load_scalar(spot);
 	}
 }
@@ -357,7 +353,7 @@ static char *find_elsewhere(const struct config_section *section, const char *pa
 {
 	for (size_t i = 0; i < section->count; i++) {
 		const struct config_key *key = &section->keys[i];
-		if (strcmp(key->name, name) == 0 && key->type != CONFIG_RESERVED)
+		if (strcmp(key->name, name) == 0)
 			return join(path, name);
 	}
 	for (size_t i = 0; i < section->count; i++) {
@@ -381,8 +377,7 @@ static void report_unknown(struct config_loader *loader, const struct config_sec
 	const char **names = mem_zalloc(section->count, sizeof *names);
 	size_t count = 0;
 	for (size_t i = 0; i < section->count; i++)
-		if (section->keys[i].type != CONFIG_RESERVED)
-			names[count++] = section->keys[i].name;
+		names[count++] = section->keys[i].name;
 	const char *near = text_did_you_mean(name->text, names, count);
 	char *elsewhere = near ? NULL : find_elsewhere(&config_root, "", name->text),
 	     *full = join(path, name->text), *hint;

@@ -213,7 +213,6 @@ static void show_key(const struct show *show, const struct config_key *key, cons
 {
 	bool given = config_origin_find(show->config, path) != NULL;
 	switch (key->type) {
-	case CONFIG_RESERVED: return;
 	case CONFIG_SECTION:
 		show_below(show, key->section, config_member(base, key->offset), key->name, path,
 		        key->inherits, depth);

@@ -24,6 +24,11 @@ static const struct config_choice levels[] = {
 static const struct config_choice formats[] = {
         {"auto", LOG_AUTO}, {"text", LOG_TEXT}, {"json", LOG_JSON}, {"logfmt", LOG_LOGFMT}, {NULL, 0}};
 
+static const struct config_choice modes[] = {
+        {"off", SCHEMAS_OFF}, {"warn", SCHEMAS_WARN}, {"enforce", SCHEMAS_ENFORCE}, {NULL, 0}};
+static const struct config_choice unknowns[] = {
+        {"fail", SINK_UNKNOWN_FAIL}, {"strip", SINK_UNKNOWN_STRIP}, {NULL, 0}};
+
 static const struct config_key source_keys[] = {
         {"topics", CONFIG_TEXTS, COUNTED(struct source_config, topics, topic_count), .required = true,
                 .example = "[my.input.v1]", .prose = "Topics to read, by their full names."},
@@ -186,7 +191,9 @@ static const struct config_key sink_keys[] = {
         TOPIC_KEYS(struct sink_config, ),
         {"schema", CONFIG_TEXT, AT(struct sink_config, schema), .fallback = "keep", .nothing = "keep",
                 .prose = "`keep` the input's `$schema`, or the one to write, such as `/my/output/1.0.0`."},
-        {"unknown", CONFIG_RESERVED, .prose = "properties that a schema does not know are kept"},
+        {"unknown", CONFIG_CHOICE, AT(struct sink_config, unknown), .choices = unknowns, .fallback = "fail",
+                .prose = "What becomes of an output's properties that its schema forbids because it does not "
+                         "know them: the event fails, or, by `strip`, they are left out and counted."},
         {"key", CONFIG_KEY_FIELDS, COUNTED(struct sink_config, key, key_count),
                 .derived = "the top-level `key`", .example = "{page_id: page.page_id}",
                 .prose = "The key of this sink's messages, where it is not that of the lane."},
@@ -224,6 +231,19 @@ static const struct config_key streams_keys[] = {
                 .prose = "File in which the last answer is kept, for a start while the API is away."},
 };
 static const struct config_section streams_section = {KEYS(streams_keys), 0};
+
+static const struct config_key schemas_keys[] = {
+        {"uris", CONFIG_TEXTS, COUNTED(struct config, schema_uris, schema_uri_count),
+                .example = "[\"file:///srv/schemas/jsonschema\"]",
+                .prose = "Schema repositories, tried in this order: `file://` or `http(s)://`, up to what a "
+                         "`$schema` is put behind. Without any, events are not checked."},
+        {"input", CONFIG_CHOICE, AT(struct config, schema_input), .choices = modes, .fallback = "off",
+                .prose = "Events that are not what their `$schema` says, before the script sees them: nobody "
+                         "looks, it is told (`warn`), or they fail (`enforce`)."},
+        {"output", CONFIG_CHOICE, AT(struct config, schema_output), .choices = modes, .fallback = "enforce",
+                .prose = "The same of outputs to sinks with a `stream`, before any of a record's is sent."},
+};
+static const struct config_section schemas_section = {KEYS(schemas_keys), 0};
 
 static const struct config_key limits_keys[] = {
         {"records", CONFIG_INTEGER, AT(struct config, limit_records), .fallback = "10000", .min = 1,
@@ -303,10 +323,12 @@ static const struct config_key root_keys[] = {
         {"routes", CONFIG_PROPERTIES, COUNTED(struct config, routes, route_count),
                 .example = "{\"https://meta.wikimedia.org\": \"http://localhost:6500\"}",
                 .prose =
-                        "Where the engine's own questions (`streams.config_uri`) go instead, by the "
+                        "Where the engine's own questions (`streams.config_uri`, `schemas.uris`) go "
+                        "instead, by the "
                         "beginning of "
                         "their URL: the Host header stays what it was, as a proxy on this machine wants it."},
-        {"schemas", CONFIG_RESERVED, .prose = "events are not checked against schemas"},
+        {"schemas", CONFIG_SECTION, .section = &schemas_section,
+                .prose = "Where schemas are found, and which events are held against them."},
         {"drain", CONFIG_DURATION, AT(struct config, drain_ms), .fallback = "25s", .min = 0, .max = HOUR,
                 .prose = "How long a stop waits for what is open; keep it below the grace period of what "
                          "stops it."},

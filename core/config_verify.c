@@ -315,6 +315,21 @@ static bool topic_given(const struct config *config, const char *path)
 	return (origin && origin->place.line) || config->name == NULL || name_valid(config->name);
 }
 
+/* What a schema does not know can be left out only where outputs are held against one. */
+static void verify_unknown(struct config_loader *loader, const struct sink_config *sink, const char *section)
+{
+	const struct config *config = loader->config;
+	char *path = mem_printf("%s.unknown", section);
+	if (sink->unknown == SINK_UNKNOWN_STRIP && sink->stream == NULL)
+		wrong(loader, path, "outputs to a plain 'topic' are not held against a schema",
+		        "fail for a sink with a 'topic'", "strip");
+	else if (sink->unknown == SINK_UNKNOWN_STRIP &&
+	         (config->schema_uri_count == 0 || config->schema_output == SCHEMAS_OFF))
+		wrong(loader, path, "give the repositories in 'schemas.uris', and 'schemas.output'",
+		        "fail where outputs are not held against their schemas", "strip");
+	mem_free(path);
+}
+
 static void verify_sink(struct config_loader *loader, const struct sink_config *sink)
 {
 	char *path = sink_path(loader->config, sink), *kafka = mem_printf("%s.kafka", path);
@@ -322,11 +337,12 @@ static void verify_sink(struct config_loader *loader, const struct sink_config *
 	char *schema = mem_printf("%s.schema", path);
 	if (sink->topic && topic_given(loader->config, topic))
 		verify_topic(loader, topic, sink->topic);
-	if (sink->schema && sink->schema[0] != '/')
+	if (sink->schema && !schemarepo_path_valid(sink->schema))
 		wrong(loader, schema, NULL, "keep, or a path such as /my/output/1.0.0", sink->schema);
 	else if (sink->schema && sink->stream == NULL)
 		wrong(loader, schema, "events are stamped where the sink has a 'stream'; a 'topic' is plain",
 		        "keep for a sink with a 'topic'", sink->schema);
+	verify_unknown(loader, sink, path);
 	verify_properties(loader, kafka, KAFKA_PRODUCER, sink->kafka, sink->kafka_count);
 	verify_loop(loader, topic, sink);
 	mem_free(path);
@@ -401,6 +417,21 @@ static void verify_streams(struct config_loader *loader)
 			wrong(loader, "routes", NULL,
 			        "an address up to its host, such as http://localhost:6500", route->value);
 	}
+}
+
+static void verify_schemas(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	struct err err;
+	for (size_t i = 0; i < config->schema_uri_count; i++)
+		if (!fetch_url_valid(config->schema_uris[i], &err))
+			wrong(loader, "schemas.uris", NULL,
+			        "file:///FOLDER, http://HOST/... or https://HOST/...",
+			        config->schema_uris[i]);
+	if (config->schema_uri_count == 0 && config->schema_input != SCHEMAS_OFF)
+		wrong(loader, "schemas.input", "give the repositories in 'schemas.uris'",
+		        "off where there is no repository",
+		        config->schema_input == SCHEMAS_WARN ? "warn" : "enforce");
 }
 
 static bool header_valid(const char *name)
@@ -552,6 +583,7 @@ void config_verify(struct config_loader *loader)
 		wrong(loader, "name", NULL, "letters, digits, '.', '_' and '-', at most 128", config->name);
 	verify_source(loader);
 	verify_streams(loader);
+	verify_schemas(loader);
 	verify_properties(
 	        loader, "source.kafka", KAFKA_CONSUMER, config->source.kafka, config->source.kafka_count);
 	verify_user_agent(loader);

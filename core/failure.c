@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "mem.h"
+#include "schema_format.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -35,13 +36,16 @@ static void append_meta(struct buf *out, const struct failure_config *config,
         const struct extent *extent)
 {
 	char id[IDENTITY_TEXT];
+	schema_format *is_uri = schema_format_find("uri-reference");
 	identity_make(event->id, input, config->stream, 0, id);
 	buf_append_text(out, ",\"meta\":{\"stream\":");
 	text_json_string(out, config->stream, strlen(config->stream));
 	buf_printf(out, ",\"id\":\"%s\",\"dt\":\"%s\"", id, dt);
 	member(out, "domain", event->domain, extent->text);
 	member(out, "request_id", event->request_id, extent->text);
-	member(out, "uri", event->uri, extent->uri);
+	/* The schema says what a URI is; events say anything. Half of one is none either. */
+	if (event->uri && strlen(event->uri) <= extent->uri && is_uri(event->uri, strlen(event->uri)))
+		member(out, "uri", event->uri, extent->uri);
 	buf_append_byte(out, '}');
 }
 

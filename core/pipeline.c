@@ -3,10 +3,12 @@
  * librdkafka ~~> source_pump          only while the door has room
  *                pipeline_take        copy key, value, headers; take a ticket                     TAKEN
  *                decode               bytes -> Lua; enter the lane                                DECODED
+ *                input_judged         is it what its schema says? waits for schemas
  *                request              hook: ask | pass | drop | fail                              ASKING
  *                dispatch_submit      limit, send; retry, back off
  * libcurl   ~~>  dispatch_done        the answer, or the final refusal                            ANSWERED
  *                transform            hook: output | pass | drop | retry | fail | wait            MADE
+ *                outputs_judged       are they what their schemas say? wait for schemas
  *                lanes_made           when every earlier record of its lane has left              RELEASED
  *                send                 all outputs, or one error event                             SENDING
  * librdkafka ~~> sink_settled         delivery reports: acknowledged, or back to MADE
@@ -58,7 +60,9 @@ struct pipeline {
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	bool draining;
 	bool turned_away; /* the source found no room since the last turn that made some */
-	bool replaced;    /* an error event took a refused output's place: it is to be sent */
+	bool schemas_changed;
+	size_t schemas_away; /* records that wait for a schema whose repository does not answer */
+	bool replaced;       /* an error event took a refused output's place: it is to be sent */
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *ended[OUTCOMES];
@@ -87,7 +91,8 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	r->outcome = outcome;
 	record_forget_lookups(&p->records, r);
 	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
-	record_move(&p->records, r, RECORD_MADE);
+	if (r->state != RECORD_MADE)
+		record_move(&p->records, r, RECORD_MADE);
 }
 
 static void name_source(const struct record *r, struct output *output, size_t n)
@@ -108,6 +113,7 @@ static void reject(
 	failure_make(&p->failure, &r->input, &r->event, reason, words, stack, p->wall, &r->outputs[0]);
 	name_source(r, &r->outputs[0], 0);
 	bool again = r->message != NULL;
+	r->unchecked = false;
 	mem_free(r->reason);
 	mem_free(r->message);
 	r->reason = reason;
@@ -159,6 +165,7 @@ static void publish(
 			return;
 		}
 	}
+	r->unchecked = p->config.conform != NULL;
 	made(p, r, outcome);
 }
 
@@ -359,6 +366,55 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 	record_move(&p->records, r, RECORD_RESTING);
 }
 
+/* ---- schemas ---- */
+
+/* The time for which it waits counts for no deadline. */
+static void wait_for_schema(struct pipeline *p, struct record *r, enum record_schemas what)
+{
+	p->schemas_away += (what == RECORD_SCHEMAS_AWAY) - (size_t)(r->schemas == RECORD_SCHEMAS_AWAY);
+	if (r->schemas == RECORD_SCHEMAS_THERE)
+		r->schemas_since = p->now;
+	else if (what == RECORD_SCHEMAS_THERE)
+		r->paused_ms += p->now - r->schemas_since;
+	r->schemas = what;
+}
+
+/* True when the record goes on: as it is, or as an error event. */
+static bool judged(
+        struct pipeline *p, struct record *r, enum conform_verdict verdict, struct conform_failure *failure)
+{
+	if (verdict == CONFORM_LOADING || verdict == CONFORM_AWAY) {
+		wait_for_schema(p, r, verdict == CONFORM_AWAY ? RECORD_SCHEMAS_AWAY : RECORD_SCHEMAS_LOADING);
+		return false;
+	}
+	wait_for_schema(p, r, RECORD_SCHEMAS_THERE);
+	if (verdict == CONFORM_BAD) {
+		reject(p, r, failure->type, failure->message.data, NULL);
+		buf_free(&failure->message);
+	}
+	return true;
+}
+
+static bool input_judged(struct pipeline *p, struct record *r)
+{
+	struct conform_failure failure;
+	return judged(p, r, conform_input(p->config.conform, r, p->now, &failure), &failure);
+}
+
+static bool outputs_judged(struct pipeline *p, struct record *r)
+{
+	struct conform_failure failure;
+	enum conform_verdict verdict = CONFORM_GOOD;
+	if (!r->unchecked)
+		return true;
+	if (r->outcome != OUTCOME_DROPPED)
+		verdict = conform_outputs(p->config.conform, r, p->now, &failure);
+	if (!judged(p, r, verdict, &failure))
+		return false;
+	r->unchecked = false;
+	return true;
+}
+
 /* ---- the steps of the walk, in time order ---- */
 
 static void enter_lane(struct pipeline *p, struct record *r)
@@ -507,7 +563,12 @@ static void walk(struct pipeline *p, struct record *r)
 	for (;;)
 		switch (r->state) {
 		case RECORD_TAKEN: decode(p, r); continue;
-		case RECORD_DECODED: request(p, r); continue;
+		case RECORD_DECODED:
+			if (!input_judged(p, r))
+				suspend; /* until its schema is there; go_on_with_schemas calls again */
+			if (r->state == RECORD_DECODED)
+				request(p, r);
+			continue;
 		case RECORD_ASKING:
 			if (r->lookups_open > 0)
 				suspend; /* dispatch_done calls again */
@@ -516,6 +577,8 @@ static void walk(struct pipeline *p, struct record *r)
 		case RECORD_ANSWERED: transform(p, r); continue;
 		case RECORD_RESTING: suspend; /* wake_resting calls again */
 		case RECORD_MADE:
+			if (!outputs_judged(p, r))
+				suspend;                    /* the same */
 			if (r->place.state == PLACE_LEFT) { /* an error event in place of a refused output */
 				p->replaced = true;
 				record_move(&p->records, r, RECORD_RELEASED);
@@ -565,7 +628,7 @@ static bool memory_has_room(const struct pipeline *p)
  * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch))
+	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away)
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));
@@ -669,6 +732,7 @@ static void sink_room(void *context)
 static void give_back_one(struct pipeline *p, struct record *r, const char *reason)
 {
 	forget_calls(p, r);
+	wait_for_schema(p, r, RECORD_SCHEMAS_THERE);
 	script_forget(&r->event);
 	if (r->place.state != PLACE_NONE)
 		lanes_leave(p->lanes, &r->place);
@@ -719,7 +783,7 @@ struct stop {
 static bool only_waits(const struct record *r, const void *with)
 {
 	const struct stop *stop = with;
-	if (r->state == RECORD_RESTING)
+	if (r->state == RECORD_RESTING || r->schemas != RECORD_SCHEMAS_THERE)
 		return true;
 	if (r->state != RECORD_ASKING)
 		return false;
@@ -780,6 +844,29 @@ static void wake_resting(struct pipeline *p)
 			p->wake = r->due;
 		}
 	}
+}
+
+static bool waits_for_schema(const struct record *r, const void *with)
+{
+	(void)with;
+	return r->schemas != RECORD_SCHEMAS_THERE;
+}
+
+static void go_on_with_schemas(struct pipeline *p)
+{
+	size_t count;
+	if (!p->schemas_changed)
+		return;
+	p->schemas_changed = false;
+	struct record **found = records_collect(&p->records, waits_for_schema, NULL, &count);
+	for (size_t i = 0; i < count; i++)
+		walk(p, found[i]);
+	mem_free(found);
+}
+
+void pipeline_schemas_changed(struct pipeline *p)
+{
+	p->schemas_changed = true;
 }
 
 /* What one topic has no room for stands in nobody's way but its own lane's. */
@@ -847,6 +934,7 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	delivery_serve(&p->delivery);
 	delivery_again(&p->delivery, now);
 	wake_resting(p);
+	go_on_with_schemas(p);
 	if (p->draining)
 		give_back_matching(p, only_waits, &(struct stop){p->dispatch, false}, "stopped");
 	relieve(p);
@@ -886,7 +974,9 @@ const char *pipeline_paused(const struct pipeline *p)
 {
 	if (!delivery_open(&p->delivery))
 		return "sink";
-	return dispatch_stands(p->dispatch) ? "upstream" : NULL;
+	if (dispatch_stands(p->dispatch))
+		return "upstream";
+	return p->schemas_away ? "schema" : NULL;
 }
 
 bool pipeline_delivery_failed(const struct pipeline *p)
@@ -944,6 +1034,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
 	metrics_value(metrics, METRIC_PAUSED, "sink");
 	metrics_value(metrics, METRIC_PAUSED, "upstream");
+	metrics_value(metrics, METRIC_PAUSED, "schema");
 	*metrics_value_at(metrics, METRIC_OPEN_LIMIT, NULL) = (double)config->limit_records;
 	*metrics_value_at(metrics, METRIC_MEMORY_LIMIT, NULL) = (double)ledger->limit;
 	return p;

@@ -54,6 +54,8 @@ struct worker {
 	struct script_world world;
 	struct reload *reload;
 	struct http *http;
+	struct schemas *schemas; /* NULL = events are not held against any */
+	struct conform *conform;
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -258,6 +260,13 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	worker->stopping = true;
 }
 
+/* Repositories may have new versions by now, or corrected ones. */
+static void refresh_schemas(struct worker *worker)
+{
+	if (worker->schemas)
+		schemas_refresh(worker->schemas, clock_now());
+}
+
 static void on_reload(evutil_socket_t fd, short what, void *context)
 {
 	struct worker *worker = context;
@@ -265,6 +274,7 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 	ssize_t got = read(fd, &count, sizeof count);
 	(void)got;
 	(void)what;
+	refresh_schemas(worker);
 	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
 		log_warn("reload", "asked by a signal, but script.reload is off; a restart loads the script");
 	else
@@ -300,6 +310,40 @@ static size_t connections(const struct config *config)
 	return sum ? sum : 1;
 }
 
+static void schemas_changed(void *context)
+{
+	const struct worker *worker = context;
+	if (worker->pipeline)
+		pipeline_schemas_changed(worker->pipeline);
+}
+
+/* Those that sinks pin are asked for right away: the first outputs find them there. */
+static bool open_schemas(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	bool none = config->schema_input == SCHEMAS_OFF && config->schema_output == SCHEMAS_OFF;
+	struct schemas_config schemas = {.changed = schemas_changed, .context = worker};
+	struct schemas_answer answer;
+	if (config->schema_uri_count == 0 || none)
+		return true;
+	config_schemarepo(config, &schemas.repo);
+	worker->schemas = schemas_open(worker->base, &schemas, worker->metrics, err);
+	mem_free((void *)(size_t)schemas.repo.fetch.routes);
+	if (worker->schemas == NULL)
+		return false;
+	for (size_t i = 0; config->schema_output != SCHEMAS_OFF && i < config->sink_count; i++)
+		if (config->sinks[i].schema)
+			schemas_get(worker->schemas, config->sinks[i].schema, clock_now(), &answer);
+	struct conform_config conform = {.schemas = worker->schemas,
+	        .input = config->schema_input,
+	        .output = config->schema_output,
+	        .sinks = config->sinks,
+	        .sink_count = config->sink_count,
+	        .max_depth = config->script.max_depth};
+	worker->conform = conform_open(&conform, worker->metrics);
+	return true;
+}
+
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -325,6 +369,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
+	        .conform = worker->conform,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
 	        .files = worker->config.files != NULL,
@@ -409,6 +454,7 @@ static void answer_reload(void *context, const struct admin_request *request, st
 	enum reload_outcome outcome = RELOAD_FAILED;
 	(void)request;
 	buf_init(&told, 0);
+	refresh_schemas(worker);
 	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
 		buf_append_text(&told, "script.reload is off; a restart loads the script");
 	else
@@ -481,8 +527,8 @@ static int build(struct worker *worker)
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;
 	}
-	if (worker->reload && open_pipeline(worker, &err) && open_sinks(worker, &err) &&
-	        open_source(worker, &err) && open_admin(worker, &err)) {
+	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) &&
+	        open_sinks(worker, &err) && open_source(worker, &err) && open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;
@@ -509,6 +555,9 @@ static bool turn(struct worker *worker, bool more)
 	more = worker->source->verbs->pump(worker->source);
 	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
+	int64_t load_at = worker->schemas ? schemas_turn(worker->schemas, now) : -1;
+	if (load_at >= 0 && (next < 0 || load_at < next))
+		next = load_at;
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
 			checkpoint_use_script(worker->checkpoint, reload_sha256(worker->reload));
@@ -582,6 +631,8 @@ static void tear_down(struct worker *worker)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
+	schemas_close(worker->schemas, CLOSE_MS);
+	conform_close(worker->conform);
 	if (worker->source)
 		worker->source->verbs->destroy(worker->source);
 	if (worker->helper)

@@ -9,6 +9,7 @@
 #include "diagnostic.h"
 #include "err.h"
 #include "log.h"
+#include "schemas.h"
 #include "script.h"
 #include "sink.h"
 #include "source.h"
@@ -33,6 +34,9 @@ struct config {
 	size_t route_count;
 	char *streams_uri;   /* of the EventStreamConfig API; NULL = none */
 	char *streams_cache; /* file; NULL = none */
+	char **schema_uris;  /* of the repositories, tried in this order; none = events are not checked */
+	size_t schema_uri_count;
+	enum schemas_mode schema_input, schema_output;
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;
@@ -94,6 +98,18 @@ enum config_streams {
 	CONFIG_STREAMS_BAD   /* the configuration contradicts the answer */
 };
 enum config_streams config_resolve_streams(struct config *config, struct config_report *report);
+/* The configured repositories; borrows from config. Free with mem_free(repo->fetch.routes). */
+void config_schemarepo(const struct config *config, struct schemarepo *repo);
+/* Looks for the schemas that the configuration names, and for that of error events, and tells what is there;
+ * blocks, up to 10 s for each document. What is there and not good, or not there, is added to the report,
+ * which was zeroed before. */
+struct config_schemas_listener {
+	void *context;
+	/* there: `what` `good`; else err says why it could not be reached. */
+	void (*reached)(void *context, bool there, const char *what, const char *good, const struct err *err);
+};
+void config_check_schemas(
+        struct config *config, const struct config_schemas_listener *listener, struct config_report *report);
 void config_free(struct config *config);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
 void config_show(const struct config *config, struct buf *out);

@@ -22,8 +22,7 @@ enum config_type {
 	CONFIG_STATUSES,   /* int [RETRY_ON_MAX] and its count */
 	CONFIG_PROPERTIES, /* struct kafka_property * and its count */
 	CONFIG_KEY_FIELDS, /* struct key_field * and its count; "record" is none */
-	CONFIG_PARAMS,     /* char *: a JSON object */
-	CONFIG_RESERVED    /* belongs to a later version: refused with `prose` as the reason */
+	CONFIG_PARAMS      /* char *: a JSON object */
 };
 
 struct config_choice {

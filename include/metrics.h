@@ -94,6 +94,16 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Whether the last reload left a good script in place: 0 after one that did not load.")                \
 	X(SCRIPT_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_script_last_reload_success_timestamp_seconds", "",        \
 		"When the script that new records begin on was loaded.")                                              \
+	X(SCHEMA_CHECKS, METRIC_COUNTER, NONE, "millrace_schema_checks_total", "schema,side,outcome",                 \
+		"Events held against a schema (its title), on the side input or output, by outcome: valid, invalid, " \
+		"unknown (no such schema), unchecked (warned of alone, while a repository is away).")                 \
+	X(SCHEMA_UNKNOWN_VERSIONS, METRIC_COUNTER, NONE, "millrace_schema_unknown_versions_total", "schema",          \
+		"Events of a version that no repository has, checked by the newest one of its title.")                \
+	X(SCHEMA_STRIPPED, METRIC_COUNTER, NONE, "millrace_schema_stripped_properties_total", "sink",                 \
+		"Properties left out of outputs because the schema does not know them (sink.unknown: strip).")        \
+	X(SCHEMA_LOADS, METRIC_COUNTER, NONE, "millrace_schema_loads_total", "outcome",                               \
+		"Schemas asked for, by outcome: loaded, absent, broken, away.")                                       \
+	X(SCHEMAS_LOADED, METRIC_GAUGE, NONE, "millrace_schemas_loaded", "", "Schemas that are loaded.")              \
 	X(LUA_STATES, METRIC_GAUGE, NONE, "millrace_lua_states", "",                                                  \
 		"Lua states alive: one, and older ones until their last record ends.")                                \
 	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
@@ -108,7 +118,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
 		"Bytes of outputs with the producer.")                                                                \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
-		"Time for which intake stood still although there was room: sink, upstream, source, store.")             \
+		"Time for which intake stood still although there was room: sink, upstream, schema, source, store.")             \
 	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind",                                                \
 		"Bytes charged to limits.memory, by kind.")                                                           \
 	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \

@@ -5,6 +5,7 @@
 #ifndef MILLRACE_PIPELINE_H
 #define MILLRACE_PIPELINE_H
 
+#include "conform.h"
 #include "dispatch.h"
 #include "ledger.h"
 #include "metrics.h"
@@ -35,6 +36,7 @@ struct pipeline_config {
 	const struct sink_config *sinks; /* the error stream is the last */
 	size_t sink_count;               /* error stream included */
 	const char *emitter_id;
+	struct conform *conform; /* borrowed; NULL = events are not held against schemas */
 	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL.
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
@@ -68,7 +70,9 @@ bool pipeline_drained(const struct pipeline *pipeline); /* nothing open, no sink
 /* Gives back whatever is open; sinks may still hold outputs of them. */
 void pipeline_give_back(struct pipeline *pipeline, const char *reason);
 void pipeline_counts(const struct pipeline *pipeline, struct pipeline_counts *counts);
-/* Why intake stands still although there is room: "sink", "upstream", or NULL. */
+/* Some schemas are there, or known not to be: what waits for one goes on with the next turn. */
+void pipeline_schemas_changed(struct pipeline *pipeline);
+/* Why intake stands still although there is room: "sink", "upstream", "schema", or NULL. */
 const char *pipeline_paused(const struct pipeline *pipeline);
 /* A delivery failed and waits to be sent again: over for good where the sink is a file or a pipe. */
 bool pipeline_delivery_failed(const struct pipeline *pipeline);

@@ -38,6 +38,9 @@ enum record_state {
 	RECORD_STATES
 };
 
+/* No schema is waited for; one is on its way; its repository does not answer. */
+enum record_schemas { RECORD_SCHEMAS_THERE, RECORD_SCHEMAS_LOADING, RECORD_SCHEMAS_AWAY };
+
 enum outcome { OUTCOME_ENRICHED, OUTCOME_PASSED, OUTCOME_DROPPED, OUTCOME_FAILED, OUTCOMES };
 
 struct record {
@@ -58,6 +61,9 @@ struct record {
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
 	bool hook_waits;                   /* transform is suspended in millrace.fetch */
+	enum record_schemas schemas;       /* DECODED, MADE: waits for a schema */
+	int64_t schemas_since;             /* steady ms, while it waits */
+	bool unchecked;                    /* MADE: its outputs are still to be held against their schemas */
 	struct place place;
 	enum outcome outcome;
 	char *reason;  /* DROPPED: the reason; FAILED: the type */

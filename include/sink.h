@@ -18,11 +18,15 @@ struct sink;
 struct event_base;
 struct metrics;
 
+/* What becomes of an output's properties that its schema does not know: it fails, or they are left out. */
+enum sink_unknown { SINK_UNKNOWN_FAIL, SINK_UNKNOWN_STRIP };
+
 struct sink_config {
-	char *name;            /* key under `sinks`; "sink" when there is one; "errors" */
-	char *topic;           /* topic_prefix + stream, or the topic given */
-	char *stream;          /* NULL = not stamped */
-	char *schema;          /* pinned $schema; NULL = keep */
+	char *name;   /* key under `sinks`; "sink" when there is one; "errors" */
+	char *topic;  /* topic_prefix + stream, or the topic given */
+	char *stream; /* NULL = not stamped */
+	char *schema; /* pinned $schema; NULL = keep */
+	enum sink_unknown unknown;
 	struct key_field *key; /* its own key; count 0 = the lane's */
 	size_t key_count;
 	size_t max_bytes;

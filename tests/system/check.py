@@ -2,11 +2,17 @@
 
 The one verifier of all tests; those that kill tell it of each Death, and it checks what may be repeated after it."""
 
+import functools
+import json
 import re
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
+
+import jsonschema
+import yaml
 
 from events import dump, load
 
@@ -361,9 +367,15 @@ ERROR_MEMBERS = {"$schema", "dt", "emitter_id", "error_type", "message", "stack"
                  "errored_stream_name", "meta"}
 
 
+@functools.lru_cache
+def _error_schema():
+    path = Path(__file__).parent / "schemas" / "jsonschema" / "error" / "2.1.0.yaml"
+    return jsonschema.Draft7Validator(yaml.safe_load(path.read_text()))
+
+
 def error_event(value, message, event, stream, emitter=None):
     """What is wrong with an error event, by the schema /error/2.1.0 and the original it is about."""
-    wrong = []
+    wrong = [f"{'/'.join(map(str, e.path))}: {e.message}" for e in _error_schema().iter_errors(json.loads(message.value()))]
     for name in ("$schema", "dt", "emitter_id", "error_type", "message", "raw_event"):
         if not isinstance(value.get(name), str):
             wrong.append(f"{name} is {value.get(name)!r}, not a string")

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "failure.h"
 #include "mem.h"
+#include "schema_fixture.h"
 #include "text.h"
 
 static struct failure_config config = {
@@ -131,6 +132,46 @@ static void a_repeat_carries_the_id_of_the_first(void **state)
 	output_free(&two);
 }
 
+/* Whatever the input was, and whatever it was cut to. */
+static void it_is_what_the_schema_of_error_events_says(void **state)
+{
+	static const char *const odd[] = {"", "x", "https://de.wikipedia.org/wiki/\xC3\x84pfel", "%4", "a b",
+	        "\x01\x7F", "https://en.wikipedia.org/wiki/Q%C3%A4?a=b#c", "\xF0\x9F\x98\x80", "http://[",
+	        "\"\\"};
+	static const char *const values[] = {"", "{}", "\xFF\xFE\x00", "{\"a\": \"\\ud800\"}", "\xC3"};
+	static const size_t room[] = {1000, 1100, 2000, 30000};
+	struct schema *schema = fixture_repository_schema("/error/2.1.0");
+	char *long_uri = mem_zalloc(1, 20000);
+	size_t before = config.max_bytes;
+	(void)state;
+	memset(long_uri, 'a', 9000);
+	for (size_t i = 0; i <= sizeof odd / sizeof *odd; i++)
+		for (size_t j = 0; j < sizeof values / sizeof *values; j++)
+			for (size_t k = 0; k < sizeof room / sizeof *room; k++) {
+				char *text = i < sizeof odd / sizeof *odd ? mem_strdup(odd[i])
+				                                          : mem_strdup(long_uri);
+				struct script_event event = {.domain = text,
+				        .request_id = text,
+				        .uri = text,
+				        .schema = text,
+				        .stream = text,
+				        .id = text};
+				config.max_bytes = room[k];
+				struct output output =
+				        make(values[j], j == 2 ? 3 : strlen(values[j]), &event);
+				assert_true(output_bytes(&output) <= room[k]);
+				char *wrong = fixture_errors(schema, output.value, 0);
+				if (*wrong)
+					fail_msg("%s\n%s", wrong, output.value);
+				mem_free(wrong);
+				output_free(&output);
+				mem_free(text);
+			}
+	config.max_bytes = before;
+	mem_free(long_uri);
+	schema_free(schema);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +181,7 @@ int main(void)
 	        cmocka_unit_test(it_is_never_larger_than_its_sink_takes),
 	        cmocka_unit_test(even_a_tiny_sink_takes_it_whatever_surrounds_the_input),
 	        cmocka_unit_test(a_repeat_carries_the_id_of_the_first),
+	        cmocka_unit_test(it_is_what_the_schema_of_error_events_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,8 @@
 #define dispatch_stands fake_dispatch_stands
 #define dispatch_held fake_dispatch_held
 #define dispatch_relieve fake_dispatch_relieve
+#define conform_input fake_conform_input
+#define conform_outputs fake_conform_outputs
 #include "../../core/record.c"
 #include "../../core/gate.c"
 #include "../../core/delivery.c"
@@ -305,6 +307,36 @@ size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late,
 	trouble.late = late;
 	trouble.span = span;
 	return 0;
+}
+
+/* ---- schemas: what is said of each event that has "odd" for its kind, and of each output of one ---- */
+
+static enum conform_verdict input_verdict, output_verdict;
+
+static enum conform_verdict say(const struct record *record, enum conform_verdict verdict,
+        struct conform_failure *failure, const char *type)
+{
+	if (!kind_is(&record->event, "odd"))
+		return CONFORM_GOOD;
+	failure->type = type;
+	buf_init(&failure->message, 0);
+	if (verdict == CONFORM_BAD)
+		buf_append_text(&failure->message, "as told");
+	return verdict;
+}
+
+enum conform_verdict conform_input(
+        struct conform *conform, const struct record *record, int64_t now, struct conform_failure *failure)
+{
+	(void)now;
+	return conform ? say(record, input_verdict, failure, "InputInvalid") : CONFORM_GOOD;
+}
+
+enum conform_verdict conform_outputs(
+        struct conform *conform, struct record *record, int64_t now, struct conform_failure *failure)
+{
+	(void)now;
+	return conform ? say(record, output_verdict, failure, "OutputInvalid") : CONFORM_GOOD;
 }
 
 /* ---- a sink that keeps what it is given until the test settles it, and remembers what was stored ---- */
@@ -1331,6 +1363,108 @@ static void times_are_those_of_what_happens_not_of_the_turn_before(void **state)
 	drop_curtain(s);
 }
 
+static struct stage *raise_with_schemas(enum conform_verdict input, enum conform_verdict output)
+{
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	s->pipeline->config.conform = (struct conform *)s;
+	input_verdict = input;
+	output_verdict = output;
+	return s;
+}
+
+static void schemas_are_there(struct stage *s)
+{
+	input_verdict = output_verdict = CONFORM_GOOD;
+	pipeline_schemas_changed(s->pipeline);
+	turn_once(s);
+}
+
+static void a_record_waits_for_its_schema_and_its_lane_behind_it(void **state)
+{
+	(void)state;
+	for (int side = 0; side < 2; side++) {
+		struct stage *s = raise_with_schemas(side == 0 ? CONFORM_LOADING : CONFORM_GOOD,
+		        side == 1 ? CONFORM_LOADING : CONFORM_GOOD);
+		assert_true(take(s, 0, "odd key1 1"));
+		assert_true(take(s, 0, "event key1 2"));
+		assert_true(take(s, 0, "event key2 3")); /* the door stays open while one is loading */
+		assert_int_equal(asked_count, side == 0 ? 2 : 3);
+		while (asked_count)
+			answer(0, false);
+		turn_once(s);
+		assert_int_equal(s->sinks[0]->held_count, 1); /* that of key2 */
+		assert_null(pipeline_paused(s->pipeline));
+		schemas_are_there(s);
+		while (asked_count) /* nothing was asked twice */
+			answer(0, false);
+		turn_once(s);
+		assert_int_equal(s->sinks[0]->held_count, 3);
+		while (s->sinks[0]->held_count)
+			settle_first(s->sinks[0], OUTPUT_ACKED);
+		turn_once(s);
+		assert_string_equal(s->sinks[0]->stored[1], "odd key1 1");
+		assert_string_equal(s->sinks[0]->stored[2], "event key1 2");
+		assert_true(pipeline_drained(s->pipeline));
+		assert_accounts(s);
+		drop_curtain(s);
+	}
+}
+
+static void a_repository_that_is_away_closes_the_door_and_no_deadline_runs(void **state)
+{
+	(void)state;
+	struct stage *s = raise_with_schemas(CONFORM_AWAY, CONFORM_GOOD);
+	assert_true(take(s, 0, "odd key1 1"));
+	assert_false(take(s, 0, "event key2 2"));
+	assert_string_equal(pipeline_paused(s->pipeline), "schema");
+	struct record *record = container_of(list_first(&s->pipeline->records.open), struct record, order);
+	int64_t before = s->now;
+	s->now += 1000000;
+	schemas_are_there(s);
+	assert_null(pipeline_paused(s->pipeline));
+	assert_int_equal(record->paused_ms, s->now - before);
+	assert_true(take(s, 0, "event key2 2"));
+	drop_curtain(s);
+}
+
+static void a_stop_gives_back_what_waits_for_a_schema(void **state)
+{
+	(void)state;
+	struct stage *s = raise_with_schemas(CONFORM_GOOD, CONFORM_AWAY);
+	assert_true(take(s, 0, "odd key1 1"));
+	answer(0, false);
+	assert_string_equal(pipeline_paused(s->pipeline), "schema");
+	pipeline_drain(s->pipeline, s->now);
+	assert_true(pipeline_drained(s->pipeline));
+	assert_null(pipeline_paused(s->pipeline));
+	assert_accounts(s);
+	drop_curtain(s);
+}
+
+static void what_is_not_what_its_schema_says_becomes_an_error_event(void **state)
+{
+	(void)state;
+	for (int side = 0; side < 2; side++) {
+		struct stage *s = raise_with_schemas(
+		        side == 0 ? CONFORM_BAD : CONFORM_GOOD, side == 1 ? CONFORM_BAD : CONFORM_GOOD);
+		assert_true(take(s, 0, "odd key1 1"));
+		assert_int_equal(asked_count, side); /* of a bad input nobody is asked */
+		while (asked_count)
+			answer(0, false);
+		turn_once(s);
+		assert_int_equal(s->sinks[0]->held_count, 0);
+		assert_int_equal(s->sinks[1]->held_count, 1);
+		settle_first(s->sinks[1], OUTPUT_ACKED);
+		turn_once(s);
+		assert_non_null(strstr(s->sinks[1]->stored[0],
+		        side == 0 ? "\"error_type\":\"InputInvalid\",\"message\":\"as told\""
+		                  : "\"error_type\":\"OutputInvalid\",\"message\":\"as told\""));
+		assert_true(pipeline_drained(s->pipeline));
+		assert_accounts(s);
+		drop_curtain(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1372,6 +1506,10 @@ int main(void)
 	        cmocka_unit_test(waiting_for_the_producers_to_be_empty_is_not_a_busy_loop),
 	        cmocka_unit_test(a_refused_lookup_takes_back_one_that_is_final_too),
 	        cmocka_unit_test(times_are_those_of_what_happens_not_of_the_turn_before),
+	        cmocka_unit_test(a_record_waits_for_its_schema_and_its_lane_behind_it),
+	        cmocka_unit_test(a_repository_that_is_away_closes_the_door_and_no_deadline_runs),
+	        cmocka_unit_test(a_stop_gives_back_what_waits_for_a_schema),
+	        cmocka_unit_test(what_is_not_what_its_schema_says_becomes_an_error_event),
 	};
 	srand(unit_seed());
 	log_set_level(LOG_ERROR);
