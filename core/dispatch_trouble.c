@@ -135,9 +135,8 @@ void dispatch_note(struct call *call, const struct fate *fate, int64_t now)
 	if (is_overload(call) || result == BREAKER_GOOD)
 		limiter_hear(&upstream->limiter, is_overload(call), call->started, now);
 	note_host(call->host, fate, result, now);
-	list_each (&call->lookups, node, after)
-		breaker_count(breaker, &call->host->window, &container_of(node, struct lookup, node)->mark,
-		        result, now);
+	/* Once per call: else one bad value would make fifty failures of what it shares a call with. */
+	breaker_count(breaker, &call->host->window, &dispatch_oldest_of(call)->mark, result, now);
 	if (call->probe)
 		probed(upstream, result == BREAKER_GOOD, now);
 	else if (result != BREAKER_GOOD && !call->dispatch->config.no_breaker && is_general(upstream, now))
@@ -173,10 +172,7 @@ static struct lookup *best_probe(const struct upstream *upstream)
 static struct lookup *oldest_ready(const struct upstream *upstream)
 {
 	struct heap_node *first = heap_first(&upstream->turns);
-	if (first == NULL)
-		return NULL;
-	struct host *host = container_of(first, struct host, turn);
-	return container_of(heap_first(&host->ready), struct lookup, place);
+	return first ? container_of(first, struct host, turn)->next_up : NULL;
 }
 
 static bool has_room(const struct dispatch *dispatch, struct lookup *lookup)
@@ -206,7 +202,7 @@ int64_t dispatch_send_probe(struct dispatch *dispatch, struct upstream *upstream
 	upstream->wants_unasked = false;
 	breaker_probe(breaker);
 	lookup->probes++;
-	dispatch_start_call(dispatch, upstream, lookup, true, now);
+	dispatch_start_call(dispatch, upstream, &lookup, 1, true, now);
 	return -1;
 }
 

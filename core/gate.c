@@ -8,10 +8,10 @@ enum {
 	CALL_BYTES = 112 << 10, /* of a call itself: the buffers of its connection */
 	DISTRUST = 8,           /* when one of so many had told far too little */
 	ABOVE = 20,             /* one answer of so many may be larger than what is expected */
-	STEP = 4,   /* a reservation grows by this part of the answer, where no size was announced */
-	LARGER = 2, /* times the expected size, and an answer still needs no more than is reserved */
-	SMALL = 64 << 10,       /* bytes that what surrounds a text may have */
-	GROWTH = 8, /* this part of all room is only for answers that grow */
+	STEP = 4,         /* a reservation grows by this part of the answer, where no size was announced */
+	LARGER = 2,       /* times the expected size, and an answer still needs no more than is reserved */
+	SMALL = 64 << 10, /* bytes that what surrounds a text may have */
+	GROWTH = 8,       /* this part of all room is only for answers that grow */
 };
 
 void gate_init(struct gate *gate, struct records *records, size_t limit,
@@ -72,8 +72,8 @@ static size_t needed_by_record(const struct gate *gate, const struct record *rec
 	return sum;
 }
 
-/* Answers wait in Lua's heap for those that are still in the air, or for a hook that has begun. A single one is
- * taken as soon as it is there. */
+/* Answers wait in Lua's heap for those that are still in the air, or for a hook that has begun. A single one
+ * is taken as soon as it is there. */
 static bool waits_in_lua(const struct record *record)
 {
 	return record->lookup_count > 1 || record->hook_waits;
@@ -133,19 +133,44 @@ bool gate_admit(struct gate *gate, struct lookup *lookup)
 	return false;
 }
 
-bool gate_grow(struct gate *gate, struct lookup *lookup, size_t size, size_t announced)
+/* What the lookups of a call have ready for its answer. */
+static struct room {
+	size_t reserved, covered;
+} room_of(const struct call *call)
 {
+	struct room room = {0};
+	list_each (&call->lookups, node, after) {
+		const struct lookup *lookup = container_of(node, struct lookup, node);
+		room.reserved += lookup->reserved;
+		room.covered += lookup->covered;
+	}
+	return room;
+}
+
+static void see(const struct call *call, size_t size)
+{
+	size_t share = size / call->lookup_count;
+	list_each (&call->lookups, node, after) {
+		struct lookup *lookup = container_of(node, struct lookup, node);
+		if (share > lookup->seen)
+			lookup->seen = share;
+	}
+}
+
+bool gate_grow(struct gate *gate, struct call *call, size_t size, size_t announced)
+{
+	struct lookup *lookup = container_of(list_first(&call->lookups), struct lookup, node);
+	struct room room = room_of(call);
 	size_t known = at_most(gate, lookup, announced > size ? announced : size);
-	if (known > lookup->seen)
-		lookup->seen = known;
-	if (known <= lookup->covered)
+	see(call, known);
+	if (known <= room.covered)
 		return true;
 	size_t want = at_most(gate, lookup, announced ? known : size + size / STEP);
 	size_t reserved = BUDGET_PER_BODY * (want > size ? want : size) + CALL_BYTES;
-	size_t more = reserved > lookup->reserved ? reserved - lookup->reserved : 0;
+	size_t more = reserved > room.reserved ? reserved - room.reserved : 0;
 	if (!fits(gate, more, 0) && !records_oldest(gate->records, lookup->record))
 		return false;
-	lookup->covered = LARGER * want;
+	lookup->covered += LARGER * want - room.covered;
 	charge(gate, lookup, more);
 	return true;
 }

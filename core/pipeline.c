@@ -205,10 +205,10 @@ static bool gate_has_room(void *context, struct lookup *lookup)
 	return gate_admit(&p->gate, lookup);
 }
 
-static bool answer_may_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+static bool answer_may_grow(void *context, struct call *call, size_t size, size_t announced)
 {
 	struct pipeline *p = context;
-	return gate_grow(&p->gate, lookup, size, announced);
+	return gate_grow(&p->gate, call, size, announced);
 }
 
 static void answer_yields(void *context, struct lookup *lookup)
