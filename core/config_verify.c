@@ -536,7 +536,8 @@ static void verify_message(struct config_loader *loader, const struct sink_confi
 	size_t needed = BUDGET_PER_MESSAGE * sink->max_bytes;
 	if (origin && origin->place.line && loader->found->errors == 0 && needed > budget->records)
 		config_problem(loader, SEVERITY_WARNING, &origin->place, "raise limits.memory, or lower it",
-		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu MiB "
+		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu "
+		        "MiB "
 		        "for records",
 		        path, needed / MIB, budget->records / MIB);
 	mem_free(base);

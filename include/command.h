@@ -39,8 +39,8 @@ bool command_log_options_ok(const char *verb, const char *level, const char *for
 enum log_level command_log_level(const char *text, enum log_level otherwise);
 enum log_format command_log_format(const char *text, enum log_format otherwise);
 
-/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries again,
- * for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
+/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries
+ * again, for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
 int command_resolve_streams(struct config *config, int64_t patience_ms);
 
 #endif

@@ -93,8 +93,8 @@ static void check_call(struct call *call)
 		assert_string_equal(asked->lookup.request.query, first->lookup.request.query);
 		list_each (&call->lookups, other, next)
 			if (other != node)
-				assert_string_not_equal(asked->value,
-				        of(container_of(other, struct lookup, node))->value);
+				assert_string_not_equal(
+				        asked->value, of(container_of(other, struct lookup, node))->value);
 	}
 	assert_int_equal(count, call->lookup_count);
 	assert_true(count <= first->lookup.request.merge_max);
@@ -758,10 +758,8 @@ static void calls_lookups_and_splits_are_counted(void **state)
 		ask_for(100 + i, i == 0 ? DENIED : GOOD);
 	serve_all();
 	assert_float_equal(*metrics_value(world.metrics, METRIC_HTTP_LOOKUPS, "wiki"), 4 + 4 + 2, 0);
-	assert_float_equal(
-	        *metrics_value(world.metrics, METRIC_HTTP_REQUESTS, "wiki", "200", "first"), 1, 0);
-	assert_float_equal(
-	        *metrics_value(world.metrics, METRIC_HTTP_REQUESTS, "wiki", "200", "retry"), 4, 0);
+	assert_float_equal(*metrics_value(world.metrics, METRIC_HTTP_REQUESTS, "wiki", "200", "first"), 1, 0);
+	assert_float_equal(*metrics_value(world.metrics, METRIC_HTTP_REQUESTS, "wiki", "200", "retry"), 4, 0);
 	assert_float_equal(*metrics_value(world.metrics, METRIC_HTTP_SPLITS, "wiki", "fail"), 2, 0);
 }
 
@@ -784,12 +782,14 @@ static bool has_slot_for(const struct lookup *lookup)
 	       has_slot(upstream, lookup->host);
 }
 
-/* After a tick: nobody waits at an idle host, and nobody for longer than the linger, while there is a slot. */
+/* After a tick: nobody waits at an idle host, and nobody for longer than the linger, while there is a slot.
+ */
 static void check_waiting(void)
 {
 	for (size_t i = 0; i < world.count; i++) {
 		struct asked *asked = &world.asked[i];
-		bool waits = asked->open && asked->lookup.state == LOOKUP_WAITING && has_slot_for(&asked->lookup);
+		bool waits =
+		        asked->open && asked->lookup.state == LOOKUP_WAITING && has_slot_for(&asked->lookup);
 		if (!waits) {
 			asked->ready_since = -1;
 			continue;
