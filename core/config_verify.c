@@ -479,7 +479,7 @@ static void verify_user_agent(struct config_loader *loader)
 {
 	const char *agent = loader->config->user_agent;
 	struct yaml_place place = config_place(loader, "http.user_agent");
-	if (config_origin_find(loader->config, "http.user_agent") == NULL)
+	if (loader->config->upstream_count && config_origin_find(loader->config, "http.user_agent") == NULL)
 		config_problem(loader, SEVERITY_WARNING, &place,
 		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
 		        "(team@example.org)\"",
