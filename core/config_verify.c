@@ -479,7 +479,7 @@ static void verify_user_agent(struct config_loader *loader)
 {
 	const char *agent = loader->config->user_agent;
 	struct yaml_place place = config_place(loader, "http.user_agent");
-	if (loader->config->upstream_count && config_origin_find(loader->config, "http.user_agent") == NULL)
+	if (config_origin_find(loader->config, "http.user_agent") == NULL)
 		config_problem(loader, SEVERITY_WARNING, &place,
 		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
 		        "(team@example.org)\"",
@@ -536,8 +536,7 @@ static void verify_message(struct config_loader *loader, const struct sink_confi
 	size_t needed = BUDGET_PER_MESSAGE * sink->max_bytes;
 	if (origin && origin->place.line && loader->found->errors == 0 && needed > budget->records)
 		config_problem(loader, SEVERITY_WARNING, &origin->place, "raise limits.memory, or lower it",
-		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu "
-		        "MiB "
+		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu MiB "
 		        "for records",
 		        path, needed / MIB, budget->records / MIB);
 	mem_free(base);

@@ -47,8 +47,7 @@ static void tell(struct resident *resident)
 {
 	if (resident->over && !resident->told)
 		log_warn("memory",
-		        "the process takes %zu MiB, more than limits.memory (%zu MiB): nothing more is taken "
-		        "until "
+		        "the process takes %zu MiB, more than limits.memory (%zu MiB): nothing more is taken until "
 		        "some of it is given back",
 		        resident->bytes >> 20, resident->limit >> 20);
 	resident->told = resident->over;

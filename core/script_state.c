@@ -19,7 +19,7 @@ enum {
 	ENTRY = 2,
 	LARGEST_BLOCK =
 	        256 << 20, /* lua-cjson counts the bytes of an encoded string in an int, six for each */
-	LEAST_BLOCK = 32,  /* of glibc's malloc, with its header; sizes go up in steps */
+	LEAST_BLOCK = 32, /* of glibc's malloc, with its header; sizes go up in steps */
 	BLOCK_HEADER = 8,
 	BLOCK_STEP = 16,
 	TRACEBACK_LINES = 20,
@@ -30,9 +30,8 @@ enum {
 /* What a block really takes: malloc's header and rounding are a fifth of what small values need. */
 static size_t block_bytes(size_t size)
 {
-	return size <= LEAST_BLOCK - BLOCK_HEADER
-	               ? LEAST_BLOCK
-	               : (size + BLOCK_HEADER + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
+	return size <= LEAST_BLOCK - BLOCK_HEADER ? LEAST_BLOCK
+	                                          : (size + BLOCK_HEADER + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
 }
 
 static void *allocate(void *context, void *old, size_t old_size, size_t size)
@@ -137,8 +136,7 @@ void state_collect(struct script *script)
 	script->heap.after_full = script->heap.after_step = script->heap.used;
 }
 
-/* A full collection, unless so little has come since the last one that it would walk what lives for nothing.
- */
+/* A full collection, unless so little has come since the last one that it would walk what lives for nothing. */
 static bool collect_above(struct script *script, size_t growth)
 {
 	if (script->heap.used <= script->heap.after_full + growth)

@@ -34,27 +34,13 @@ int command_usage(const char *verb, const char *format, ...) __attribute__((form
 int command_bad_option(char **argv, int option, const struct option *long_options);
 /* May colours be used on this descriptor? A terminal, NO_COLOR unset, TERM not dumb. */
 bool command_colour(int fd);
-/* The options --log-level and --log-format, for every verb that logs: its long options end with COMMAND_LOG,
- * and its switch begins with command_log_option. */
-struct command_log {
-	const char *level, *format; /* as given; NULL = not */
-};
-enum { COMMAND_LOG_LEVEL = 512, COMMAND_LOG_FORMAT };
-/* clang-format off */
-#define COMMAND_LOG                                                                                          \
-	{"log-level", required_argument, NULL, COMMAND_LOG_LEVEL},                                           \
-	{"log-format", required_argument, NULL, COMMAND_LOG_FORMAT}
-/* clang-format on */
-/* Takes optarg when the option is one of them. */
-bool command_log_option(struct command_log *log, int option);
-/* False after a usage error was told. */
-bool command_log_good(const char *verb, const struct command_log *log);
-/* Begins to log; what was not given is as the other arguments say. Borrows service. */
-void command_log_init(
-        const struct command_log *log, enum log_format format, enum log_level level, const char *service);
+/* The options --log-level and --log-format, checked once, then read; NULL = not given. */
+bool command_log_options_ok(const char *verb, const char *level, const char *format);
+enum log_level command_log_level(const char *text, enum log_level otherwise);
+enum log_format command_log_format(const char *text, enum log_format otherwise);
 
-/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries
- * again, for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
+/* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries again,
+ * for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
 int command_resolve_streams(struct config *config, int64_t patience_ms);
 
 #endif

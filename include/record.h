@@ -67,8 +67,7 @@ struct record {
 	size_t outputs_unsettled; /* with the sinks */
 	bool undelivered;         /* one of them came back OUTPUT_FAILED */
 	size_t charged[LEDGER_KINDS];
-	size_t promised; /* bytes of Lua's heap that its answers in the air will take, where others are waited
-	                    for */
+	size_t promised; /* bytes of Lua's heap that its answers in the air will take, where others are waited for */
 };
 
 /* The lists of all records, by state. */
