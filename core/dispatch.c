@@ -454,6 +454,7 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->turn = dispatch->turns++;
 	lookup->mark = (struct breaker_mark){0};
 	lookup->probes = 0;
+	lookup->failed = 0;
 	lookup->host = hosts_take(&upstream->hosts, lookup->request.host, now);
 	dispatch_know_host(lookup->host);
 	lookup->item = (struct batch_item){

@@ -270,6 +270,12 @@ static void ask_at_once(
 	dispatch_make_ready(upstream, lookup);
 }
 
+/* Then it was no lookup's fault, and they stay together. */
+static bool was_unreached(const struct call *call)
+{
+	return call->transfer.failure == HTTP_CONNECT;
+}
+
 /* Before the lookups leave their call: who is asked again with whom. */
 static void arrange(struct call *call, const struct fate *fate)
 {
@@ -282,7 +288,7 @@ static void arrange(struct call *call, const struct fate *fate)
 		dispatch_part(call);
 	else if (fate->kind == FATE_CUT)
 		dispatch_halve(call, http_failure_name(HTTP_NO_ROOM));
-	else if (fate->kind == FATE_HALVE || fate->kind == FATE_AGAIN)
+	else if (fate->kind == FATE_HALVE || (fate->kind == FATE_AGAIN && !was_unreached(call)))
 		dispatch_halve(call, fate->label);
 }
 
@@ -302,7 +308,7 @@ static void apply(struct call *call, struct lookup *lookup, bool shared, double 
 	case FATE_HALVE: ask_at_once(dispatch, upstream, lookup, "split"); return;
 	case FATE_REFUSE: break;
 	default:
-		if (!ask_again(dispatch, upstream, lookup, now, fate, shared, luck))
+		if (!ask_again(dispatch, upstream, lookup, now, fate, shared && !was_unreached(call), luck))
 			break;
 		dispatch_yield(dispatch, lookup);
 		return;

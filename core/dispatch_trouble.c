@@ -50,6 +50,7 @@ static bool is_overload(const struct call *call)
 static bool is_general(const struct upstream *upstream, int64_t now)
 {
 	size_t asked = 0, failing = 0;
+	bool at_large = false;
 	if (!breaker_suspects(&upstream->breaker, now))
 		return false;
 	hosts_each(&upstream->hosts, node, after)
@@ -57,9 +58,27 @@ static bool is_general(const struct upstream *upstream, int64_t now)
 		const struct host *host = host_of(node);
 		asked += !list_empty(&host->calls) || breaker_asked(&upstream->breaker, &host->window, now);
 		failing += breaker_failing(&upstream->breaker, &host->window, now);
+		at_large |= host->fails_at_large;
 	}
-	return breaker_should_open(
+	return (at_large || failing > 1) &&
+	       breaker_should_open(
 	        &upstream->breaker, asked, failing, !url_holds_host(upstream->config), now);
+}
+
+/* One bad value fails a call, and then its half, and the half of that; not two calls side by side. */
+static void note_extent(struct call *call, enum breaker_result result)
+{
+	struct host *host = call->host;
+	if (result == BREAKER_GOOD) {
+		host->failed = 0;
+		host->fails_at_large = false;
+		return;
+	}
+	bool apart = host->failed && dispatch_oldest_of(call)->failed != host->failed;
+	host->fails_at_large |= apart || result == BREAKER_UNREACHED;
+	host->failed = ++call->dispatch->failed;
+	list_each (&call->lookups, node, after)
+		container_of(node, struct lookup, node)->failed = host->failed;
 }
 
 static void note_host(struct host *host, const struct fate *fate, enum breaker_result result, int64_t now)
@@ -135,8 +154,10 @@ void dispatch_note(struct call *call, const struct fate *fate, int64_t now)
 	if (is_overload(call) || result == BREAKER_GOOD)
 		limiter_hear(&upstream->limiter, is_overload(call), call->started, now);
 	note_host(call->host, fate, result, now);
-	/* Once per call: else one bad value would make fifty failures of what it shares a call with. */
-	breaker_count(breaker, &call->host->window, &dispatch_oldest_of(call)->mark, result, now);
+	note_extent(call, result);
+	list_each (&call->lookups, node, after)
+		breaker_count(breaker, &call->host->window, &container_of(node, struct lookup, node)->mark,
+		        result, now);
 	if (call->probe)
 		probed(upstream, result == BREAKER_GOOD, now);
 	else if (result != BREAKER_GOOD && !call->dispatch->config.no_breaker && is_general(upstream, now))

@@ -263,6 +263,7 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	struct request asked = first->request; /* a view: frees nothing */
 	struct response response = {
 	        .status = call->transfer.status,
+	        .attempts = first->calls,
 	        .headers = call->transfer.answer_headers,
 	        .header_count = call->transfer.answer_header_count,
 	        .body = call->transfer.answer.data,

@@ -61,6 +61,7 @@ struct dispatch {
 	size_t in_flight; /* calls */
 	uint64_t turns;   /* submissions so far */
 	uint64_t parts;   /* of calls that were asked again in smaller ones, so far */
+	uint64_t failed;  /* calls, so far */
 	int64_t now;      /* as last heard */
 	double *connections;
 };

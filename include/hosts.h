@@ -34,6 +34,8 @@ struct host {
 	struct list resting; /* lookups that back off */
 	struct list calls;   /* in flight */
 	unsigned failures;   /* calls that failed since the last good one */
+	uint64_t failed;     /* number of the latest of them, 0 = none */
+	bool fails_at_large; /* two of them had no lookup in common, or did not reach it */
 	int64_t troubled;    /* when the first pause or failure since the last good answer was, -1 = none */
 	struct breaker_window window;
 	struct heap_node turn; /* among the hosts that have a lookup to send */

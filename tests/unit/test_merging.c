@@ -752,6 +752,43 @@ static void one_culprit_does_not_open_the_breaker(void **state)
 	refused(&world.asked[0], "HttpStatus");
 }
 
+static void calls_that_fail_side_by_side_open_the_breaker(void **state)
+{
+	(void)state;
+	world.dispatch->config.no_breaker = false;
+	for (unsigned i = 0; i < 50; i++)
+		ask_for(100 + i, GOOD);
+	tick();
+	answer(world.sent[0], 503);
+	assert_false(dispatch_stands(world.dispatch));
+	world.now = tick();
+	tick();
+	assert_int_equal(world.sent_count, 2);
+	answer(world.sent[0], 503);
+	assert_false(dispatch_stands(world.dispatch));
+	answer(world.sent[0], 503);
+	assert_true(dispatch_stands(world.dispatch));
+	assert_int_equal(world.asked[0].lookup.attempts, 1); /* the one on the way there is given back */
+	serve_all();
+	for (size_t i = 0; i < 50; i++)
+		answered(&world.asked[i], true);
+}
+
+static void a_host_that_is_not_there_splits_nothing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 10; i++)
+		ask_for(100 + i, GOOD);
+	tick();
+	fail_call(world.sent[0], HTTP_CONNECT);
+	world.now = tick();
+	tick();
+	assert_int_equal(world.sent_count, 1);
+	assert_int_equal(world.sent[0]->lookup_count, 10);
+	assert_int_equal(world.asked[0].lookup.attempts, 1);
+	serve_all();
+}
+
 static void calls_lookups_and_splits_are_counted(void **state)
 {
 	(void)state;
@@ -922,6 +959,8 @@ int main(void)
 	        promise(a_cancelled_lookup_leaves_the_others_their_call),
 	        promise(a_throttled_host_keeps_its_lookups_together),
 	        promise(one_culprit_does_not_open_the_breaker),
+	        promise(calls_that_fail_side_by_side_open_the_breaker),
+	        promise(a_host_that_is_not_there_splits_nothing),
 	        promise(calls_lookups_and_splits_are_counted),
 	        promise(without_the_setting_nothing_is_shared),
 	        promise(every_history_answers_each_lookup_once_within_the_bounds),
