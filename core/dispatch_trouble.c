@@ -60,9 +60,8 @@ static bool is_general(const struct upstream *upstream, int64_t now)
 		failing += breaker_failing(&upstream->breaker, &host->window, now);
 		at_large |= host->fails_at_large;
 	}
-	return (at_large || failing > 1) &&
-	       breaker_should_open(
-	        &upstream->breaker, asked, failing, !url_holds_host(upstream->config), now);
+	return (at_large || failing > 1) && breaker_should_open(&upstream->breaker, asked, failing,
+	                                            !url_holds_host(upstream->config), now);
 }
 
 /* One bad value fails a call, and then its half, and the half of that; not two calls side by side. */

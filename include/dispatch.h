@@ -13,8 +13,9 @@
  * which is no attempt, until the lookup at fault is alone. One that failed or timed out likewise, which is
  * one (of each lookup); the last attempt of a lookup is its alone, so nobody is refused for a neighbour's
  * sake.
- * - One bad value can fail whatever it shares a call with. So the breaker does not open for calls that failed one
- *   out of the other (a call, its half, the half of that), but when two failed that have no lookup in common.
+ * - One bad value can fail whatever it shares a call with. So the breaker does not open for calls that failed
+ * one out of the other (a call, its half, the half of that), but when two failed that have no lookup in
+ * common.
  *
  * A lookup ends answered (error_type NULL) or refused, by
  * error_type:
@@ -96,7 +97,7 @@ struct lookup {
 	struct host *host;
 	int64_t host_paused; /* for how long host had stood still in all when this was submitted, ms */
 	struct breaker_mark mark;
-	uint64_t failed; /* number of its latest call that failed, 0 = none */
+	uint64_t failed;        /* number of its latest call that failed, 0 = none */
 	unsigned probes;        /* calls of it that were probes */
 	uint64_t turn;          /* order of submission, among equals in age */
 	bool fresh;             /* its next call takes a new connection: the last one was stale */
