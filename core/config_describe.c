@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { PROSE_WIDTH = 96 };
@@ -167,13 +168,31 @@ static void schema_value(const struct config_key *key, struct buf *out, unsigned
 	}
 }
 
+/* "[a, b]" as JSON. */
+static void schema_default_texts(const char *text, struct buf *out)
+{
+	const char *between = "";
+	for (text += strspn(text, "["); text[strcspn(text, "],")]; text += strspn(text, "], ")) {
+		char name[64];
+		size_t size = strcspn(text, "],");
+		snprintf(name, sizeof name, "%.*s", (int)size, text);
+		buf_append_text(out, *between ? between : "[");
+		quote(out, name);
+		between = ",";
+		text += size;
+	}
+	buf_append_text(out, *between ? "]" : "[]");
+}
+
 static void schema_default(const struct config_key *key, struct buf *out)
 {
 	if (key->fallback == NULL)
 		return;
 	buf_append_text(out, ",\"default\":");
 	bool word = key->nothing && strcmp(key->fallback, key->nothing) == 0;
-	if ((key->type == CONFIG_INTEGER && !word) || key->type == CONFIG_BOOL)
+	if (key->type == CONFIG_TEXTS)
+		schema_default_texts(key->fallback, out);
+	else if ((key->type == CONFIG_INTEGER && !word) || key->type == CONFIG_BOOL)
 		buf_append_text(out, key->fallback);
 	else
 		quote(out, key->fallback);

@@ -98,7 +98,7 @@ static bool list_there(const struct spot *spot)
 		expected(spot, spot->node);
 		return false;
 	}
-	if (spot->node->count == 0)
+	if (spot->node->count == 0 && spot->key->fallback == NULL)
 		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
 		        "%s: expected %s, found an empty list", spot->path,
 		        config_value_wanted(spot->key->type));

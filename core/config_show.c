@@ -58,7 +58,7 @@ static void show_texts(const struct config_key *key, const void *base, struct bu
 		buf_append_text(out, i ? ", " : "[");
 		config_value_quote(texts[i], out);
 	}
-	buf_append_text(out, count ? "]" : "");
+	buf_append_text(out, count ? "]" : key->fallback ? "[]" : "");
 }
 
 static void show_statuses(const struct config_key *key, const void *base, struct buf *out)

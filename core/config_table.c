@@ -138,9 +138,11 @@ static const struct config_key upstream_keys[] = {
                 .prose = "A connection idle for longer is not used again; keep it below the server's."},
         {"http2", CONFIG_BOOL, AT(struct upstream_config, http2), .fallback = "false",
                 .prose = "Speak HTTP/2 where the server does, else HTTP/1.1."},
+        {"merge", CONFIG_BOOL, AT(struct upstream_config, merge), .fallback = "true",
+                .prose = "Whether lookups may share a call where the script says how (`merge`)."},
         {"per_record_headers", CONFIG_TEXTS,
                 COUNTED(struct upstream_config, per_record_headers, per_record_header_count),
-                .example = "[X-Request-Id]",
+                .fallback = "[X-Request-Id, traceparent, tracestate]",
                 .prose = "Headers in which lookups may differ and still share one call, which sends its "
                          "oldest "
                          "lookup's."},

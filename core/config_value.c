@@ -233,12 +233,28 @@ static bool set_choice(const struct config_key *key, void *base, const char *tex
 	return false;
 }
 
+/* A fallback of the table: "[a, b]". */
+static bool set_texts(const struct config_key *key, void *base, const char *text)
+{
+	char ***texts = config_member(base, key->offset);
+	size_t *count = config_member(base, key->count);
+	const char *at = text + strspn(text, "[");
+	while (at[strcspn(at, "],")]) {
+		size_t size = strcspn(at, "],");
+		*texts = mem_realloc(*texts, (*count + 1) * sizeof **texts);
+		(*texts)[(*count)++] = mem_dup(at, size);
+		at += size + strspn(at + size, "], ");
+	}
+	return true;
+}
+
 bool config_value_set(const struct config_key *key, void *base, const char *text, struct err *err)
 {
 	switch (key->type) {
 	case CONFIG_TEXT:
 	case CONFIG_FILE: return set_text(key, base, text, err);
 	case CONFIG_BOOL: return set_bool(key, base, text, err);
+	case CONFIG_TEXTS: return set_texts(key, base, text);
 	case CONFIG_INTEGER: return set_integer(key, base, text, err);
 	case CONFIG_DURATION: return set_duration(key, base, text, err);
 	case CONFIG_BYTES:

@@ -1,15 +1,16 @@
 /* When each lookup is asked: waiting, in flight, backing off; per upstream and host, the oldest record first.
  *
- *   dispatch_submit -> make_ready -> host.ready, by age; the host in upstream.turns, by its oldest
- *   dispatch_tick   -> wake, send_ready -> dispatch_start_call -> http_send
- *                      (breaker open: dispatch_send_probe in place of send_ready)
+ *   dispatch_submit -> make_ready -> host.ready, by age, and its batch; the host in upstream.turns, by
+ * next_up, or in upstream.gathering dispatch_tick   -> wake, send_ready -> dispatch_gather ->
+ * dispatch_start_call -> http_send (breaker open: dispatch_send_probe in place of send_ready)
  *        ~~> call_done -> dispatch_judge -> dispatch_note (limiter, host, breaker) -> dispatch_apply:
  *              FATE_ANSWER   respond ----------------.
  *              FATE_REFUSE   refuse -----------------+-> finished -> hooks.done
  *              FATE_AGAIN    retry_next says no -> --'
  *                            or back_off -> upstream.backing_off, by due -> make_ready
  *              FATE_LATER    the same, but neither counted nor bounded by attempts
- *              FATE_CUT      there was no room for the answer: -> make_ready, to be asked alone
+ *              FATE_CUT      there was no room for the answer: -> make_ready, to be asked alone, or in halves
+ *              FATE_HALVE    -> make_ready, in halves
  *   dispatch_relieve -> refuse, for what holds up others
  */
 #include "clock.h"
@@ -36,7 +37,7 @@ static bool has_older(const struct heap_node *a, const struct heap_node *b)
 {
 	const struct host *one = container_of(a, struct host, turn),
 	                  *two = container_of(b, struct host, turn);
-	return is_older(heap_first(&one->ready), heap_first(&two->ready));
+	return dispatch_is_older(one->next_up, two->next_up);
 }
 
 static bool is_due_sooner(const struct heap_node *a, const struct heap_node *b)
@@ -65,7 +66,8 @@ static void rank(struct upstream *upstream, struct host *host)
 {
 	if (heap_holds(&host->turn))
 		heap_remove(&upstream->turns, &host->turn);
-	if (host->ready.count > 0 && !host_is_paused(host) && has_slot(upstream, host))
+	dispatch_choose(upstream, host);
+	if (host->next_up && !host_is_paused(host) && has_slot(upstream, host))
 		heap_push(&upstream->turns, &host->turn);
 }
 
@@ -79,7 +81,7 @@ static void count_waiting(struct upstream *upstream, const struct lookup *lookup
 static void push_ready(struct upstream *upstream, struct lookup *lookup)
 {
 	lookup->state = LOOKUP_WAITING;
-	heap_push(&lookup->host->ready, &lookup->place);
+	dispatch_enter_ready(upstream, lookup);
 	rank(upstream, lookup->host);
 }
 
@@ -115,7 +117,7 @@ void dispatch_leave_queue(struct upstream *upstream, struct lookup *lookup)
 		leave_rest(upstream, lookup);
 		return;
 	}
-	heap_remove(&lookup->host->ready, &lookup->place);
+	dispatch_leave_ready(upstream, lookup);
 	rank(upstream, lookup->host);
 }
 
@@ -125,6 +127,13 @@ static void wake(struct upstream *upstream, int64_t now)
 	struct heap_node *first;
 	while ((host = hosts_wake(&upstream->hosts, now)))
 		rank(upstream, host);
+	while ((first = heap_first(&upstream->gathering))) {
+		host = container_of(first, struct host, gathering);
+		if (host->gathered > now)
+			break;
+		dispatch_gathered(upstream, host);
+		rank(upstream, host);
+	}
 	while ((first = heap_first(&upstream->backing_off))) {
 		struct lookup *lookup = container_of(first, struct lookup, place);
 		if (lookup->due > now)
@@ -220,10 +229,12 @@ static void measure(struct call *call)
 {
 	struct http_transfer *transfer = &call->transfer;
 	*call->upstream->bytes += (double)transfer->came;
+	*call->upstream->lookups += (double)call->lookup_count;
 	if (transfer->failure == HTTP_NO_ROOM)
 		return; /* our own doing says nothing about the upstream */
 	*requests_value(
 	        call->dispatch, call->upstream, transfer->status, dispatch_oldest_of(call)->calls == 1) += 1;
+	metrics_observe(call->upstream->call_lookups, (double)call->lookup_count);
 	metrics_observe(call->upstream->duration, transfer->elapsed);
 }
 
@@ -276,9 +287,10 @@ static void call_done(struct http_transfer *transfer)
 
 /* --- sending --- */
 
-static void ask(struct call *call, const struct upstream_config *config, const struct lookup *lookup)
+/* Of lookups that share a call the oldest one's request is sent, with all their values. */
+static void ask(
+        struct call *call, const struct upstream_config *config, const struct request *request, bool fresh)
 {
-	const struct request *request = &lookup->request;
 	call->transfer = (struct http_transfer){
 	        .upstream = config,
 	        .method = request->method,
@@ -289,49 +301,75 @@ static void ask(struct call *call, const struct upstream_config *config, const s
 	        .body = request->body,
 	        .body_size = request->body_size,
 	        .timeout_ms = request->timeout_ms,
-	        .fresh = lookup->fresh,
+	        .fresh = fresh,
 	        .done = call_done,
 	        .room = dispatch_may_grow,
 	};
 }
 
-void dispatch_start_call(
-        struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup, bool probe, int64_t now)
+static bool build_url(struct buf *url, const struct upstream *upstream, struct lookup *const *lookups,
+        size_t count, struct err *err)
 {
-	const struct request *request = &lookup->request;
-	const char *value = request->merge_value ? request->merge_value : "";
+	const char *values[BATCH_MAX];
+	const struct request *request = &lookups[0]->request;
+	for (size_t i = 0; i < count; i++)
+		values[i] = lookups[i]->request.merge_value;
+	return url_build(url, upstream->config, request, values, request->merge_value ? count : 0, err);
+}
+
+static struct call *make_call(
+        struct dispatch *dispatch, struct upstream *upstream, const struct request *request, int64_t now)
+{
+	struct call *call = mem_zalloc(1, sizeof *call);
+	call->dispatch = dispatch;
+	call->upstream = upstream;
+	call->host = hosts_take(&upstream->hosts, request->host, now);
+	call->started = now;
+	list_init(&call->lookups, "call");
+	list_append(&call->host->calls, &call->at_host);
+	list_append(&dispatch->calls, &call->node);
+	dispatch->in_flight++;
+	return call;
+}
+
+static bool enter_call(struct call *call, struct lookup *lookup)
+{
+	list_append(&call->lookups, &lookup->node);
+	call->lookup_count++;
+	lookup->state = LOOKUP_IN_FLIGHT;
+	lookup->call = call;
+	lookup->calls++;
+	return lookup->fresh;
+}
+
+void dispatch_start_call(struct dispatch *dispatch, struct upstream *upstream, struct lookup *const *lookups,
+        size_t count, bool probe, int64_t now)
+{
+	const struct request *request = &lookups[0]->request;
 	struct err err = {""};
 	struct buf url;
+	bool fresh = false;
 	buf_init(&url, 0);
-	dispatch_leave_queue(upstream, lookup);
-	if (!url_build(&url, upstream->config, request, &value, request->merge_value ? 1 : 0, &err)) {
+	for (size_t i = 0; i < count; i++)
+		dispatch_leave_queue(upstream, lookups[i]);
+	if (!build_url(&url, upstream, lookups, count, &err)) {
 		struct fate fate = {.kind = FATE_REFUSE, .type = "HttpInvalid"};
 		snprintf(fate.message, sizeof fate.message, "%.700s", err.text);
 		buf_free(&url);
 		limiter_end(&upstream->limiter);
 		if (probe)
 			breaker_probe_lost(&upstream->breaker, now);
-		dispatch_refuse(dispatch, lookup, now, &fate, 0);
+		for (size_t i = 0; i < count; i++)
+			dispatch_refuse(dispatch, lookups[i], now, &fate, 0);
 		return;
 	}
-	struct call *call = mem_zalloc(1, sizeof *call);
-	call->dispatch = dispatch;
-	call->upstream = upstream;
-	call->host = hosts_take(&upstream->hosts, request->host, now);
-	call->started = now;
+	struct call *call = make_call(dispatch, upstream, request, now);
 	call->probe = probe;
 	call->url = buf_steal(&url, NULL);
-	list_init(&call->lookups, "call");
-	list_append(&call->lookups, &lookup->node);
-	call->lookup_count = 1;
-	lookup->state = LOOKUP_IN_FLIGHT;
-	lookup->call = call;
-	lookup->calls++;
-	list_append(&call->host->calls, &call->at_host);
+	for (size_t i = 0; i < count; i++)
+		fresh |= enter_call(call, lookups[i]);
 	rank(upstream, call->host);
-	dispatch->in_flight++;
-	list_append(&dispatch->calls, &call->node);
-	ask(call, upstream->config, lookup);
+	ask(call, upstream->config, request, fresh);
 	http_send(dispatch->http, &call->transfer);
 }
 
@@ -342,17 +380,20 @@ static int64_t send_ready(struct dispatch *dispatch, struct upstream *upstream, 
 	struct heap_node *first;
 	while ((first = heap_first(&upstream->turns))) {
 		struct host *host = container_of(first, struct host, turn);
-		struct lookup *lookup = container_of(heap_first(&host->ready), struct lookup, place);
+		struct lookup *lookup = host->next_up, *chosen[BATCH_MAX];
 		int64_t wait_ms;
 		if (!has_slot(upstream, host)) { /* its share has shrunk since */
 			rank(upstream, host);
 			continue;
 		}
+		if (limiter_is_full(&upstream->limiter))
+			return -1;
 		if (dispatch->hooks.room && !dispatch->hooks.room(dispatch->hooks.context, lookup))
 			return -1;
-		if (!limiter_take(&upstream->limiter, 1, now, &wait_ms))
+		size_t count = dispatch_gather(dispatch, upstream, lookup, chosen);
+		if (!limiter_take(&upstream->limiter, (unsigned)count, now, &wait_ms))
 			return wait_ms < 0 ? -1 : now + wait_ms;
-		dispatch_start_call(dispatch, upstream, lookup, false, now);
+		dispatch_start_call(dispatch, upstream, chosen, count, false, now);
 	}
 	return -1;
 }
@@ -374,6 +415,8 @@ static int64_t tick_upstream(struct dispatch *dispatch, struct upstream *upstrea
 	struct heap_node *first = heap_first(&upstream->backing_off);
 	if (first)
 		sooner(&due, container_of(first, struct lookup, place)->due);
+	if ((first = heap_first(&upstream->gathering)))
+		sooner(&due, container_of(first, struct host, gathering)->gathered);
 	*upstream->in_flight_value = upstream->limiter.in_flight;
 	*upstream->waiting_value = (double)upstream->waiting;
 	*upstream->limit = upstream->limiter.concurrency;
@@ -411,7 +454,11 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->turn = dispatch->turns++;
 	lookup->mark = (struct breaker_mark){0};
 	lookup->probes = 0;
+	lookup->failed = 0;
 	lookup->host = hosts_take(&upstream->hosts, lookup->request.host, now);
+	dispatch_know_host(lookup->host);
+	lookup->item = (struct batch_item){
+	        .request = &lookup->request, .home = lookup->host, .owner = lookup->script};
 	lookup->host_paused = hosts_still_ms(&upstream->hosts, lookup->host, now);
 	dispatch->now = now;
 	dispatch_make_ready(upstream, lookup);
@@ -473,7 +520,11 @@ static void upstream_open(
 	hosts_init(&upstream->hosts, is_older);
 	heap_init(&upstream->turns, has_older);
 	heap_init(&upstream->backing_off, is_due_sooner);
+	heap_init(&upstream->gathering, dispatch_ends_gathering_sooner);
+	batches_init(&upstream->batches, dispatch_item_is_older);
 	upstream->duration = metrics_histogram(metrics, METRIC_HTTP_DURATION, config->name);
+	upstream->call_lookups = metrics_histogram(metrics, METRIC_HTTP_CALL_LOOKUPS, config->name);
+	upstream->lookups = metrics_value(metrics, METRIC_HTTP_LOOKUPS, config->name);
 	upstream->in_flight_value = metrics_value(metrics, METRIC_HTTP_IN_FLIGHT, config->name);
 	upstream->waiting_value = metrics_value(metrics, METRIC_HTTP_WAITING, config->name);
 	upstream->bytes = metrics_value(metrics, METRIC_HTTP_BYTES, config->name);
@@ -497,8 +548,10 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	list_init(&dispatch->calls, "calls");
 	list_init(&dispatch->finished, "dispatch finished");
 	dispatch->upstreams = mem_zalloc(config->upstream_count, sizeof *dispatch->upstreams);
-	for (size_t i = 0; i < config->upstream_count; i++)
+	for (size_t i = 0; i < config->upstream_count; i++) {
 		upstream_open(&dispatch->upstreams[i], &config->upstreams[i], metrics);
+		dispatch->upstreams[i].dispatch = dispatch;
+	}
 	dispatch->connections = metrics_value(metrics, METRIC_HTTP_CONNECTIONS, NULL);
 	return dispatch;
 }
@@ -512,6 +565,8 @@ void dispatch_close(struct dispatch *dispatch)
 		hosts_free(&upstream->hosts);
 		heap_free(&upstream->turns);
 		heap_free(&upstream->backing_off);
+		heap_free(&upstream->gathering);
+		batches_free(&upstream->batches);
 	}
 	mem_free(dispatch->upstreams);
 	mem_free(dispatch);

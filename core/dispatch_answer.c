@@ -46,9 +46,19 @@ static void explain(struct fate *fate, const struct call *call, const char *form
 	buf_free(&text);
 }
 
+static bool is_shared(const struct call *call)
+{
+	return call->lookup_count > 1;
+}
+
+static bool is_success(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
 static bool is_accepted(const struct request *request, int status)
 {
-	if (status >= 200 && status <= 299)
+	if (is_success(status))
 		return true;
 	for (size_t i = 0; i < request->accept_count; i++)
 		if (request->accept[i] == status)
@@ -156,19 +166,23 @@ static void judge_failure(struct call *call, struct fate *fate)
 	case HTTP_TIMEOUT: fate->type = "HttpTimeout"; break;
 	default: fate->type = "HttpTransport"; break;
 	}
-	fate->kind = failure == HTTP_STALE && !dispatch_oldest_of(call)->fresh ? FATE_STALE : FATE_AGAIN;
+	fate->kind = failure == HTTP_STALE && !call->transfer.fresh ? FATE_STALE : FATE_AGAIN;
 }
 
 void dispatch_judge(struct call *call, int64_t now, struct fate *fate)
 {
 	struct answer_detail detail = {0};
-	*fate = (struct fate){.kind = FATE_REFUSE, .wait_ms = -1};
+	int status = call->transfer.status;
+	*fate = (struct fate){.kind = FATE_REFUSE, .label = "fail", .wait_ms = -1};
 	if (call->transfer.failure != HTTP_ANSWERED)
 		judge_failure(call, fate);
-	else if (is_accepted(&dispatch_oldest_of(call)->request, call->transfer.status))
+	else if (is_accepted(&dispatch_oldest_of(call)->request, status) &&
+	         (is_success(status) || !is_shared(call)))
 		judge_answer(call, now, fate, &detail);
 	else
 		judge_status(call, now, fate);
+	if (is_shared(call) && fate->kind == FATE_REFUSE)
+		fate->kind = FATE_HALVE;
 }
 
 /* --- what becomes of the lookups of a call --- */
@@ -186,41 +200,50 @@ static struct header *copy_headers(const struct header *headers, size_t count)
 	return copy;
 }
 
-/* The last lookup of the call takes the answer with it, the others get copies. */
+/* A lookup that has the call for itself takes the answer with it. Of those that share one each has its part,
+ * so that nobody needs the body; they get copies of the headers. */
 static void respond(struct dispatch *dispatch, struct lookup *lookup, struct http_transfer *transfer,
-        bool last, int64_t now)
+        bool shared, int64_t now)
 {
 	struct response *response = &lookup->response;
 	response->status = transfer->status;
 	response->header_count = transfer->answer_header_count;
-	response->body_size = transfer->answer.size;
-	lookup->came = transfer->came;
-	if (last) {
+	if (!shared) {
+		response->body_size = transfer->answer.size;
 		response->headers = transfer->answer_headers;
 		response->body = buf_steal(&transfer->answer, NULL);
 		transfer->answer_headers = NULL;
 		transfer->answer_header_count = 0;
 	} else {
 		response->headers = copy_headers(transfer->answer_headers, transfer->answer_header_count);
-		response->body =
-		        mem_dup(transfer->answer.data ? transfer->answer.data : "", transfer->answer.size);
 	}
 	dispatch_end_lookup(dispatch, lookup, now);
 }
 
+/* The last attempt is one without company: so nobody is refused for a neighbour's sake. */
+static void keep_last_attempt(const struct retry_config *retry, struct lookup *lookup)
+{
+	if (lookup->attempts + 1 < retry->attempts)
+		return;
+	lookup->attempts = retry->attempts - 1;
+	lookup->alone = true;
+}
+
 /* Decides over another call for one lookup: true when it will be asked again. While the breaker is open no
- * attempt is counted, and the wait is for a probe's success. */
+ * attempt is counted, and the wait is for a probe's success. Lookups that shared a call wait for as long as
+ * each other, by one throw of `luck`. */
 static bool ask_again(struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup,
-        int64_t now, const struct fate *fate)
+        int64_t now, const struct fate *fate, bool shared, double luck)
 {
 	const struct retry_config *retry = &upstream->config->retry;
 	int64_t start = start_of_deadline(lookup), wait_ms = fate->wait_ms;
 	bool closed = upstream->breaker.state == BREAKER_CLOSED, counts = fate->kind == FATE_AGAIN && closed;
 	if (counts)
 		lookup->attempts++;
+	if (counts && shared)
+		keep_last_attempt(retry, lookup);
 	lookup->fresh = fate->kind == FATE_STALE;
-	if (counts && !retry_next(retry, lookup->attempts, start, now, fate->wait_ms,
-	                      dispatch->config.random(), &wait_ms))
+	if (counts && !retry_next(retry, lookup->attempts, start, now, fate->wait_ms, luck, &wait_ms))
 		return false;
 	if (fate->kind == FATE_LATER && closed && !host_is_paused(lookup->host) &&
 	        !retry_in_time(retry, start, now + wait_ms))
@@ -239,33 +262,72 @@ void dispatch_yield(struct dispatch *dispatch, struct lookup *lookup)
 }
 
 /* No attempt, and no reason to wait: hooks.room lets it go when what was seen of the answer fits. */
-static void ask_alone(struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup)
+static void ask_at_once(
+        struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup, const char *label)
 {
-	lookup->alone = true;
-	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name,
-	        http_failure_name(HTTP_NO_ROOM)) += 1;
+	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name, label) += 1;
 	dispatch_yield(dispatch, lookup);
 	dispatch_make_ready(upstream, lookup);
 }
 
-void dispatch_apply(struct call *call, int64_t now, const struct fate *fate)
+/* Then it was no lookup's fault, and they stay together. */
+static bool was_unreached(const struct call *call)
+{
+	return call->transfer.failure == HTTP_CONNECT;
+}
+
+/* Before the lookups leave their call: who is asked again with whom. */
+static void arrange(struct call *call, const struct fate *fate)
+{
+	dispatch_share_bytes(call);
+	if (fate->kind == FATE_CUT && !is_shared(call))
+		dispatch_oldest_of(call)->alone = true;
+	if (!is_shared(call))
+		return;
+	if (fate->kind == FATE_ANSWER)
+		dispatch_part(call);
+	else if (fate->kind == FATE_CUT)
+		dispatch_halve(call, http_failure_name(HTTP_NO_ROOM));
+	else if (fate->kind == FATE_HALVE || (fate->kind == FATE_AGAIN && !was_unreached(call)))
+		dispatch_halve(call, fate->label);
+}
+
+static void apply(struct call *call, struct lookup *lookup, bool shared, double luck, int64_t now,
+        const struct fate *fate)
 {
 	struct dispatch *dispatch = call->dispatch;
-	struct http_transfer *transfer = &call->transfer;
+	struct upstream *upstream = call->upstream;
+	switch (fate->kind) {
+	case FATE_ANSWER:
+		if (shared && lookup->part < 0)
+			ask_at_once(dispatch, upstream, lookup, "partial");
+		else
+			respond(dispatch, lookup, &call->transfer, shared, now);
+		return;
+	case FATE_CUT: ask_at_once(dispatch, upstream, lookup, http_failure_name(HTTP_NO_ROOM)); return;
+	case FATE_HALVE: ask_at_once(dispatch, upstream, lookup, "split"); return;
+	case FATE_REFUSE: break;
+	default:
+		if (!ask_again(dispatch, upstream, lookup, now, fate, shared && !was_unreached(call), luck))
+			break;
+		dispatch_yield(dispatch, lookup);
+		return;
+	}
+	dispatch_refuse(dispatch, lookup, now, fate, call->transfer.status);
+}
+
+void dispatch_apply(struct call *call, int64_t now, const struct fate *fate)
+{
 	struct list_node *node;
+	bool shared = is_shared(call);
+	double luck = fate->kind == FATE_AGAIN ? call->dispatch->config.random() : 0;
+	arrange(call, fate);
 	while ((node = list_first(&call->lookups))) {
 		struct lookup *lookup = container_of(node, struct lookup, node);
 		list_remove(&call->lookups, node);
 		lookup->call = NULL;
 		lookup->paused_ms =
 		        hosts_still_ms(&call->upstream->hosts, lookup->host, now) - lookup->host_paused;
-		if (fate->kind == FATE_ANSWER)
-			respond(dispatch, lookup, transfer, list_empty(&call->lookups), now);
-		else if (fate->kind == FATE_CUT)
-			ask_alone(dispatch, call->upstream, lookup);
-		else if (fate->kind == FATE_REFUSE || !ask_again(dispatch, call->upstream, lookup, now, fate))
-			dispatch_refuse(dispatch, lookup, now, fate, transfer->status);
-		else
-			dispatch_yield(dispatch, lookup);
+		apply(call, lookup, shared, luck, now, fate);
 	}
 }

@@ -29,8 +29,8 @@ bool dispatch_may_grow(struct http_transfer *transfer, size_t size)
 	struct dispatch *dispatch = call->dispatch;
 	if (call->doomed)
 		return false;
-	while (dispatch->hooks.grow && !dispatch->hooks.grow(dispatch->hooks.context,
-	                                       dispatch_oldest_of(call), size, transfer->announced)) {
+	while (dispatch->hooks.grow &&
+	        !dispatch->hooks.grow(dispatch->hooks.context, call, size, transfer->announced)) {
 		struct call *youngest = youngest_call(dispatch);
 		if (youngest == call)
 			return false;

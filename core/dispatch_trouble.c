@@ -50,6 +50,7 @@ static bool is_overload(const struct call *call)
 static bool is_general(const struct upstream *upstream, int64_t now)
 {
 	size_t asked = 0, failing = 0;
+	bool at_large = false;
 	if (!breaker_suspects(&upstream->breaker, now))
 		return false;
 	hosts_each(&upstream->hosts, node, after)
@@ -57,9 +58,26 @@ static bool is_general(const struct upstream *upstream, int64_t now)
 		const struct host *host = host_of(node);
 		asked += !list_empty(&host->calls) || breaker_asked(&upstream->breaker, &host->window, now);
 		failing += breaker_failing(&upstream->breaker, &host->window, now);
+		at_large |= host->fails_at_large;
 	}
-	return breaker_should_open(
-	        &upstream->breaker, asked, failing, !url_holds_host(upstream->config), now);
+	return (at_large || failing > 1) && breaker_should_open(&upstream->breaker, asked, failing,
+	                                            !url_holds_host(upstream->config), now);
+}
+
+/* One bad value fails a call, and then its half, and the half of that; not two calls side by side. */
+static void note_extent(struct call *call, enum breaker_result result)
+{
+	struct host *host = call->host;
+	if (result == BREAKER_GOOD) {
+		host->failed = 0;
+		host->fails_at_large = false;
+		return;
+	}
+	bool apart = host->failed && dispatch_oldest_of(call)->failed != host->failed;
+	host->fails_at_large |= apart || result == BREAKER_UNREACHED;
+	host->failed = ++call->dispatch->failed;
+	list_each (&call->lookups, node, after)
+		container_of(node, struct lookup, node)->failed = host->failed;
 }
 
 static void note_host(struct host *host, const struct fate *fate, enum breaker_result result, int64_t now)
@@ -135,6 +153,7 @@ void dispatch_note(struct call *call, const struct fate *fate, int64_t now)
 	if (is_overload(call) || result == BREAKER_GOOD)
 		limiter_hear(&upstream->limiter, is_overload(call), call->started, now);
 	note_host(call->host, fate, result, now);
+	note_extent(call, result);
 	list_each (&call->lookups, node, after)
 		breaker_count(breaker, &call->host->window, &container_of(node, struct lookup, node)->mark,
 		        result, now);
@@ -173,10 +192,7 @@ static struct lookup *best_probe(const struct upstream *upstream)
 static struct lookup *oldest_ready(const struct upstream *upstream)
 {
 	struct heap_node *first = heap_first(&upstream->turns);
-	if (first == NULL)
-		return NULL;
-	struct host *host = container_of(first, struct host, turn);
-	return container_of(heap_first(&host->ready), struct lookup, place);
+	return first ? container_of(first, struct host, turn)->next_up : NULL;
 }
 
 static bool has_room(const struct dispatch *dispatch, struct lookup *lookup)
@@ -206,7 +222,7 @@ int64_t dispatch_send_probe(struct dispatch *dispatch, struct upstream *upstream
 	upstream->wants_unasked = false;
 	breaker_probe(breaker);
 	lookup->probes++;
-	dispatch_start_call(dispatch, upstream, lookup, true, now);
+	dispatch_start_call(dispatch, upstream, &lookup, 1, true, now);
 	return -1;
 }
 

@@ -133,19 +133,44 @@ bool gate_admit(struct gate *gate, struct lookup *lookup)
 	return false;
 }
 
-bool gate_grow(struct gate *gate, struct lookup *lookup, size_t size, size_t announced)
+/* What the lookups of a call have ready for its answer. */
+static struct room {
+	size_t reserved, covered;
+} room_of(const struct call *call)
 {
+	struct room room = {0};
+	list_each (&call->lookups, node, after) {
+		const struct lookup *lookup = container_of(node, struct lookup, node);
+		room.reserved += lookup->reserved;
+		room.covered += lookup->covered;
+	}
+	return room;
+}
+
+static void see(const struct call *call, size_t size)
+{
+	size_t share = size / call->lookup_count;
+	list_each (&call->lookups, node, after) {
+		struct lookup *lookup = container_of(node, struct lookup, node);
+		if (share > lookup->seen)
+			lookup->seen = share;
+	}
+}
+
+bool gate_grow(struct gate *gate, struct call *call, size_t size, size_t announced)
+{
+	struct lookup *lookup = container_of(list_first(&call->lookups), struct lookup, node);
+	struct room room = room_of(call);
 	size_t known = at_most(gate, lookup, announced > size ? announced : size);
-	if (known > lookup->seen)
-		lookup->seen = known;
-	if (known <= lookup->covered)
+	see(call, known);
+	if (known <= room.covered)
 		return true;
 	size_t want = at_most(gate, lookup, announced ? known : size + size / STEP);
 	size_t reserved = BUDGET_PER_BODY * (want > size ? want : size) + CALL_BYTES;
-	size_t more = reserved > lookup->reserved ? reserved - lookup->reserved : 0;
+	size_t more = reserved > room.reserved ? reserved - room.reserved : 0;
 	if (!fits(gate, more, 0) && !records_oldest(gate->records, lookup->record))
 		return false;
-	lookup->covered = LARGER * want;
+	lookup->covered += LARGER * want - room.covered;
 	charge(gate, lookup, more);
 	return true;
 }

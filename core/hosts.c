@@ -29,6 +29,8 @@ static void host_free(struct hosts *hosts, struct host *host)
 	list_remove(&hosts->all, &host->all);
 	list_remove(&hosts->idle, &host->idle);
 	heap_free(&host->ready);
+	heap_free(&host->apart);
+	heap_free(&host->full);
 	mem_free(host->name);
 	mem_free(host);
 }

@@ -30,10 +30,15 @@ static void refill(struct limiter *limiter, int64_t now)
 		limiter->tokens = bucket_size(limiter);
 }
 
+bool limiter_is_full(const struct limiter *limiter)
+{
+	return limiter->in_flight >= limiter->concurrency;
+}
+
 bool limiter_take(struct limiter *limiter, unsigned lookups, int64_t now, int64_t *wait_ms)
 {
 	*wait_ms = -1;
-	if (limiter->in_flight >= limiter->concurrency)
+	if (limiter_is_full(limiter))
 		return false;
 	if (limiter->rate > 0) {
 		refill(limiter, now);

@@ -20,6 +20,7 @@ struct buckets {
 };
 
 static const struct buckets buckets_NONE = {0, {0}};
+static const struct buckets buckets_BATCH = {8, {1, 2, 5, 10, 20, 50, 100, 200}};
 static const struct buckets buckets_TURN = {8, {.001, .005, .01, .05, .1, .5, 1, 5}};
 static const struct buckets buckets_HTTP = {13, {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}};
 static const struct buckets buckets_AGE = {

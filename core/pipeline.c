@@ -213,10 +213,10 @@ static bool gate_has_room(void *context, struct lookup *lookup)
 	return gate_admit(&p->gate, lookup);
 }
 
-static bool answer_may_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+static bool answer_may_grow(void *context, struct call *call, size_t size, size_t announced)
 {
 	struct pipeline *p = context;
-	return gate_grow(&p->gate, lookup, size, announced);
+	return gate_grow(&p->gate, call, size, announced);
 }
 
 static void answer_yields(void *context, struct lookup *lookup)
@@ -272,6 +272,7 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	struct request asked = first->request; /* a view: frees nothing */
 	struct response response = {
 	        .status = call->transfer.status,
+	        .attempts = first->calls,
 	        .headers = call->transfer.answer_headers,
 	        .header_count = call->transfer.answer_header_count,
 	        .body = call->transfer.answer.data,

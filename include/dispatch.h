@@ -1,7 +1,23 @@
 /* When each lookup is asked: waiting, in flight, backing off; per upstream and host, the oldest record first.
  *
- * A lookup is one HTTP question of one record; a call is one HTTP exchange that answers one or more lookups
- * (each call carries one lookup until merging comes). A lookup ends answered (error_type NULL) or refused, by
+ * A lookup is one HTTP question of one record; a call is one HTTP exchange that answers one or more lookups.
+ * Lookups that batch.h finds alike share a call:
+ * - With nothing in flight to their host they are sent at once, as many as there are and fit. Else they
+ * gather until they fill a call, the host has nothing in flight any more, or DISPATCH_LINGER_MS are over; at
+ * the limit of concurrency until there is a slot. The oldest lookup decides what is sent next.
+ * - Lookups without a part in an answer that brought others theirs are asked again together, and nobody joins
+ *   them; after an answer that brought none, each alone; alone, no part is the answer. None of it is an
+ * attempt. An answer that left some out tells how many bytes fit (host.batch_bytes), which grows again in
+ * time.
+ * - A shared call that is refused, whose answer means a failure, or that is cut is asked again in halves,
+ * which is no attempt, until the lookup at fault is alone. One that failed or timed out likewise, which is
+ * one (of each lookup); the last attempt of a lookup is its alone, so nobody is refused for a neighbour's
+ * sake.
+ * - One bad value can fail whatever it shares a call with. So the breaker does not open for calls that failed
+ * one out of the other (a call, its half, the half of that), but when two failed that have no lookup in
+ * common.
+ *
+ * A lookup ends answered (error_type NULL) or refused, by
  * error_type:
  *   HttpStatus       a status that is no answer and is not asked again, or was asked for the last time
  *   HttpTimeout, HttpTransport, HttpUnparsable   attempts or deadline are used up
@@ -9,8 +25,8 @@
  *   ContentTooLarge  the answer outgrew max_body;   HttpInvalid  the request cannot be sent
  *   HostUnavailable  its host is in trouble and holds up the others: see dispatch_relieve
  *   and what split's fail names.
- * A call whose answer finds no room (hooks.grow) is cut, or a younger one in its place; what is cut is asked
- * again alone, which counts as no attempt.
+ * A call whose answer finds no room (hooks.grow) is cut, or a younger one in its place; a lookup that was cut
+ * alone is asked again alone, which counts as no attempt.
  *
  * Trouble, from small to large:
  * - One call: asked again by retry.h, with attempts, a deadline, full jitter and Retry-After.
@@ -28,6 +44,7 @@
 #ifndef MILLRACE_DISPATCH_H
 #define MILLRACE_DISPATCH_H
 
+#include "batch.h"
 #include "breaker.h"
 #include "heap.h"
 #include "http.h"
@@ -65,7 +82,7 @@ struct lookup {
 	size_t covered;  /* an answer of this size needs no more than them */
 	size_t seen;     /* what the answer was seen to have or announce, in any call */
 	size_t came;     /* bytes that the body of the final answer had */
-	bool alone;      /* its call was cut: it shares none any more */
+	bool alone;      /* it shares no call any more */
 	enum lookup_state state;
 	unsigned attempts; /* counted against retry.attempts */
 	unsigned calls;    /* calls it was part of, uncounted ones included */
@@ -80,9 +97,11 @@ struct lookup {
 	struct host *host;
 	int64_t host_paused; /* for how long host had stood still in all when this was submitted, ms */
 	struct breaker_mark mark;
-	unsigned probes; /* calls of it that were probes */
-	uint64_t turn;   /* order of submission, among equals in age */
-	bool fresh;      /* its next call takes a new connection: the last one was stale */
+	uint64_t failed;        /* number of its latest call that failed, 0 = none */
+	unsigned probes;        /* calls of it that were probes */
+	uint64_t turn;          /* order of submission, among equals in age */
+	bool fresh;             /* its next call takes a new connection: the last one was stale */
+	struct batch_item item; /* while it waits, among those that share a call, or in host.apart */
 };
 
 struct call {
@@ -103,7 +122,7 @@ struct call {
 
 /* What the answer of a call means, said by hooks.answer for 2xx and accepted statuses. */
 enum answer {
-	ANSWER_OK,         /* every lookup of the call has its part (or none, and that is final) */
+	ANSWER_OK,         /* each lookup of the call has its part, or none */
 	ANSWER_UNPARSABLE, /* expect = json and it does not parse: as a transport failure */
 	ANSWER_RETRY,      /* the script's split said retry */
 	ANSWER_FAIL,       /* the script's split said fail, or failed itself */
@@ -118,19 +137,20 @@ struct answer_detail {
 
 struct dispatch_hooks {
 	void *context;
-	/* Whether there is room for the answer of this lookup: asked, the oldest first, before each call, the
-	 * one after a back-off included. After a no nothing more is sent for its upstream until the next
-	 * tick. NULL: always. */
+	/* Whether there is room for the answer of this lookup: asked for each of a call, the oldest first,
+	 * before each call, the one after a back-off included. After a no for the oldest nothing more is sent
+	 * for its upstream until the next tick; after one for another it is left out. NULL: always. */
 	bool (*room)(void *context, struct lookup *lookup);
-	/* Whether the answer of this lookup (the oldest of its call) may come to `size` bytes; `announced` is
-	 * how many there will be, 0 = unknown. Submits and cancels nothing. NULL: always. */
-	bool (*grow)(void *context, struct lookup *lookup, size_t size, size_t announced);
+	/* Whether the answer of this call may come to `size` bytes; `announced` is how many there will be, 0
+	 * = unknown. Submits and cancels nothing. NULL: always. */
+	bool (*grow)(void *context, struct call *call, size_t size, size_t announced);
 	/* The lookup is in no call any more, or will not be soon, and is to be asked again: what was held
 	 * ready for its answer is free. */
 	void (*yield)(void *context, struct lookup *lookup);
 	/* Runs once per call with 2xx or an accepted status: parse and split, store each lookup's part. The
 	 * answer is call->transfer's (status, answer_headers, answer); may free its body where no lookup
-	 * needs it. May pause hosts; submits and cancels nothing. */
+	 * needs it (of a call that several share none does). May pause hosts; submits and cancels
+	 * nothing. Of a shared call only a 2xx is heard. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
 	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
 	 * dispatch_cancel. May submit and cancel others, and free this one. */

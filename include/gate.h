@@ -42,8 +42,9 @@ void gate_init(struct gate *gate, struct records *records, size_t limit,
 void gate_free(struct gate *gate);
 /* Whether the lookup may be sent; charges its record with the reservations of all its lookups, once. */
 bool gate_admit(struct gate *gate, struct lookup *lookup);
-/* The answer has come to `size` bytes, of `announced` (0 = unknown): whether it may go on. */
-bool gate_grow(struct gate *gate, struct lookup *lookup, size_t size, size_t announced);
+/* The answer of this call has come to `size` bytes, of `announced` (0 = unknown): whether it may go on.
+ * Lookups that share it have what all of them reserved. */
+bool gate_grow(struct gate *gate, struct call *call, size_t size, size_t announced);
 /* The lookup is in no call any more and will be asked again: its reservation is free. */
 void gate_yield(struct gate *gate, struct lookup *lookup);
 /* The lookup is final: its reservation becomes what its answer really holds. */

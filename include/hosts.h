@@ -16,15 +16,26 @@
 
 enum { HOSTS_REMEMBERED_MS = BREAKER_WINDOW_MS, HOSTS_IDLE_MAX = 4096 };
 
+struct lookup;
+
 struct host {
 	char *name; /* NULL = the upstream's own */
 	size_t users;
 	int64_t until; /* of the present pause, steady ms; meaningless when there is none */
 	/* The user's: */
-	struct heap ready;   /* lookups that may be sent, by age */
+	struct heap ready;      /* lookups that may be sent, by age */
+	struct heap apart;      /* of them, by age: those that share no call */
+	struct heap full;       /* batches that make a call as they are, by their oldest */
+	struct lookup *next_up; /* the one of ready that is sent next; NULL: all of them gather */
+	int64_t gathered;       /* until when, while in the upstream's gathering */
+	struct heap_node gathering;
+	bool overdue;        /* they gathered for long enough */
+	size_t batch_bytes;  /* that a shared answer is known to have room for */
 	struct list resting; /* lookups that back off */
 	struct list calls;   /* in flight */
 	unsigned failures;   /* calls that failed since the last good one */
+	uint64_t failed;     /* number of the latest of them, 0 = none */
+	bool fails_at_large; /* two of them had no lookup in common, or did not reach it */
 	int64_t troubled;    /* when the first pause or failure since the last good answer was, -1 = none */
 	struct breaker_window window;
 	struct heap_node turn; /* among the hosts that have a lookup to send */

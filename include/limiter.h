@@ -40,6 +40,7 @@ void limiter_init(struct limiter *limiter, unsigned concurrency, double rate, in
  * ms. A call of more lookups than the bucket holds starts when the bucket is full, and the next ones wait for
  * it. */
 bool limiter_take(struct limiter *limiter, unsigned lookups, int64_t now, int64_t *wait_ms);
+bool limiter_is_full(const struct limiter *limiter); /* nothing starts before a call ends */
 /* What a call that started then says about the load, before its limiter_end. Nothing without auto. */
 void limiter_hear(struct limiter *limiter, bool overload, int64_t started, int64_t now);
 void limiter_end(struct limiter *limiter); /* one call ended */

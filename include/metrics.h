@@ -68,6 +68,12 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Time by which brokers held back answers because of a quota, summed over requests.")                  \
 	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \
 		"Calls that ended, by status (or error) and whether it was the first or a retry.")                    \
+	X(HTTP_LOOKUPS, METRIC_COUNTER, NONE, "millrace_http_lookups_total", "upstream",                              \
+		"Lookups in the calls that ended; one that was asked again counts again.")                            \
+	X(HTTP_CALL_LOOKUPS, METRIC_HISTOGRAM, BATCH, "millrace_http_call_lookups", "upstream",                       \
+		"Lookups that shared a call.")                                                                        \
+	X(HTTP_SPLITS, METRIC_COUNTER, NONE, "millrace_http_splits_total", "upstream,reason",                         \
+		"Calls whose lookups are asked again in smaller ones, by reason; partial: some were answered.")       \
 	X(HTTP_DURATION, METRIC_HISTOGRAM, HTTP, "millrace_http_request_duration_seconds", "upstream",                \
 		"Duration of calls.")                                                                                 \
 	X(HTTP_RETRIES, METRIC_COUNTER, NONE, "millrace_http_retries_total", "upstream,reason",                       \

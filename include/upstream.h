@@ -22,6 +22,7 @@ struct upstream_config {
 	size_t max_body;           /* bytes after decompression */
 	int64_t max_idle_ms;       /* a connection idle for longer is not used again */
 	bool http2;
+	bool merge;                /* lookups may share a call, where the script says so */
 	char **per_record_headers; /* headers in which merged lookups may differ */
 	size_t per_record_header_count;
 	struct retry_config retry;

@@ -94,6 +94,7 @@ class State:
     def reset(self):
         self.rules, self.latency, self.known, self.known_only = [], {"low": 0.0, "high": 0.0}, {}, False
         self.random = random.Random(1)
+        self.most_bytes, self.continued, self.batches = None, 0, {}
         self.calls, self.asks, self.statuses, self.requests = 0, {}, {}, []
         self.first_ask, self.rule_uses = {}, {}
         self.now, self.most, self.now_page, self.most_page, self.now_host, self.most_host = 0, 0, {}, 0, {}, {}
@@ -127,6 +128,7 @@ class State:
 
     def stats(self):
         return {"calls": self.calls, "lookups": self.lookups, "statuses": self.statuses, "in_flight": self.now,
+                "continued": self.continued, "batches": self.batches,
                 "most": self.most, "most_on_one_page": self.most_page, "most_by_host": self.most_host,
                 "connections": self.connections, "revisions": len(self.asks),
                 "asks": [[host, rev, n] for (host, rev), n in self.asks.items()]}
@@ -182,7 +184,7 @@ class Connection(asyncio.Protocol):
             answer = state.stats()
         elif verb == "requests":
             answer = state.requests
-        elif verb in ("rules", "latency", "known_only", "record"):
+        elif verb in ("rules", "latency", "known_only", "record", "most_bytes"):
             setattr(state, verb, value)
         elif verb == "known":
             state.known.update({int(rev): what for rev, what in value.items()})
@@ -196,6 +198,7 @@ class Connection(asyncio.Protocol):
         texts = arguments["revids"].split("|") if arguments.get("revids") else []
         revs = [int(text) for text in texts if text.isdigit()]
         state.lookups += len(revs)
+        state.batches[str(len(revs))] = state.batches.get(str(len(revs)), 0) + 1
         rules = []
         for rev in revs:
             state.first_ask.setdefault((host, rev), now)
@@ -306,15 +309,22 @@ class Connection(asyncio.Protocol):
                               limit=TOO_MANY, lowlimit=TOO_MANY, highlimit=500)
         if len(revs) < len(texts):
             return error_body("badinteger", "Invalid value for integer parameter \"revids\".")
-        pages, bad = {}, {}
+        pages, bad, size, later = {}, {}, 0, None
         for rev, rule in sorted(zip(revs, rules), key=lambda pair: pair[0]):
             known = self.state.known.get(rev)
             if rule["do"] == "missing" or (known is None and self.state.known_only) or (known and known.get("missing")):
                 bad[str(rev)] = {"revid": rev, "missing": True}
                 continue
             page, revision = self.revision(rev, rule, known, "content" in arguments.get("rvprop", ""))
+            size += sum(len(s.get("content", "").encode()) for s in revision["slots"].values())
+            if self.state.most_bytes and size > self.state.most_bytes:
+                later = rev
+                break
             pages.setdefault(page["pageid"], {**page, "revisions": []})["revisions"].append(revision)
         answer = {"batchcomplete": True, "query": {}}
+        if later:
+            self.state.continued += 1
+            answer = {"continue": {"rvcontinue": str(later), "continue": "||"}, "query": {}}
         if bad:
             answer["query"]["badrevids"] = bad
         if pages:
@@ -388,6 +398,10 @@ class Stub:
 
     def rules(self, *rules):
         self._steer("rules", list(rules))
+
+    def most_bytes(self, size):
+        """As $wgAPIMaxResultSize: what is over it is left out, and `continue` says so."""
+        self._steer("most_bytes", size)
 
     def latency(self, low, high, slow=0.0, slow_share=0.0):
         self._steer("latency", {"low": low, "high": high, "slow": slow, "slow_share": slow_share})

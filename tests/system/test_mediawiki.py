@@ -149,6 +149,21 @@ def test_large_and_many_revisions_of_one_page_come_in_their_order(job, wiki):
     require_same(job(stub=wiki, change={"sink": {"max_bytes": "20MiB"}}), feed)
 
 
+def test_answers_that_the_wiki_truncates_are_asked_for_again(job, wiki):
+    """The wiki puts 8 MiB into one answer ($wgAPIMaxResultSize); here the events say their pages are small."""
+    feed = Feed(wiki)
+    for n in range(14):
+        page, revision = feed.edit(f"Much {n}", f"{n}: " + ("y" * 79 + "\n") * 12500)
+        feed.events.pop()
+        revision["content_slots"]["main"]["content_size"] = 10
+        feed.tell("create", page, revision, "enriched", bodies={"main": wiki.raw(revision["rev_id"])})
+    j = job(stub=wiki, change={"sink": {"max_bytes": "20MiB"}})
+    require_same(j, feed)
+    metrics = j.metrics()
+    assert metrics.sum("millrace_http_splits_total", reason="partial") >= 1
+    assert metrics.sum("millrace_http_requests_total") < 14
+
+
 def test_what_was_deleted_restored_or_hidden_since_is_never_published_wrongly(job, wiki):
     """The wiki answers for now, the event is of then."""
     long_ago = "2020-01-01T00:00:00Z"

@@ -6,6 +6,7 @@
 #define clock_wall fake_clock_wall
 #include "../../core/dispatch.c"
 #include "../../core/dispatch_answer.c"
+#include "../../core/dispatch_merge.c"
 #include "../../core/dispatch_room.c"
 #include "../../core/dispatch_trouble.c"
 
@@ -145,10 +146,10 @@ static bool on_room(void *context, struct lookup *lookup)
 	return fixture->no_room == 0 || lookup->age < fixture->no_room;
 }
 
-static bool on_grow(void *context, struct lookup *lookup, size_t size, size_t announced)
+static bool on_grow(void *context, struct call *call, size_t size, size_t announced)
 {
 	struct fixture *fixture = context;
-	(void)lookup;
+	(void)call;
 	(void)size;
 	(void)announced;
 	return fixture->full <= 0;
@@ -1019,34 +1020,6 @@ static void done_may_submit_and_cancel_others(void **state)
 	response_free(&third.lookup.response);
 }
 
-static void one_call_can_answer_several_lookups(void **state)
-{
-	struct fixture *fixture = *state;
-	struct asked one, two;
-	submit(fixture, &one, 1, "a");
-	submit(fixture, &two, 2, "a");
-	tick(fixture);
-	/* As merging will do it: the second joins the first's call. */
-	dispatch_cancel(fixture->dispatch, &two.lookup);
-	struct call *call = one.lookup.call;
-	submit(fixture, &two, 2, "a");
-	struct upstream *upstream = &fixture->dispatch->upstreams[0];
-	dispatch_leave_queue(upstream, &two.lookup);
-	list_append(&call->lookups, &two.lookup.node);
-	two.lookup.call = call;
-	two.lookup.calls = 1;
-	two.lookup.state = LOOKUP_IN_FLIGHT;
-	answer_with(world.sent[0], 200, "a", "b", "both");
-	ended(&one, 200, NULL);
-	ended(&two, 200, NULL);
-	assert_string_equal(one.lookup.response.body, "both");
-	assert_string_equal(two.lookup.response.body, "both");
-	assert_ptr_not_equal(one.lookup.response.body, two.lookup.response.body);
-	assert_string_equal(one.lookup.response.headers[0].value, "b");
-	response_free(&one.lookup.response);
-	response_free(&two.lookup.response);
-}
-
 static void without_metrics_it_works_the_same(void **state)
 {
 	struct fixture *fixture = *state;
@@ -1762,7 +1735,6 @@ int main(void)
 	        promise(cancelling_works_in_every_state),
 	        promise(a_cancelled_one_may_be_submitted_anew),
 	        promise(done_may_submit_and_cancel_others),
-	        promise(one_call_can_answer_several_lookups),
 	        promise(without_metrics_it_works_the_same),
 	        promise(calls_are_counted_by_code_and_attempt),
 	        promise(a_host_whose_calls_hang_leaves_slots_to_the_others),

@@ -54,6 +54,16 @@ static bool admit(struct record *r, size_t i)
 	return gate_admit(&gate, &r->lookups[i]);
 }
 
+static bool grow(struct lookup *lookup, size_t size, size_t announced)
+{
+	struct call call = {.lookup_count = 1};
+	list_init(&call.lookups, "call");
+	list_append(&call.lookups, &lookup->node);
+	bool may = gate_grow(&gate, &call, size, announced);
+	list_remove(&call.lookups, &lookup->node);
+	return may;
+}
+
 static void answered(struct record *r, size_t i, size_t came)
 {
 	r->lookups[i].state = LOOKUP_DONE;
@@ -123,7 +133,7 @@ static void a_small_surprise_needs_no_more_room(void **state)
 	struct record *r = asking(1, MIB);
 	assert_true(admit(r, 0));
 	size_t before = ledger.used[LEDGER_ANSWER];
-	assert_true(gate_grow(&gate, &r->lookups[0], MIB + MIB / 2, 0));
+	assert_true(grow(&r->lookups[0], MIB + MIB / 2, 0));
 	assert_int_equal(ledger.used[LEDGER_ANSWER], before);
 }
 
@@ -132,7 +142,7 @@ static void an_answer_that_outgrows_its_reservation_enlarges_it(void **state)
 	(void)state;
 	struct record *r = asking(1, 100 * KIB);
 	assert_true(admit(r, 0));
-	assert_true(gate_grow(&gate, &r->lookups[0], 4 * MIB, 0));
+	assert_true(grow(&r->lookups[0], 4 * MIB, 0));
 	assert_true(ledger.used[LEDGER_ANSWER] >= 16 * MIB);
 	answered(r, 0, 4 * MIB);
 	assert_int_equal(ledger.used[LEDGER_ANSWER], 0);
@@ -144,8 +154,7 @@ static void an_announced_size_is_refused_with_the_first_byte_and_remembered(void
 	asking(1, 1);
 	struct record *r = asking(1, 100 * KIB);
 	assert_true(admit(r, 0));
-	assert_false(
-	        gate_grow(&gate, &r->lookups[0], 1, 18 * MIB)); /* four times that is more than there is */
+	assert_false(grow(&r->lookups[0], 1, 18 * MIB)); /* four times that is more than there is */
 	gate_yield(&gate, &r->lookups[0]);
 	assert_int_equal(ledger.used[LEDGER_ANSWER], 0);
 	assert_int_equal(r->lookups[0].seen, 18 * MIB);
@@ -158,9 +167,9 @@ static void the_oldest_grows_whatever_is_held(void **state)
 	struct record *oldest = asking(1, 1), *next = asking(1, 8 * MIB);
 	assert_true(admit(oldest, 0));
 	assert_true(admit(next, 0));
-	assert_true(gate_grow(&gate, &oldest->lookups[0], 1, MOST));
+	assert_true(grow(&oldest->lookups[0], 1, MOST));
 	assert_true(ledger.total > ROOM);
-	assert_false(gate_grow(&gate, &next->lookups[0], 18 * MIB, 0));
+	assert_false(grow(&next->lookups[0], 18 * MIB, 0));
 }
 
 static void a_part_of_the_room_is_for_those_that_grow(void **state)
@@ -172,7 +181,7 @@ static void a_part_of_the_room_is_for_those_that_grow(void **state)
 		last = r;
 	assert_non_null(last);
 	assert_true(ledger_room(&ledger) >= ROOM / 8);
-	assert_true(gate_grow(&gate, &last->lookups[0], 2 * MIB + 1, 0));
+	assert_true(grow(&last->lookups[0], 2 * MIB + 1, 0));
 }
 
 static void with_nothing_told_it_is_what_most_of_the_recent_answers_had(void **state)
