@@ -47,7 +47,7 @@ def test_order_none_lets_the_quick_ones_pass_the_slow_ones(job, stub, seed):
     maker = events.Maker(seed, pages=1)
     records = [maker.event() for _ in range(50)]
     stub.rules({"rev": records[0].rev, "do": "ok", "delay": 2})
-    j = job(partitions=1, change={"order": "none"})
+    j = job(partitions=1, change={"order": "none", "http": {"upstreams": {"mediawiki": {"merge": False}}}})
     j.send(records)
     j.start()
     j.until_done()

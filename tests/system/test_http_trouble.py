@@ -163,7 +163,7 @@ def outage(j, events_sent, begin, end):
     assert metrics.value("millrace_http_circuit_state", state="closed") == 1
 
 
-IMPATIENT = {"http": {"retry": {"attempts": 2, "base": "20ms", "cap": "50ms"}}}
+IMPATIENT = {"http": {"retry": {"attempts": 3, "base": "100ms", "cap": "200ms"}}}
 
 
 def test_an_outage_of_many_hosts_is_waited_for_and_costs_no_event(job, stub, seed):
