@@ -144,7 +144,7 @@ def test_a_bounded_run_that_a_second_worker_joins_ends_when_all_of_it_is_done(jo
     j.start(arguments=backfill)
     j.until_outputs(300)
     second, = workers(j, 1)
-    second.start(ready=False, arguments=backfill)
+    second.start(ready=False, arguments=[*backfill, "--resume"])
     assert j.wait() == 0
     assert second.wait() == 0
     j.require_clean(repeats=True)
