@@ -16,6 +16,7 @@ enum {
 	INQUIRY_BACKOFF_MS = 1000, /* doubled up to the next */
 	INQUIRY_BACKOFF_MAX_MS = 30000,
 	REFUSED_BACKOFF_MS = 5000,
+	FORWARD_AGAIN_MS = 30000, /* far longer than librdkafka takes to end a fetch */
 };
 
 struct owned *source_find(struct kafka_source *self, const char *topic, int32_t id)
@@ -112,6 +113,13 @@ void source_begin_reading(struct kafka_source *self, struct owned *owned)
 	partition->reached = partition->until >= 0 && offsets_next(partition->offsets) >= partition->until;
 	forward(self, partition->topic, partition->id, true);
 	self->source.handlers.taken(self->source.handlers.context, partition);
+}
+
+void source_forward_again(struct kafka_source *self, struct owned *owned, int64_t now)
+{
+	struct partition *partition = &owned->partition;
+	if (now < owned->forward_until && partition->state == PARTITION_READING && !owned->committing_first)
+		forward(self, partition->topic, partition->id, true);
 }
 
 static bool cooperative(const struct kafka_source *self)
@@ -239,9 +247,11 @@ static void take_again(struct kafka_source *self, const struct owned *owned, int
 	}
 	tell_unassign(self, list);
 	list_each (&self->source.partitions, again, next) {
-		const struct owned *other = source_owned(again);
-		if (other->partition.offsets && (!single || other == owned))
+		struct owned *other = source_owned(again);
+		if (other->partition.offsets && (!single || other == owned)) {
+			other->forward_until = clock_now() + FORWARD_AGAIN_MS;
 			forward(self, other->partition.topic, other->partition.id, !other->committing_first);
+		}
 	}
 	tell_assign(self, list);
 	rd_kafka_topic_partition_list_destroy(list);

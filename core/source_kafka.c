@@ -255,6 +255,7 @@ static void tick_partition(struct kafka_source *self, struct owned *owned, int64
 		return;
 	if (owned->ask_at && now >= owned->ask_at && self->rebalance.list == NULL)
 		source_ask_again(self, owned);
+	source_forward_again(self, owned, now);
 	if (rd_kafka_get_watermark_offsets(self->client, partition->topic, partition->id, &low, &high) ==
 	                RD_KAFKA_RESP_ERR_NO_ERROR &&
 	        high >= 0)

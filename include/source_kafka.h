@@ -34,6 +34,7 @@ struct owned {
 	bool committing_first; /* its new lineage or end is not committed yet: nothing is taken */
 	bool asking;           /* the broker refused its position; an inquiry is on its way */
 	int64_t ask_at;        /* when to ask again; 0 = not */
+	int64_t forward_until; /* its queue is forwarded again until then: see source_forward_again */
 };
 
 /* How far a revoke has come; each step has a deadline of its own. */
@@ -157,6 +158,10 @@ struct owned *source_find_assignment(struct kafka_source *self, uint64_t assignm
 void source_end_all(struct kafka_source *self, bool lost);  /* gives every partition up */
 void source_free_gone(struct kafka_source *self, bool all); /* those without records, or all */
 void source_begin_reading(struct kafka_source *self, struct owned *owned);
+/* Forwards the queue of a partition that was given up and taken again at once. librdkafka ends the old
+ * fetching at a time of its own, and takes the forwarding away with it: messages would lie in the partition's
+ * own queue for ever. */
+void source_forward_again(struct kafka_source *self, struct owned *owned, int64_t now);
 void source_rebalance(struct kafka_source *self, rd_kafka_event_t *event);
 void source_serve_rebalance(struct kafka_source *self, int64_t now);
 /* Logs and destroys the error; false when there was none. */
