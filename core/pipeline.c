@@ -65,6 +65,7 @@ struct pipeline {
 };
 
 static void walk(struct pipeline *p, struct record *r);
+static bool settle_all(struct pipeline *p);
 
 /* The loop may have slept since the last turn. */
 static void look_at_clock(struct pipeline *p)
@@ -759,6 +760,7 @@ static void partition_released(void *context, struct partition *partition, bool 
 
 void pipeline_give_back(struct pipeline *p, const char *reason)
 {
+	settle_all(p); /* what a delivery report has ended since the last turn */
 	give_back_matching(p, any_record, NULL, reason);
 }
 
