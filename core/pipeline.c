@@ -854,8 +854,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
-		next = now; /* there is room that the gate has not seen */
-	if (collect(p) || relieve_memory(p))
+		next = now;                                 /* there is room that the gate has not seen */
+	if (collect(p) || relieve_memory(p) || p->replaced) /* the last serve may bring refusals */
 		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;
