@@ -57,15 +57,16 @@ static bool fits(const struct gate *gate, size_t size, size_t kept)
 	return size + kept <= ledger_room(gate->records->ledger);
 }
 
-/* What the lookups of a record still need that have no reservation. */
-static size_t needed_by_record(const struct gate *gate, const struct record *record, bool *reserved)
+/* What the lookups of a record still need that have no reservation. in_the_air: one that has will be
+ * answered, and makes room. */
+static size_t needed_by_record(const struct gate *gate, const struct record *record, bool *in_the_air)
 {
 	size_t sum = 0;
-	*reserved = false;
+	*in_the_air = false;
 	for (size_t i = 0; i < record->lookup_count; i++) {
 		const struct lookup *lookup = &record->lookups[i];
 		if (lookup->reserved)
-			*reserved = true;
+			*in_the_air |= lookup->state == LOOKUP_IN_FLIGHT;
 		else if (lookup->state != LOOKUP_DONE)
 			sum += needed_bytes(gate, lookup);
 	}
@@ -109,14 +110,22 @@ static void reserve(const struct gate *gate, struct lookup *lookup)
 	}
 }
 
+/* What was reserved for lookups that wait with this one: one of them goes at a time. */
+static void yield_others(struct gate *gate, struct record *record)
+{
+	for (size_t i = 0; i < record->lookup_count; i++)
+		if (record->lookups[i].reserved)
+			gate_yield(gate, &record->lookups[i]);
+}
+
 bool gate_admit(struct gate *gate, struct lookup *lookup)
 {
 	struct record *record = lookup->record;
-	bool reserved;
+	bool in_the_air;
 	if (lookup->reserved)
 		return true;
 	bool lua = fits_in_lua(gate, record);
-	if (fits(gate, needed_by_record(gate, record, &reserved), gate->limit / GROWTH) && lua) {
+	if (fits(gate, needed_by_record(gate, record, &in_the_air), gate->limit / GROWTH) && lua) {
 		for (size_t i = 0; i < record->lookup_count; i++)
 			if (!record->lookups[i].reserved && record->lookups[i].state != LOOKUP_DONE)
 				reserve(gate, &record->lookups[i]);
@@ -124,7 +133,9 @@ bool gate_admit(struct gate *gate, struct lookup *lookup)
 	}
 	/* The oldest goes on, by one lookup after the other where there is no room for all of them. */
 	if (records_oldest(gate->records, record) &&
-	        (!reserved || (lua && fits(gate, needed_bytes(gate, lookup), 0)))) {
+	        (!in_the_air || (lua && fits(gate, needed_bytes(gate, lookup), 0)))) {
+		if (!in_the_air)
+			yield_others(gate, record);
 		reserve(gate, lookup);
 		return true;
 	}

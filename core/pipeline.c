@@ -70,6 +70,7 @@ struct pipeline {
 };
 
 static void walk(struct pipeline *p, struct record *r);
+static bool settle_all(struct pipeline *p);
 
 /* The loop may have slept since the last turn. */
 static void look_at_clock(struct pipeline *p)
@@ -826,6 +827,7 @@ static void partition_released(void *context, struct partition *partition, bool 
 
 void pipeline_give_back(struct pipeline *p, const char *reason)
 {
+	settle_all(p); /* what a delivery report has ended since the last turn */
 	give_back_matching(p, any_record, NULL, reason);
 }
 
@@ -943,8 +945,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
-		next = now; /* there is room that the gate has not seen */
-	if (collect(p) || relieve_memory(p))
+		next = now;                                 /* there is room that the gate has not seen */
+	if (collect(p) || relieve_memory(p) || p->replaced) /* the last serve may bring refusals */
 		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))
 		next = p->wake;

@@ -363,10 +363,6 @@ class Ledger:
         return failed
 
 
-ERROR_MEMBERS = {"$schema", "dt", "emitter_id", "error_type", "message", "stack", "raw_event", "errored_schema_uri",
-                 "errored_stream_name", "meta"}
-
-
 @functools.lru_cache
 def _error_schema():
     path = Path(__file__).parent / "schemas" / "jsonschema" / "error" / "2.1.0.yaml"
@@ -377,18 +373,13 @@ def error_event(value, message, event, stream, emitter=None):
     """What is wrong with an error event, by the schema /error/2.1.0 and the original it is about."""
     wrong = [f"{'/'.join(map(str, e.path))}: {e.message}" for e in _error_schema().iter_errors(json.loads(message.value()))]
     for name in ("$schema", "dt", "emitter_id", "error_type", "message", "raw_event"):
-        if not isinstance(value.get(name), str):
-            wrong.append(f"{name} is {value.get(name)!r}, not a string")
-    for name in set(value) - ERROR_MEMBERS:
-        wrong.append(f"{name} is not a member of /error/2.1.0")
-    for name in ("stack", "errored_schema_uri", "errored_stream_name"):
-        if name in value and not isinstance(value[name], str):
-            wrong.append(f"{name} is {value[name]!r}, not a string")
+        if name not in value:
+            wrong.append(f"{name} is missing")
     meta = value.get("meta", {})
     if value.get("$schema") != "/error/2.1.0" or meta.get("stream") != stream:
         wrong.append(f"$schema {value.get('$schema')}, meta.stream {meta.get('stream')}")
     for name, member in meta.items():
-        if name not in ("domain", "dt", "id", "request_id", "stream", "uri") or not isinstance(member, str) or not member:
+        if not member:
             wrong.append(f"meta.{name} is {member!r}")
     if emitter and value.get("emitter_id") != emitter:
         wrong.append(f"emitter_id is {value.get('emitter_id')!r}")

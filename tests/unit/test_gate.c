@@ -64,6 +64,13 @@ static bool grow(struct lookup *lookup, size_t size, size_t announced)
 	return may;
 }
 
+static bool send(struct record *r, size_t i)
+{
+	bool admitted = admit(r, i);
+	r->lookups[i].state = admitted ? LOOKUP_IN_FLIGHT : LOOKUP_WAITING;
+	return admitted;
+}
+
 static void answered(struct record *r, size_t i, size_t came)
 {
 	r->lookups[i].state = LOOKUP_DONE;
@@ -118,13 +125,33 @@ static void the_oldest_is_never_refused_and_goes_on_one_by_one(void **state)
 {
 	(void)state;
 	struct record *oldest = asking(3, MOST), *next = asking(1, MOST);
-	assert_true(admit(oldest, 0));
-	assert_false(admit(oldest, 1)); /* while the first is in the air */
+	assert_true(send(oldest, 0));
+	assert_false(send(oldest, 1)); /* while the first is in the air */
 	assert_false(admit(next, 0));
 	answered(oldest, 0, MOST);
-	assert_true(admit(oldest, 1));
+	assert_true(send(oldest, 1));
 	end(oldest);
 	assert_true(admit(next, 0));
+}
+
+static void what_waits_with_a_reservation_is_in_nobodys_way(void **state)
+{
+	(void)state;
+	struct record *oldest = asking(2, 2 * MIB);
+	assert_true(send(oldest, 0));
+	assert_true(oldest->lookups[1].reserved); /* and waits for a slot */
+	grow(&oldest->lookups[0], 1, MOST);
+	oldest->lookups[0].state = LOOKUP_WAITING; /* it was cut, goes before the other, and is large */
+	gate_yield(&gate, &oldest->lookups[0]);
+	struct record *next = asking(1, 1);
+	record_charge(&records, next, LEDGER_INPUT, 32 * MIB);
+	assert_true(send(oldest, 0));
+	assert_false(send(oldest, 1)); /* now it waits for that one */
+	answered(oldest, 0, MOST);
+	record_charge(&records, next, LEDGER_INPUT, 1);
+	assert_true(send(oldest, 1));
+	end(oldest);
+	end(next);
 }
 
 static void a_small_surprise_needs_no_more_room(void **state)
@@ -265,6 +292,7 @@ int main(void)
 	        promise(no_more_is_expected_than_an_answer_may_have),
 	        promise(all_lookups_of_a_record_are_reserved_at_once),
 	        promise(the_oldest_is_never_refused_and_goes_on_one_by_one),
+	        promise(what_waits_with_a_reservation_is_in_nobodys_way),
 	        promise(a_small_surprise_needs_no_more_room),
 	        promise(an_answer_that_outgrows_its_reservation_enlarges_it),
 	        promise(an_announced_size_is_refused_with_the_first_byte_and_remembered),

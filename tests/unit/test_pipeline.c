@@ -360,9 +360,14 @@ static enum sink_sent fake_send(struct sink *sink, struct output *output)
 	return SINK_TAKEN;
 }
 
+static size_t serves; /* until one of them brings a refusal of the first output; 0 = none does */
+static void settle_first(struct fake_sink *fake, enum output_state state);
+
 static void fake_serve(struct sink *sink)
 {
-	(void)sink;
+	struct fake_sink *fake = (struct fake_sink *)sink;
+	if (serves && fake->held_count && --serves == 0)
+		settle_first(fake, OUTPUT_REFUSED);
 }
 
 static size_t fake_held_bytes(const struct sink *sink)
@@ -1019,6 +1024,22 @@ static void an_output_that_no_broker_takes_becomes_an_error_event(void **state)
 	drop_curtain(s);
 }
 
+static void an_error_event_in_place_of_a_refused_output_leaves_without_delay(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(10, PIPELINE_ORDER_KEY);
+	assert_true(take(s, 0, "event key1 0"));
+	answer(0, false);
+	serves = 1; /* the one at the end of the turn, after all was sent */
+	int64_t next = turn_once(s);
+	assert_int_equal(serves, 0);
+	assert_int_equal(s->sinks[1]->held_count, 0);
+	assert_int_equal(next, s->now); /* nothing else wakes the loop for it */
+	turn_once(s);
+	assert_int_equal(s->sinks[1]->held_count, 1);
+	drop_curtain(s);
+}
+
 static void a_refused_error_event_waits_and_is_never_dropped(void **state)
 {
 	(void)state;
@@ -1489,6 +1510,7 @@ int main(void)
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
+	        cmocka_unit_test(an_error_event_in_place_of_a_refused_output_leaves_without_delay),
 	        cmocka_unit_test(a_refused_error_event_waits_and_is_never_dropped),
 	        cmocka_unit_test(an_error_event_too_large_for_its_broker_is_cut_until_it_fits),
 	        cmocka_unit_test(a_script_that_says_retry_starts_again_until_the_deadline),
