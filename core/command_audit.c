@@ -331,11 +331,10 @@ static void take_rest(void *context, const struct topicreader_message *message)
 
 /* ---- reading ---- */
 
-static int read_topic(const struct audit *audit, struct topicreader *reader, const char *topic)
+static int read_topic(const struct topicreader *reader, const char *topic)
 {
 	struct err err;
 	bool refused = false;
-	(void)audit;
 	return topicreader_read(reader, topic, &refused, &err) ? EXIT_SUCCESS : audit_complain(refused, &err);
 }
 
@@ -352,7 +351,7 @@ static int read_source(struct audit *audit,
 		return code;
 	code = EXIT_SUCCESS;
 	for (size_t i = 0; i < source->topic_count && code == EXIT_SUCCESS; i++)
-		code = read_topic(audit, &reader, source->topics[i]);
+		code = read_topic(&reader, source->topics[i]);
 	audit_close(reader.client);
 	return code;
 }
@@ -370,7 +369,7 @@ static int read_sink(struct audit *audit, const struct sink_config *sink,
 	reader.client = audit_open(audit->config, sink->kafka, sink->kafka_count, &code);
 	if (reader.client == NULL)
 		return code;
-	code = read_topic(audit, &reader, sink->topic);
+	code = read_topic(&reader, sink->topic);
 	audit_close(reader.client);
 	return code;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXAMINED_MAX = 1000, EXAMPLES = 10, LANES_PATHS = 16 };
+enum { EXAMPLES = 10, KEPT_MAX = 256 << 20 }; /* bytes of values that wait for their counterparts */
 
 /* One message: what it is about, what it says, where it stands. */
 struct entry {
@@ -28,6 +28,13 @@ struct side {
 	struct comparison *comparison;
 };
 
+/* Two that differ: the value of the one is kept until the other is read. */
+struct pair {
+	struct entry old, new;
+	char *value;
+	size_t size;
+};
+
 struct pointer {
 	char *text;
 	size_t count;
@@ -36,11 +43,14 @@ struct pointer {
 
 struct comparison {
 	const struct audit_options *options;
+	const struct config *config;
 	struct topicreader reader;
 	struct jsondiff_paths by, ignored, lane;
 	struct jsontree tree;
 	struct side sides[2];
 	size_t common, differing, examined, order;
+	struct pair *pairs; /* `differing` of them */
+	size_t kept;        /* bytes */
 	struct entry *only[2];
 	size_t only_count[2];
 	struct pointer *pointers;
@@ -129,44 +139,26 @@ static void settle(struct side *side)
 	side->count = kept;
 }
 
-static int read_side(struct comparison *comparison, struct side *side)
+/* With a client of its own: each reads a topic once. */
+static int read_topic(struct comparison *comparison, const char *topic,
+        void (*message)(void *context, const struct topicreader_message *message), void *context)
 {
 	struct topicreader reader = comparison->reader;
+	const struct sink_config *sink = &comparison->config->sinks[0];
 	struct err err;
 	bool refused = false;
-	reader.message = take;
-	reader.context = side;
-	if (!topicreader_read(&reader, side->topic, &refused, &err))
-		return audit_complain(refused, &err);
-	settle(side);
-	return EXIT_SUCCESS;
+	int code;
+	reader.client = audit_open(comparison->config, sink->kafka, sink->kafka_count, &code);
+	if (reader.client == NULL)
+		return code;
+	reader.message = message;
+	reader.context = context;
+	bool good = topicreader_read(&reader, topic, &refused, &err);
+	audit_close(reader.client);
+	return good ? EXIT_SUCCESS : audit_complain(refused, &err);
 }
 
 /* ---- what differs ---- */
-
-struct kept {
-	char *data;
-	size_t size;
-};
-
-static void keep(void *context, const struct topicreader_message *message)
-{
-	struct kept *kept = context;
-	kept->data = mem_dup(message->value.data, message->value.size);
-	kept->size = message->value.size;
-}
-
-static struct kept fetch(struct comparison *comparison, const struct side *side, const struct entry *entry)
-{
-	struct kept kept = {0};
-	struct topicreader reader = comparison->reader;
-	struct err err;
-	reader.message = keep;
-	reader.context = &kept;
-	if (!topicreader_fetch(&reader, side->topic, entry->partition, entry->offset, &err))
-		fprintf(stderr, "millrace audit: %s\n", err.text);
-	return kept;
-}
 
 static void count_pointer(
         struct comparison *comparison, const char *text, const struct entry *old, const struct entry *new)
@@ -182,30 +174,81 @@ static void count_pointer(
 	        (struct pointer){mem_strdup(text), 1, *old, *new};
 }
 
-/* Fetches both again, and finds where they part. */
-static void examine(struct comparison *comparison, const struct entry *old, const struct entry *new)
+static int old_order(const void *a, const void *b)
 {
-	struct jsontree a, b;
-	struct buf pointer;
-	comparison->differing++;
-	if (comparison->examined == EXAMINED_MAX)
+	return place_order(&((const struct pair *)a)->old, &((const struct pair *)b)->old);
+}
+
+static int new_order(const void *a, const void *b)
+{
+	return place_order(&((const struct pair *)a)->new, &((const struct pair *)b)->new);
+}
+
+static struct pair *pair_at(struct comparison *comparison, const struct topicreader_message *message,
+        int (*order)(const void *a, const void *b))
+{
+	struct entry place = {.partition = message->partition, .offset = message->offset};
+	struct pair wanted = {.old = place, .new = place};
+	return bsearch(&wanted, comparison->pairs, comparison->differing, sizeof wanted, order);
+}
+
+static void keep_old(void *context, const struct topicreader_message *message)
+{
+	struct comparison *comparison = context;
+	struct pair *pair = pair_at(comparison, message, old_order);
+	if (pair == NULL || pair->value || message->value.data == NULL ||
+	        comparison->kept + message->value.size > KEPT_MAX)
 		return;
-	struct kept left = fetch(comparison, &comparison->sides[0], old);
-	struct kept right = fetch(comparison, &comparison->sides[1], new);
-	jsontree_init(&a);
-	jsontree_init(&b);
+	pair->value = mem_dup(message->value.data, message->value.size);
+	pair->size = message->value.size;
+	comparison->kept += pair->size;
+}
+
+static void compare_new(void *context, const struct topicreader_message *message)
+{
+	struct comparison *comparison = context;
+	struct pair *pair = pair_at(comparison, message, new_order);
+	struct jsontree old;
+	struct buf pointer;
+	if (pair == NULL || pair->value == NULL || message->value.data == NULL)
+		return;
+	jsontree_init(&old);
 	buf_init(&pointer, 0);
-	if (left.data && right.data && jsontree_parse(&a, left.data, left.size, NULL, NULL) &&
-	        jsontree_parse(&b, right.data, right.size, NULL, NULL) &&
-	        jsondiff_first(&a, &b, &comparison->ignored, &pointer)) {
+	if (jsontree_parse(&old, pair->value, pair->size, NULL, NULL) &&
+	        jsontree_parse(
+	                &comparison->tree, message->value.data, message->value.size, NULL, NULL) &&
+	        jsondiff_first(&old, &comparison->tree, &comparison->ignored, &pointer)) {
 		comparison->examined++;
-		count_pointer(comparison, pointer.data, old, new);
+		count_pointer(comparison, pointer.data, &pair->old, &pair->new);
 	}
 	buf_free(&pointer);
-	jsontree_free(&a);
-	jsontree_free(&b);
-	mem_free(left.data);
-	mem_free(right.data);
+	jsontree_free(&old);
+	mem_free(pair->value);
+	pair->value = NULL;
+}
+
+/* Reads both again for the values of those that differ, and finds where each two part. */
+static int examine(struct comparison *comparison)
+{
+	static const struct {
+		int (*order)(const void *a, const void *b);
+		void (*message)(void *context, const struct topicreader_message *message);
+	} rounds[] = {{old_order, keep_old}, {new_order, compare_new}};
+	int code = EXIT_SUCCESS;
+	for (int i = 0; i < 2 && comparison->differing > 0 && code == EXIT_SUCCESS; i++) {
+		qsort(comparison->pairs, comparison->differing, sizeof *comparison->pairs, rounds[i].order);
+		code = read_topic(comparison, comparison->sides[i].topic, rounds[i].message, comparison);
+	}
+	return code;
+}
+
+static void add_pair(struct comparison *comparison, const struct entry *old, const struct entry *new)
+{
+	size_t count = comparison->differing;
+	if ((count & (count - 1)) == 0) /* it doubles */
+		comparison->pairs =
+		        mem_realloc(comparison->pairs, (count ? count * 2 : 1) * sizeof *comparison->pairs);
+	comparison->pairs[comparison->differing++] = (struct pair){.old = *old, .new = *new};
 }
 
 static size_t group_end(const struct side *side, size_t at)
@@ -270,7 +313,7 @@ static void compare_group(struct comparison *comparison, size_t i, size_t i_end,
 	const struct entry *left = stranger(old, i_end - i, new, j_end - j);
 	const struct entry *right = stranger(new, j_end - j, old, i_end - i);
 	if (left || right)
-		examine(comparison, left ? left : earliest(old, i_end - i),
+		add_pair(comparison, left ? left : earliest(old, i_end - i),
 		        right ? right : earliest(new, j_end - j));
 }
 
@@ -428,11 +471,16 @@ static void lane_paths(struct jsondiff_paths *paths, const struct config *config
 static int compare(struct comparison *comparison)
 {
 	for (int i = 0; i < 2; i++) {
-		int code = read_side(comparison, &comparison->sides[i]);
+		struct side *side = &comparison->sides[i];
+		int code = read_topic(comparison, side->topic, take, side);
 		if (code != EXIT_SUCCESS)
 			return code;
+		settle(side);
 	}
 	compare_sides(comparison);
+	int code = examine(comparison);
+	if (code != EXIT_SUCCESS)
+		return code;
 	if (comparison->pointer_count)
 		qsort(comparison->pointers, comparison->pointer_count, sizeof *comparison->pointers,
 		        pointer_order);
@@ -449,6 +497,9 @@ static void forget(struct comparison *comparison)
 	for (size_t i = 0; i < comparison->pointer_count; i++)
 		mem_free(comparison->pointers[i].text);
 	mem_free(comparison->pointers);
+	for (size_t i = 0; i < comparison->differing; i++)
+		mem_free(comparison->pairs[i].value);
+	mem_free(comparison->pairs);
 	jsondiff_paths_free(&comparison->by);
 	jsondiff_paths_free(&comparison->ignored);
 	jsondiff_paths_free(&comparison->lane);
@@ -457,7 +508,7 @@ static void forget(struct comparison *comparison)
 
 int audit_compare(const struct audit_options *options, const struct config *config)
 {
-	struct comparison comparison = {.options = options};
+	struct comparison comparison = {.options = options, .config = config};
 	int code = EXIT_USAGE;
 	jsontree_init(&comparison.tree);
 	for (int i = 0; i < 2; i++) {
@@ -474,11 +525,7 @@ int audit_compare(const struct audit_options *options, const struct config *conf
 		command_usage("audit", "--ignore: expected members such as meta.id,meta.dt, found '%s'",
 		        options->ignore);
 	} else {
-		comparison.reader.client =
-		        audit_open(config, config->sinks[0].kafka, config->sinks[0].kafka_count, &code);
-		if (comparison.reader.client)
-			code = compare(&comparison);
-		audit_close(comparison.reader.client);
+		code = compare(&comparison);
 	}
 	forget(&comparison);
 	return code;

@@ -2,7 +2,8 @@
  * committed. Blocks; for commands.
  *
  * The client is a consumer of kafka_open (kafka.h) that has joined no group; librdkafka wants a group.id to
- * poll for messages, and no more than that is made of it. Offsets in a topic have gaps (compaction, control
+ * poll for messages, and no more than that is made of it. A client reads each topic once: a partition that was
+ * read to its end is paused, which librdkafka remembers. Offsets in a topic have gaps (compaction, control
  * records of transactions), so a partition has been read when a message at its end or behind it came, or
  * librdkafka tells that there is nothing more (enable.partition.eof, which kafka_open sets). With
  * isolation.level read_committed (librdkafka's default) that is the last stable offset. */
@@ -52,9 +53,5 @@ struct topicreader {
  * range: a message that lies further behind one younger than it is not found. False: err says why, `refused`
  * whether the brokers said no (or were silent). */
 bool topicreader_read(const struct topicreader *reader, const char *topic, bool *refused, struct err *err);
-
-/* Hands over the one message at that offset; false and err when it is not there (any more). */
-bool topicreader_fetch(const struct topicreader *reader, const char *topic, int32_t partition, int64_t offset,
-        struct err *err);
 
 #endif
