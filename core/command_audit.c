@@ -60,8 +60,8 @@ enum { REACH_MS = 5000, LEAVE_MS = 2000, SILENCE_MS = 30000, REASONS_SHOWN = 200
 
 /* ---- what both halves use ---- */
 
-struct rd_kafka_s *audit_open(const struct config *config, const struct kafka_property *properties,
-        size_t count, int *code)
+struct rd_kafka_s *audit_open(
+        const struct config *config, const struct kafka_property *properties, size_t count, int *code)
 {
 	struct kafka_settings settings = {.client_id = config->name, .group = config->source.group};
 	struct kafka_property *usable = mem_zalloc(count + 1, sizeof *usable);
@@ -174,15 +174,15 @@ static void take_partition(void *context, const char *topic, int32_t partition, 
 {
 	struct audit *audit = context;
 	audit->parts = mem_realloc(audit->parts, (audit->part_count + 1) * sizeof *audit->parts);
-	audit->parts[audit->part_count++] = (struct part){
-	        mem_strdup(topic), partition, low, high, mem_zalloc((size_t)(high - low), 1)};
+	audit->parts[audit->part_count++] =
+	        (struct part){mem_strdup(topic), partition, low, high, mem_zalloc((size_t)(high - low), 1)};
 }
 
 static void take_input(void *context, const struct topicreader_message *message)
 {
 	struct audit *audit = context;
-	unsigned char *mark = mark_of(audit, message->topic, strlen(message->topic), message->partition,
-	        message->offset);
+	unsigned char *mark =
+	        mark_of(audit, message->topic, strlen(message->topic), message->partition, message->offset);
 	if (mark)
 		*mark |= SEEN;
 }
@@ -315,8 +315,8 @@ static char *reason_of(struct audit *audit, const struct topicreader_message *me
 static void take_rest(void *context, const struct topicreader_message *message)
 {
 	struct audit *audit = context;
-	const unsigned char *mark = mark_of(audit, message->topic, strlen(message->topic), message->partition,
-	        message->offset);
+	const unsigned char *mark =
+	        mark_of(audit, message->topic, strlen(message->topic), message->partition, message->offset);
 	if (mark == NULL || *mark != SEEN)
 		return;
 	char *reason = reason_of(audit, message);
@@ -426,7 +426,8 @@ static void print_json(const struct audit *audit)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	buf_printf(&out, "{\"inputs\":%zu,\"with_output\":%zu,\"with_error\":%zu,\"dropped\":%zu,\"missing\":%zu",
+	buf_printf(&out,
+	        "{\"inputs\":%zu,\"with_output\":%zu,\"with_error\":%zu,\"dropped\":%zu,\"missing\":%zu",
 	        audit->inputs, audit->with_output, audit->with_error, audit->dropped, audit->missing);
 	json_tallies(&out, "error_types", &audit->errors);
 	json_tallies(&out, "drop_reasons", &audit->reasons);

@@ -88,8 +88,8 @@ static void take(void *context, const struct topicreader_message *message)
 	struct side *side = context;
 	struct comparison *comparison = side->comparison;
 	struct entry entry = {.offset = message->offset, .partition = message->partition};
-	bool event = message->value.data && jsontree_parse(&comparison->tree, message->value.data,
-	                                            message->value.size, NULL, NULL);
+	bool event = message->value.data &&
+	             jsontree_parse(&comparison->tree, message->value.data, message->value.size, NULL, NULL);
 	if (event && hash_paths(&comparison->tree, &comparison->by, &entry.key)) {
 		entry.value = jsondiff_hash(&comparison->tree, &comparison->ignored);
 	} else {
@@ -170,8 +170,7 @@ static void count_pointer(
 		}
 	comparison->pointers = mem_realloc(
 	        comparison->pointers, (comparison->pointer_count + 1) * sizeof *comparison->pointers);
-	comparison->pointers[comparison->pointer_count++] =
-	        (struct pointer){mem_strdup(text), 1, *old, *new};
+	comparison->pointers[comparison->pointer_count++] = (struct pointer){mem_strdup(text), 1, *old, *new};
 }
 
 static int old_order(const void *a, const void *b)
@@ -215,8 +214,7 @@ static void compare_new(void *context, const struct topicreader_message *message
 	jsontree_init(&old);
 	buf_init(&pointer, 0);
 	if (jsontree_parse(&old, pair->value, pair->size, NULL, NULL) &&
-	        jsontree_parse(
-	                &comparison->tree, message->value.data, message->value.size, NULL, NULL) &&
+	        jsontree_parse(&comparison->tree, message->value.data, message->value.size, NULL, NULL) &&
 	        jsondiff_first(&old, &comparison->tree, &comparison->ignored, &pointer)) {
 		comparison->examined++;
 		count_pointer(comparison, pointer.data, &pair->old, &pair->new);
@@ -260,7 +258,8 @@ static size_t group_end(const struct side *side, size_t at)
 }
 
 /* The first of the group whose value the other group has not; NULL = it has all. */
-static const struct entry *stranger(const struct entry *of, size_t count, const struct entry *in, size_t others)
+static const struct entry *stranger(
+        const struct entry *of, size_t count, const struct entry *in, size_t others)
 {
 	for (size_t i = 0, j = 0; i < count; i++) {
 		while (j < others && in[j].value < of[i].value)
@@ -339,8 +338,8 @@ static void compare_sides(struct comparison *comparison)
 			j = j_end;
 		} else {
 			const struct entry *first = earliest(old->entries + i, i_end - i);
-			matches[comparison->common++] = (struct match){
-			        first->lane, *first, *earliest(new->entries + j, j_end - j)};
+			matches[comparison->common++] =
+			        (struct match){first->lane, *first, *earliest(new->entries + j, j_end - j)};
 			compare_group(comparison, i, i_end, j, j_end);
 			i = i_end;
 			j = j_end;
@@ -393,12 +392,13 @@ static void print_json(const struct comparison *comparison)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	buf_printf(&out, "{\"equal\":%s,\"both\":%zu", equal(comparison) ? "true" : "false",
-	        comparison->common);
+	buf_printf(
+	        &out, "{\"equal\":%s,\"both\":%zu", equal(comparison) ? "true" : "false", comparison->common);
 	json_only(&out, comparison, 0, "only_old");
 	json_only(&out, comparison, 1, "only_new");
-	buf_printf(&out, ",\"repeats\":{\"old\":%zu,\"new\":%zu},\"order\":%zu,\"differing\":%zu,"
-	                 "\"examined\":%zu,\"pointers\":[",
+	buf_printf(&out,
+	        ",\"repeats\":{\"old\":%zu,\"new\":%zu},\"order\":%zu,\"differing\":%zu,"
+	        "\"examined\":%zu,\"pointers\":[",
 	        comparison->sides[0].repeats, comparison->sides[1].repeats, comparison->order,
 	        comparison->differing, comparison->examined);
 	for (size_t i = 0; i < comparison->pointer_count; i++) {

@@ -210,8 +210,8 @@ static bool differ_many(struct pair *pair, uint32_t i, uint32_t j, const struct 
 	while (!found && (n < a_count || m < b_count)) {
 		struct standing below;
 		bool both = n < a_count && m < b_count && same_name(pair, x[n], y[m]);
-		bool of_a = both || m == b_count ||
-		            (n < a_count && a->nodes[x[n]].hash <= b->nodes[y[m]].hash);
+		bool of_a =
+		        both || m == b_count || (n < a_count && a->nodes[x[n]].hash <= b->nodes[y[m]].hash);
 		if (of_a && !step(here, a, x[n], &below)) {
 			found = differ_in(pair, x[n], both ? y[m] + 1 : 0, &below);
 		} else if (!of_a && !step(here, b, y[m], &below)) {

@@ -98,8 +98,8 @@ static bool find_starts(struct reading *reading)
 		if (!place->done)
 			reading->open++;
 		if (!place->done && reading->reader->partition)
-			reading->reader->partition(reading->reader->context, reading->topic, id, place->start,
-			        place->end);
+			reading->reader->partition(
+			        reading->reader->context, reading->topic, id, place->start, place->end);
 	}
 	if (start)
 		rd_kafka_topic_partition_list_destroy(start);
@@ -110,8 +110,8 @@ static bool find_places(struct reading *reading)
 {
 	struct kafka_topic found = kafka_ask_topic(reading->reader->client, reading->topic, ASK_MS);
 	if (found.state != KAFKA_TOPIC_THERE)
-		return complain(reading, "asked the brokers for the partitions",
-		        (rd_kafka_resp_err_t)found.code);
+		return complain(
+		        reading, "asked the brokers for the partitions", (rd_kafka_resp_err_t)found.code);
 	reading->count = found.partitions;
 	reading->places = mem_zalloc((size_t)found.partitions, sizeof *reading->places);
 	return find_ends(reading) && find_starts(reading);

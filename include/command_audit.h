@@ -15,9 +15,10 @@ struct audit_options {
 	bool json;
 };
 
-/* A client that reads only, on the cluster of these properties; NULL after it was told why not, with *code. */
-struct rd_kafka_s *audit_open(const struct config *config, const struct kafka_property *properties,
-        size_t count, int *code);
+/* A client that reads only, on the cluster of these properties; NULL after it was told why not, with *code.
+ */
+struct rd_kafka_s *audit_open(
+        const struct config *config, const struct kafka_property *properties, size_t count, int *code);
 void audit_close(struct rd_kafka_s *client);
 /* from and until of the options; the rest is the caller's. */
 void audit_range(const struct audit_options *options, struct topicreader *reader);

@@ -2,10 +2,10 @@
  * committed. Blocks; for commands.
  *
  * The client is a consumer of kafka_open (kafka.h) that has joined no group; librdkafka wants a group.id to
- * poll for messages, and no more than that is made of it. A client reads each topic once: a partition that was
- * read to its end is paused, which librdkafka remembers. Offsets in a topic have gaps (compaction, control
- * records of transactions), so a partition has been read when a message at its end or behind it came, or
- * librdkafka tells that there is nothing more (enable.partition.eof, which kafka_open sets). With
+ * poll for messages, and no more than that is made of it. A client reads each topic once: a partition that
+ * was read to its end is paused, which librdkafka remembers. Offsets in a topic have gaps (compaction,
+ * control records of transactions), so a partition has been read when a message at its end or behind it came,
+ * or librdkafka tells that there is nothing more (enable.partition.eof, which kafka_open sets). With
  * isolation.level read_committed (librdkafka's default) that is the last stable offset. */
 #ifndef MILLRACE_TOPICREADER_H
 #define MILLRACE_TOPICREADER_H

@@ -30,7 +30,9 @@ def ran(job, stub, seed):
     """A job that has done 200 records of every outcome, and stopped."""
     j = job(partitions=2)
     j.maker = events.Maker(seed, pages=40)
-    j.send(j.maker.mixed(200))
+    poison = [events.Event(b"{no json", b"k", "failed", error="PoisonEvent", timestamp=e.timestamp)
+              for e in (j.maker.event(), j.maker.event())]
+    j.send(j.maker.mixed(198) + poison)
     j.start()
     j.until_done()
     j.stop()
@@ -45,7 +47,7 @@ def test_a_job_that_did_its_work_misses_nothing(ran):
     assert said["missing"] == 0 and said["inputs"] == 200
     assert said["with_output"] == outcomes["enriched"] + outcomes["passed"]
     assert (said["with_error"], said["dropped"]) == (outcomes["failed"], outcomes["dropped"])
-    assert sum(said["error_types"].values()) == outcomes["failed"]
+    assert sum(said["error_types"].values()) == outcomes["failed"] and said["error_types"]["PoisonEvent"] == 2
     assert sum(said["drop_reasons"].values()) == outcomes["dropped"] and "canary" in said["drop_reasons"]
     table = audit(ran)
     assert "with error event" in table and "canary" in table
