@@ -43,7 +43,8 @@ static const char help[] =
         "      --from TIME         first record: a time such as 2026-11-01T00:00:00Z, or earliest\n"
         "      --until TIME        up to this time, or end: the end of the log as it is now [end]\n"
         "      --out FILE          the missing inputs as JSON lines: topic, partition, offset,\n"
-        "                          timestamp, key, value\n"
+        "                          timestamp, key, value, and\n"
+        "                          verbatim: false where bytes that are not UTF-8 were replaced\n"
         "      --compare OLD NEW   two topics instead\n"
         "      --by MEMBERS        --compare: what joins two events [wiki_id,page.page_id,\n"
         "                          revision.rev_id,page_change_kind,dt]\n"
@@ -268,6 +269,11 @@ static void write_bytes(struct buf *line, const char *name, struct bytes bytes)
 		buf_append_text(line, "null");
 }
 
+static bool is_text(struct bytes bytes)
+{
+	return text_utf8_valid(bytes.data, bytes.size) == bytes.size;
+}
+
 static void write_missing(struct audit *audit, const struct topicreader_message *message)
 {
 	struct buf line;
@@ -281,6 +287,8 @@ static void write_missing(struct audit *audit, const struct topicreader_message 
 	        (long long)message->offset, (long long)message->timestamp);
 	write_bytes(&line, "key", message->key);
 	write_bytes(&line, "value", message->value);
+	if (!is_text(message->key) || !is_text(message->value))
+		buf_append_text(&line, ",\"verbatim\":false");
 	buf_append_text(&line, "}\n");
 	fwrite(line.data, 1, line.size, audit->out);
 	buf_free(&line);

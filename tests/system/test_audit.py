@@ -86,9 +86,11 @@ def topics(job, stub, cluster, seed):
     j = job(partitions=1)
     j.write_config()
 
-    def make(name, values):
+    def make(name, values, times=None):
         cluster.create(j.prefix + name, partitions=1)
-        cluster.send(j.prefix + name, [(str(v["page"]["page_id"]).encode(), json.dumps(v).encode()) for v in values])
+        times = times or [None] * len(values)
+        cluster.send(j.prefix + name, [(str(v["page"]["page_id"]).encode(), json.dumps(v).encode(), None, t)
+                                       for v, t in zip(values, times)])
         return j.prefix + name
     j.make = make
     return j
@@ -131,6 +133,16 @@ def test_another_order_within_a_page_is_told_and_one_between_pages_is_not(topics
     turned = list(BASE)
     turned[1], turned[5] = turned[5], turned[1]
     assert difference(topics, old, topics.make("turned", turned))["order"] == 1
+
+
+def test_only_the_range_of_time_is_compared_whatever_lies_behind_it(topics):
+    start, hour = 1793491200000, 3600000  # 2026-11-01T00:00:00Z
+    old = topics.make("old", BASE, [start + n % 3 * 1000 if n < 10 else start + 5 * hour for n in range(20)])
+    new = topics.make("new", BASE[:10] + BASE[15:], [start + n % 3 * 1000 if n < 10 else start + 9 * hour for n in range(15)])
+    said = difference(topics, old, new, "--until", "2026-11-01T00:10:00Z", code=0)
+    assert said["both"] == 10
+    assert difference(topics, old, new, "--from", "2026-11-01T00:00:01Z", "--until", "2026-11-01T00:00:02Z", code=0)["both"] == 3
+    assert difference(topics, old, new)["only_old"]["count"] == 5
 
 
 def test_what_cannot_be_read_is_told(topics):
