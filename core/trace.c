@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-enum { STATE_MAX = 512 }; /* what a vendor has to pass on at least, §3.3.1.5 */
+enum {
+	PARENT_SIZE = 55, /* of version 00 */
+	MOST = 512,       /* of either: a tracestate of that size has to be passed on at least, §3.3.1.5 */
+};
 
 static bool is_hex(const char *text, size_t size)
 {
@@ -14,20 +17,32 @@ static bool is_hex(const char *text, size_t size)
 	return true;
 }
 
-/* version "-" trace-id "-" parent-id "-" flags, §3.2.2; later versions may append "-" and more. */
-static bool is_parent(const char *text, size_t size)
+static bool is_id(const char *text, size_t size)
 {
-	return size == 55 && is_hex(text, 2) && memcmp(text, "ff", 2) != 0 && text[2] == '-' &&
-	       is_hex(text + 3, 32) && text[35] == '-' && is_hex(text + 36, 16) && text[52] == '-' &&
-	       is_hex(text + 53, 2);
+	bool zero = true;
+	for (size_t i = 0; i < size; i++)
+		zero = zero && text[i] == '0';
+	return !zero && is_hex(text, size);
 }
 
-static bool is_state(const char *text, size_t size)
+/* What a header may hold, and no more than is passed on. */
+static bool is_plain(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
 		if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] > 0x7E)
 			return false;
-	return size > 0 && size <= STATE_MAX;
+	return size > 0 && size <= MOST;
+}
+
+/* version "-" trace-id "-" parent-id "-" flags, §3.2.2; later versions may append "-" and more (§4.3). */
+static bool is_parent(const char *text, size_t size)
+{
+	if (size < PARENT_SIZE || !is_plain(text, size) || !is_hex(text, 2) || memcmp(text, "ff", 2) == 0)
+		return false;
+	if (size > PARENT_SIZE && (memcmp(text, "00", 2) == 0 || text[PARENT_SIZE] != '-'))
+		return false;
+	return text[2] == '-' && is_id(text + 3, 32) && text[35] == '-' && is_id(text + 36, 16) &&
+	       text[52] == '-' && is_hex(text + 53, 2);
 }
 
 static const struct output_header *find(const struct output_header *headers, size_t count, const char *name)
@@ -54,7 +69,7 @@ void trace_pass(const struct output_header *headers, size_t count, struct reques
 	        headers_get(request->headers, request->header_count, "traceparent"))
 		return;
 	add(request, parent);
-	if (state && is_state(state->value, state->size) &&
+	if (state && is_plain(state->value, state->size) &&
 	        headers_get(request->headers, request->header_count, "tracestate") == NULL)
 		add(request, state);
 }
