@@ -274,7 +274,7 @@ def test_reload_with_wait_ends_when_every_record_runs_on_the_new_script(job, stu
     stub.rules({"rev": [e.rev for e in slow], "do": "ok", "delay": 15})  # longer than all that is done meanwhile, on any machine
     scripts = Scripts(tmp_path / "scripts")
     j = job_of(job, scripts, script={"reload": "signal"}, order="none",
-               http={"upstreams": {"mediawiki": {"timeout": "60s"}}}).start()
+               http={"upstreams": {"mediawiki": {"timeout": "60s", "merge": False}}}).start()
     url = f"http://127.0.0.1:{j.port}"
     j.send(slow)
     j.until("the slow ones are asked", lambda m: m.sum("millrace_http_in_flight") == 4)
@@ -296,7 +296,7 @@ def test_a_fifth_script_waits_for_the_records_of_the_first(job, stub, seed, tmp_
     records = [maker.event() for _ in range(4)]
     stub.rules({"rev": [e.rev for e in records], "do": "ok", "delay": 20})  # longer than four reloads take, on any machine
     scripts = Scripts(tmp_path / "scripts")
-    j = job_of(job, scripts, order="none", http={"upstreams": {"mediawiki": {"timeout": "60s"}}}).start()
+    j = job_of(job, scripts, order="none", http={"upstreams": {"mediawiki": {"timeout": "60s", "merge": False}}}).start()
     for version, record in enumerate(records):
         if version:
             scripts.good(version)
