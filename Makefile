@@ -80,4 +80,4 @@ clean:
 include tests/tests.mk
 include helm/chart.mk
 include docker/image.mk
-include docker/host/install.mk
+include docker/install.mk
