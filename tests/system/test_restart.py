@@ -32,7 +32,7 @@ def test_sigterm_waits_for_the_calls_in_the_air(job, stub, seed):
     maker = events.Maker(seed, pages=20)
     records = [maker.event() for _ in range(20)]
     stub.latency(1.5, 1.5)
-    j = job(partitions=1)
+    j = job(partitions=1, change={"http": {"upstreams": {"mediawiki": {"merge": False}}}})
     j.send(records)
     j.start()
     j.until("all are asked", lambda m: m.sum("millrace_http_in_flight") >= 20)
@@ -92,7 +92,7 @@ def below(message, committed):
 
 def test_a_second_sigterm_quits_at_once(job, stub, seed):
     stub.rules({"do": "hang"})
-    j = job(partitions=1, change={"drain": "60s", "http": {"upstreams": {"mediawiki": {"timeout": "60s"}}}})
+    j = job(partitions=1, change={"drain": "60s", "http": {"upstreams": {"mediawiki": {"timeout": "60s", "merge": False}}}})
     j.send([events.Maker(seed).event() for _ in range(5)])
     j.start()
     j.until("the calls hang", lambda m: m.sum("millrace_http_in_flight") >= 5)
