@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,16 +14,6 @@
 
 /* ---- the question ---- */
 
-static void append_encoded(struct buf *out, const char *text)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~";
-	for (; *text; text++)
-		if (strchr(plain, *text))
-			buf_append_byte(out, *text);
-		else
-			buf_printf(out, "%%%02X", (unsigned char)*text);
-}
-
 void streams_url(const char *uri, const char *const *names, size_t count, struct buf *out)
 {
 	buf_printf(out, "%s%caction=streamconfigs&format=json&formatversion=2&streams=", uri,
@@ -30,7 +21,7 @@ void streams_url(const char *uri, const char *const *names, size_t count, struct
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			buf_append_text(out, "%7C");
-		append_encoded(out, names[i]);
+		url_append_encoded(out, names[i]);
 	}
 }
 

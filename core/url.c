@@ -68,8 +68,7 @@ static void append_path(struct buf *out, const char *path)
 		buf_append_text(out, path);
 }
 
-/* RFC 3986 §2.3: all but the unreserved characters are encoded. */
-static void append_encoded(struct buf *out, const char *text)
+void url_append_encoded(struct buf *out, const char *text)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 	while (*text) {
@@ -98,12 +97,12 @@ bool url_build(struct buf *out, const struct upstream_config *upstream, const st
 	for (size_t i = 0; request->merge_param && i < count; i++) {
 		if (i == 0) {
 			buf_append_byte(out, separator);
-			append_encoded(out, request->merge_param);
+			url_append_encoded(out, request->merge_param);
 			buf_append_byte(out, '=');
 		} else {
 			buf_append_text(out, "%7C");
 		}
-		append_encoded(out, values[i]);
+		url_append_encoded(out, values[i]);
 	}
 	return true;
 }
