@@ -37,8 +37,7 @@
 
 enum {
 	REST_MIN_MS = 50,
-	PAUSE_MAX_MS = 60000, /* of a host, as dispatch_pause_host has it */
-	SINK_COPIES = 2,      /* of what a sink holds: librdkafka's, and the same compressed on its way */
+	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -348,7 +347,7 @@ static void rest(struct pipeline *p, struct record *r, const struct script_resul
 		dispatch_pause_host(
 		        p->dispatch, asked->upstream, asked->host, p->now + wait, p->now, result->type);
 	if (asked && result->host_scope) /* a pause like those that dispatch knows of */
-		r->paused_ms += wait < PAUSE_MAX_MS ? wait : PAUSE_MAX_MS;
+		r->paused_ms += wait < DISPATCH_PAUSE_MAX_MS ? wait : DISPATCH_PAUSE_MAX_MS;
 	if (deadline > 0 && p->now + wait - r->taken - r->paused_ms > deadline) {
 		char message[200];
 		snprintf(message, sizeof message,

@@ -60,6 +60,8 @@ struct host;
 struct upstream;
 struct metrics;
 
+enum { DISPATCH_PAUSE_MAX_MS = 60000 }; /* longest pause of a host that one answer can cause */
+
 enum lookup_state {
 	LOOKUP_IDLE,        /* not submitted, or given back */
 	LOOKUP_WAITING,     /* for its turn: the limiter, or a paused host */

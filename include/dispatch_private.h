@@ -15,8 +15,7 @@
 #include "metrics.h"
 
 enum {
-	DISPATCH_PAUSE_MAX_MS = 60000, /* longest pause of a host that one answer can cause */
-	DISPATCH_FAILURES = 5,         /* in a row: from then on a host counts as failing */
+	DISPATCH_FAILURES = 5, /* in a row: from then on a host counts as failing */
 	DISPATCH_TROUBLE_MS =
 	        5000,            /* without a good answer: from then on it may have to give way to others */
 	DISPATCH_LINGER_MS = 50, /* longest time for which lookups gather while there is a slot for them */
