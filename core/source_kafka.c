@@ -2,6 +2,7 @@
 #include "source_kafka.h"
 #include "clock.h"
 #include "helper.h"
+#include "kafka_headers.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -189,31 +190,17 @@ static bool wanted(struct kafka_source *self, struct partition *partition, int64
 static void hand_over(
         struct kafka_source *self, struct partition *partition, const rd_kafka_message_t *message)
 {
-	enum { HEADERS = 64 };
-	struct output_header few[HEADERS], *headers = few;
-	rd_kafka_headers_t *list = NULL;
-	size_t count = 0;
-	if (rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR)
-		count = rd_kafka_header_cnt(list);
-	if (count > HEADERS)
-		headers = mem_zalloc(count, sizeof *headers);
-	for (size_t i = 0; i < count; i++) {
-		const char *name;
-		const void *value;
-		rd_kafka_header_get_all(list, i, &name, &value, &headers[i].size);
-		headers[i].name = (char *)name;
-		headers[i].value = (char *)value;
-	}
+	struct kafka_headers headers;
+	kafka_headers_borrow(&headers, message);
 	struct source_message borrowed = {.partition = partition,
 	        .offset = message->offset,
 	        .timestamp = rd_kafka_message_timestamp(message, NULL),
-	        .headers = headers,
-	        .header_count = count};
+	        .headers = headers.items,
+	        .header_count = headers.count};
 	borrowed.key = (struct bytes){message->key, message->key_len};
 	borrowed.value = (struct bytes){message->payload, message->len};
 	self->source.handlers.message(self->source.handlers.context, &borrowed);
-	if (headers != few)
-		mem_free(headers);
+	kafka_headers_free(&headers);
 }
 
 static void serve_message(struct kafka_source *self, rd_kafka_event_t *event)

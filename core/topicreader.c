@@ -3,13 +3,14 @@
 #include "clock.h"
 #include "kafka.h"
 #include "kafka_ask.h"
+#include "kafka_headers.h"
 #include "mem.h"
 #include "metrics.h"
 
 #include <librdkafka/rdkafka.h>
 #include <string.h>
 
-enum { ASK_MS = 15000, SLICE_MS = 250, HEADERS = 16 };
+enum { ASK_MS = 15000, SLICE_MS = 250 };
 
 struct place {
 	int64_t start, end; /* offsets that are read: [start, end) */
@@ -145,31 +146,18 @@ static void close_place(struct reading *reading, int32_t id)
 
 static void hand_over(struct reading *reading, const rd_kafka_message_t *message)
 {
-	struct output_header few[HEADERS], *headers = few;
-	rd_kafka_headers_t *list = NULL;
-	size_t count = 0;
-	if (rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR)
-		count = rd_kafka_header_cnt(list);
-	if (count > HEADERS)
-		headers = mem_zalloc(count, sizeof *headers);
-	for (size_t i = 0; i < count; i++) {
-		const char *name;
-		const void *value;
-		rd_kafka_header_get_all(list, i, &name, &value, &headers[i].size);
-		headers[i].name = (char *)(size_t)name;
-		headers[i].value = (char *)(size_t)value;
-	}
+	struct kafka_headers headers;
+	kafka_headers_borrow(&headers, message);
 	struct topicreader_message borrowed = {.topic = reading->topic,
 	        .partition = message->partition,
 	        .offset = message->offset,
 	        .timestamp = rd_kafka_message_timestamp(message, NULL),
 	        .key = {message->key, message->key_len},
 	        .value = {message->payload, message->len},
-	        .headers = headers,
-	        .header_count = count};
+	        .headers = headers.items,
+	        .header_count = headers.count};
 	reading->reader->message(reading->reader->context, &borrowed);
-	if (headers != few)
-		mem_free(headers);
+	kafka_headers_free(&headers);
 }
 
 static void take(struct reading *reading, const rd_kafka_message_t *message)
