@@ -2,10 +2,9 @@
 #include "command_audit.h"
 #include "clock.h"
 #include "command.h"
+#include "command_group.h"
 #include "jsontree.h"
-#include "kafka.h"
 #include "mem.h"
-#include "reach.h"
 #include "script.h"
 #include "table.h"
 #include "text.h"
@@ -57,37 +56,18 @@ static const char help[] =
         "the script does not load.\n"
         "See also: millrace run --help, millrace offsets --help\n";
 
-enum { REACH_MS = 5000, LEAVE_MS = 2000, SILENCE_MS = 30000, REASONS_SHOWN = 200 };
+enum { SILENCE_MS = 30000, REASONS_SHOWN = 200 };
 
 /* ---- what both halves use ---- */
 
 struct rd_kafka_s *audit_open(
         const struct config *config, const struct kafka_property *properties, size_t count, int *code)
 {
-	struct kafka_settings settings = {.client_id = config->name, .group = config->source.group};
-	struct kafka_property *usable = mem_zalloc(count + 1, sizeof *usable);
-	struct rd_kafka_s *client = NULL;
 	struct err err;
-	bool reached = true;
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(properties[i].name, "bootstrap.servers") == 0)
-			reached = reach_brokers(properties[i].value, REACH_MS, &err);
-		if (strcmp(properties[i].name, "group.instance.id") != 0) /* it is no member */
-			usable[settings.property_count++] = properties[i];
-	}
-	settings.properties = usable;
-	*code = reached ? EXIT_CONFIG : EXIT_UNREACHABLE;
-	if (reached)
-		client = kafka_open(KAFKA_CONSUMER, &settings, &err);
+	struct rd_kafka_s *client = command_group_open_at(config, properties, count, code, &err);
 	if (client == NULL)
 		fprintf(stderr, "millrace audit: %s\n", err.text);
-	mem_free(usable);
 	return client;
-}
-
-void audit_close(struct rd_kafka_s *client)
-{
-	kafka_destroy(client, LEAVE_MS);
 }
 
 void audit_range(const struct audit_options *options, struct topicreader *reader)
@@ -360,7 +340,7 @@ static int read_source(struct audit *audit,
 	code = EXIT_SUCCESS;
 	for (size_t i = 0; i < source->topic_count && code == EXIT_SUCCESS; i++)
 		code = read_topic(&reader, source->topics[i]);
-	audit_close(reader.client);
+	command_group_close(reader.client);
 	return code;
 }
 
@@ -378,7 +358,7 @@ static int read_sink(struct audit *audit, const struct sink_config *sink,
 	if (reader.client == NULL)
 		return code;
 	code = read_topic(&reader, sink->topic);
-	audit_close(reader.client);
+	command_group_close(reader.client);
 	return code;
 }
 

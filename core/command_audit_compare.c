@@ -1,6 +1,7 @@
 /* `millrace audit --compare`: two outputs of the same input, side by side. */
 #include "command.h"
 #include "command_audit.h"
+#include "command_group.h"
 #include "jsondiff.h"
 #include "mem.h"
 #include "table.h"
@@ -154,7 +155,7 @@ static int read_topic(struct comparison *comparison, const char *topic,
 	reader.message = message;
 	reader.context = context;
 	bool good = topicreader_read(&reader, topic, &refused, &err);
-	audit_close(reader.client);
+	command_group_close(reader.client);
 	return good ? EXIT_SUCCESS : audit_complain(refused, &err);
 }
 

@@ -19,7 +19,6 @@ struct audit_options {
  */
 struct rd_kafka_s *audit_open(
         const struct config *config, const struct kafka_property *properties, size_t count, int *code);
-void audit_close(struct rd_kafka_s *client);
 /* from and until of the options; the rest is the caller's. */
 void audit_range(const struct audit_options *options, struct topicreader *reader);
 /* Tells on stderr why a topic could not be read; answers the exit code. */
