@@ -114,3 +114,17 @@ int command_resolve_streams(struct config *config, int64_t patience_ms)
 		sleep(WAIT_SECONDS);
 	}
 }
+
+struct config *command_load(const char *path, int *code)
+{
+	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
+	struct config *config = config_load(path, &report);
+	if (report.text.size)
+		fputs(report.text.data, stderr);
+	config_report_free(&report);
+	*code = config ? command_resolve_streams(config, 0) : EXIT_CONFIG;
+	if (*code == EXIT_SUCCESS)
+		return config;
+	config_free(config);
+	return NULL;
+}

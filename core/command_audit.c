@@ -509,17 +509,12 @@ static int audit_inputs(const struct audit_options *options, const struct config
 
 static int run(const struct audit_options *options)
 {
-	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
-	struct config *config = config_load(options->config, &report);
-	if (report.text.size)
-		fputs(report.text.data, stderr);
-	config_report_free(&report);
+	int code;
+	struct config *config = command_load(options->config, &code);
 	if (config == NULL)
-		return EXIT_CONFIG;
-	int code = command_resolve_streams(config, 0);
+		return code;
 	log_init(LOG_TEXT, LOG_WARN, config->name);
-	if (code == EXIT_SUCCESS)
-		code = (options->compare[0] ? audit_compare : audit_inputs)(options, config);
+	code = (options->compare[0] ? audit_compare : audit_inputs)(options, config);
 	config_free(config);
 	return code;
 }

@@ -124,25 +124,16 @@ static bool topic_known(const struct config *config, const char *topic)
 
 static int run(const struct offsets_options *options, const struct verb *verb)
 {
-	struct config_report report = {.colour = command_colour(STDERR_FILENO)};
-	struct config *config = config_load(options->config, &report);
-	if (report.text.size)
-		fputs(report.text.data, stderr);
-	config_report_free(&report);
+	int code;
+	struct config *config = command_load(options->config, &code);
 	if (config == NULL)
-		return EXIT_CONFIG;
-	int resolved = command_resolve_streams(config, 0);
-	if (resolved != EXIT_SUCCESS) {
-		config_free(config);
-		return resolved;
-	}
+		return code;
 	if (options->group) {
 		mem_free(config->source.group);
 		config->source.group = mem_strdup(options->group);
 	}
 	log_init(LOG_TEXT, LOG_WARN, config->name);
 	struct offsets_view view = {.options = options, .config = config};
-	int code;
 	if (options->topic && !topic_known(config, options->topic)) {
 		code = command_usage(
 		        "offsets", "--topic: '%s' is not among the configuration's topics", options->topic);
