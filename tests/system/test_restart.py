@@ -96,6 +96,7 @@ def test_a_second_sigterm_quits_at_once(job, stub, seed):
     j.send([events.Maker(seed).event() for _ in range(5)])
     j.start()
     j.until("the calls hang", lambda m: m.sum("millrace_http_in_flight") >= 5)
+    assert j.metrics().value("millrace_open_records_span") == 5  # from the oldest open one to the newest
     j.signal(signal.SIGTERM)
     time.sleep(0.5)
     assert j.process.poll() is None, "the first SIGTERM must wait for the calls in the air"

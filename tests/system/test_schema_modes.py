@@ -64,6 +64,7 @@ def test_events_newer_than_the_repository_come_out_of_a_pinned_sink(job, stub, s
     j.check(PATH + "1.7.0").require(story=j.story())
     assert not j.failures()
     j.require_outcomes()
+    assert j.metrics().value("millrace_schemas_loaded") == 2  # 1.7.0 as pinned, 1.11.0 in the place of 1.12.0
     assert counted(j, "unknown_versions_total", schema=TITLE) == 30
     assert counted(j, "stripped_properties_total", sink="sink") == 60
     assert counted(j, "checks_total", schema=TITLE, side="input", outcome="valid") == 30
