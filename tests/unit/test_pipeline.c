@@ -35,6 +35,7 @@
 #include "../../core/gate.c"
 #include "../../core/delivery.c"
 #include "../../core/pipeline.c"
+#include "script_fakes.h"
 
 /* An event's value is "KIND KEY NUMBER": what the script does with it, its lane, its place in it. */
 enum { SINKS = 2, PARTITIONS = 3, TOPIC_MAX = 64 };
@@ -157,63 +158,12 @@ enum script_answer script_answer(struct script *script, const struct request *re
 	return SCRIPT_ANSWER_OK;
 }
 
-void script_let_go(struct script_event *event)
-{
-	event->script = NULL;
-}
-
-void script_forget(struct script_event *event)
-{
-	mem_free(event->id);
-	mem_free(event->lane_key);
-	*event = (struct script_event){0};
-}
-
-void script_result_free(struct script_result *result)
-{
-	mem_free(result->type);
-	mem_free(result->message);
-	for (size_t i = 0; i < result->request_count; i++)
-		request_free(&result->requests[i]);
-	mem_free(result->requests);
-	for (size_t i = 0; i < result->output_count; i++)
-		output_free(&result->outputs[i]);
-	mem_free(result->outputs);
-}
-
-void script_drop_part(struct script *script, int part)
-{
-	(void)script;
-	(void)part;
-}
-
-void script_collect(struct script *script)
-{
-	(void)script;
-}
-
-bool script_relieve(struct script *script)
-{
-	(void)script;
-	return false;
-}
-
 static size_t lua_heap;
 
 struct script_usage script_usage(const struct script *script)
 {
 	(void)script;
 	return (struct script_usage){.memory = lua_heap, .memory_limit = 1000};
-}
-
-void script_hold(struct script *script)
-{
-	(void)script;
-}
-
-void script_release(struct script *script)
-{
-	(void)script;
 }
 
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,

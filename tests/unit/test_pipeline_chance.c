@@ -22,6 +22,7 @@
 #include "mem.h"
 #include "pipeline.h"
 #include "script.h"
+#include "script_fakes.h"
 
 int64_t clock_now(void);
 int64_t clock_now_ns(void);
@@ -253,60 +254,10 @@ enum script_answer script_answer(struct script *script, const struct request *re
 	return chance(60) ? SCRIPT_ANSWER_RETRY : chance(50) ? SCRIPT_ANSWER_UNPARSABLE : SCRIPT_ANSWER_FAIL;
 }
 
-void script_let_go(struct script_event *event)
-{
-	event->script = NULL;
-}
-
-void script_forget(struct script_event *event)
-{
-	mem_free(event->id);
-	mem_free(event->lane_key);
-	*event = (struct script_event){0};
-}
-
-void script_result_free(struct script_result *result)
-{
-	mem_free(result->type);
-	mem_free(result->message);
-	for (size_t i = 0; i < result->request_count; i++)
-		request_free(&result->requests[i]);
-	mem_free(result->requests);
-	for (size_t i = 0; i < result->output_count; i++)
-		output_free(&result->outputs[i]);
-	mem_free(result->outputs);
-}
-
-void script_drop_part(struct script *script, int part)
-{
-	(void)script, (void)part;
-}
-
-void script_collect(struct script *script)
-{
-	(void)script;
-}
-
-bool script_relieve(struct script *script)
-{
-	(void)script;
-	return false;
-}
-
 struct script_usage script_usage(const struct script *script)
 {
 	(void)script;
 	return (struct script_usage){0};
-}
-
-void script_hold(struct script *script)
-{
-	(void)script;
-}
-
-void script_release(struct script *script)
-{
-	(void)script;
 }
 
 /* ---- calls ---- */

@@ -1,0 +1,62 @@
+/* A script that keeps nothing: what tests of the walk need of script.h and do not look at. Include once,
+ * after script.h. */
+#ifndef MILLRACE_SCRIPT_FAKES_H
+#define MILLRACE_SCRIPT_FAKES_H
+
+#include "mem.h"
+#include "output.h"
+#include "request.h"
+#include "script.h"
+
+void script_let_go(struct script_event *event)
+{
+	event->script = NULL;
+}
+
+void script_forget(struct script_event *event)
+{
+	mem_free(event->id);
+	mem_free(event->lane_key);
+	*event = (struct script_event){0};
+}
+
+void script_result_free(struct script_result *result)
+{
+	mem_free(result->type);
+	mem_free(result->message);
+	for (size_t i = 0; i < result->request_count; i++)
+		request_free(&result->requests[i]);
+	mem_free(result->requests);
+	for (size_t i = 0; i < result->output_count; i++)
+		output_free(&result->outputs[i]);
+	mem_free(result->outputs);
+}
+
+void script_drop_part(struct script *script, int part)
+{
+	(void)script;
+	(void)part;
+}
+
+void script_collect(struct script *script)
+{
+	(void)script;
+}
+
+bool script_relieve(struct script *script)
+{
+	(void)script;
+	return false;
+}
+
+void script_hold(struct script *script)
+{
+	(void)script;
+}
+
+void script_release(struct script *script)
+{
+	(void)script;
+}
+
+#endif
