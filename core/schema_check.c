@@ -168,13 +168,8 @@ static bool check_object(struct schema_run *run, const struct schema_node *node,
 	const struct jsontree_node *nodes = run->tree->nodes;
 	uint32_t count = nodes[index].count, key = index + 1;
 	size_t required = 0;
-	bool good = true;
-	if (count < object->min)
-		good = schema_report(run, node, path, index, "minProperties", NULL, "at least %zu propert%s",
-		        object->min, object->min == 1 ? "y" : "ies");
-	if (count > object->max)
-		good = schema_report(run, node, path, index, "maxProperties", NULL, "at most %zu propert%s",
-		        object->max, object->max == 1 ? "y" : "ies");
+	static const struct schema_count words = {"minProperties", "maxProperties", "property", "properties"};
+	bool good = schema_count_good(run, node, path, index, &words, count, object->min, object->max);
 	for (uint32_t i = 0; i < count && schema_go_on(run, good); i++, key = nodes[key + 1].next)
 		good &= check_member(run, node, key, path, &required);
 	if (schema_go_on(run, good) && required < object->required_names)
@@ -286,13 +281,8 @@ static bool check_array(struct schema_run *run, const struct schema_node *node, 
 {
 	const struct schema_array *array = node->array;
 	uint32_t count = run->tree->nodes[index].count;
-	bool good = true;
-	if (count < array->min)
-		good = schema_report(run, node, path, index, "minItems", NULL, "at least %zu element%s",
-		        array->min, array->min == 1 ? "" : "s");
-	if (count > array->max)
-		good = schema_report(run, node, path, index, "maxItems", NULL, "at most %zu element%s",
-		        array->max, array->max == 1 ? "" : "s");
+	static const struct schema_count words = {"minItems", "maxItems", "element", "elements"};
+	bool good = schema_count_good(run, node, path, index, &words, count, array->min, array->max);
 	if (schema_go_on(run, good) && (array->items || array->tuple_count || array->additional))
 		good &= check_elements(run, array, index, path);
 	if (array->unique && schema_go_on(run, good))

@@ -148,6 +148,19 @@ bool schema_report(struct schema_run *run, const struct schema_node *node, const
 	return false;
 }
 
+bool schema_count_good(struct schema_run *run, const struct schema_node *node, const struct schema_path *path,
+        uint32_t index, const struct schema_count *words, size_t count, size_t min, size_t max)
+{
+	bool good = true;
+	if (count < min)
+		good = schema_report(run, node, path, index, words->least, NULL, "at least %zu %s", min,
+		        min == 1 ? words->one : words->many);
+	if (count > max)
+		good = schema_report(run, node, path, index, words->most, NULL, "at most %zu %s", max,
+		        max == 1 ? words->one : words->many);
+	return good;
+}
+
 void schema_report_unreadable(struct schema_errors *errors, const struct json_error *why)
 {
 	if (errors == NULL)

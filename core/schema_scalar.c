@@ -103,15 +103,9 @@ static bool check_length(struct schema_run *run, const struct schema_node *node,
 	size_t least = value->escaped ? (value->size + 11) / 12 : (value->size + 3) / 4, most = value->size;
 	if (least >= string->min && most <= string->max)
 		return true;
+	static const struct schema_count words = {"minLength", "maxLength", "character", "characters"};
 	size_t length = jsontree_string_length(run->tree, index);
-	bool good = true;
-	if (length < string->min)
-		good = schema_report(run, node, path, index, "minLength", NULL, "at least %zu character%s",
-		        string->min, string->min == 1 ? "" : "s");
-	if (length > string->max)
-		good = schema_report(run, node, path, index, "maxLength", NULL, "at most %zu character%s",
-		        string->max, string->max == 1 ? "" : "s");
-	return good;
+	return schema_count_good(run, node, path, index, &words, length, string->min, string->max);
 }
 
 static bool check_pattern(

@@ -20,6 +20,13 @@ void schema_report_begin(struct schema_errors *errors);
 __attribute__((format(printf, 7, 8))) bool schema_report(struct schema_run *run,
         const struct schema_node *node, const struct schema_path *path, uint32_t index, const char *keyword,
         const char *found, const char *expected, ...);
+/* The keywords that bound a number of things, and what the things are called. */
+struct schema_count {
+	const char *least, *most, *one, *many;
+};
+/* Whether `count` is within; reports what it is not. */
+bool schema_count_good(struct schema_run *run, const struct schema_node *node, const struct schema_path *path,
+        uint32_t index, const struct schema_count *words, size_t count, size_t min, size_t max);
 /* Makes the texts' addresses final. */
 void schema_report_end(struct schema_errors *errors);
 /* The one error of a text that is not JSON. */
