@@ -192,7 +192,7 @@ class Ledger:
 
         deaths    each kill -9, for what may not be repeated after it; needs topics that stamp the time of arrival
         accounts  (who, taken, accounted for) of living workers, from balance()
-        excused   error types with which a record may end that would have been enriched
+        excused   error types with which a record may end whose lookup would have ended otherwise
         fenced    no worker can have sent anything after another took its partitions: then the last output of each
                   lane is that of its newest record, whatever was repeated"""
         report = Report(outputs=len(outputs), errors=len(errors))
@@ -219,7 +219,8 @@ class Ledger:
 
     @staticmethod
     def _excused(event, said, excused):
-        return event.outcome == "enriched" and said.split(":")[0] in excused
+        asked = event.outcome == "enriched" or event.error == "ContentTooLarge"
+        return asked and said.split(":")[0] in excused
 
     def _outputs(self, report, messages, stream, schema, order):
         seen, last, latest = {}, defaultdict(lambda: -1), {}
@@ -355,7 +356,8 @@ class Ledger:
             if event is None or (event.outcome != "failed" and not self._excused(event, said, excused)):
                 report.add("unexpected", place, f"({event.outcome if event else 'never sent'}) failed with {said}")
             else:
-                for what in error_event(value, message, event, stream, emitter):
+                known = None if self._excused(event, said, excused) else event.error
+                for what in error_event(value, message, event, stream, emitter, known):
                     report.add("altered", place, f"its error event: {what}")
             if place in failed:
                 report.add("repeated", place, "(error event)")
@@ -369,8 +371,8 @@ def _error_schema():
     return jsonschema.Draft7Validator(yaml.safe_load(path.read_text()))
 
 
-def error_event(value, message, event, stream, emitter=None):
-    """What is wrong with an error event, by the schema /error/2.1.0 and the original it is about."""
+def error_event(value, message, event, stream, emitter=None, error=None):
+    """What is wrong with an error event, by the schema /error/2.1.0 and the original it is about; `error`: its type."""
     wrong = [f"{'/'.join(map(str, e.path))}: {e.message}" for e in _error_schema().iter_errors(json.loads(message.value()))]
     for name in ("$schema", "dt", "emitter_id", "error_type", "message", "raw_event"):
         if name not in value:
@@ -383,8 +385,8 @@ def error_event(value, message, event, stream, emitter=None):
             wrong.append(f"meta.{name} is {member!r}")
     if emitter and value.get("emitter_id") != emitter:
         wrong.append(f"emitter_id is {value.get('emitter_id')!r}")
-    if event.error and value.get("error_type") != event.error:
-        wrong.append(f"error_type is {value.get('error_type')}, not {event.error}: {_short(value.get('message'))}")
+    if error and value.get("error_type") != error:
+        wrong.append(f"error_type is {value.get('error_type')}, not {error}: {_short(value.get('message'))}")
     if message.key() != event.key:
         wrong.append(f"key {event.key} became {message.key()}")
     return wrong + _raw(value, message, event)

@@ -19,7 +19,8 @@ revision says follows from its host and id (content()), so a checker can compute
   bytes        how long the text of the main slot is, in UTF-8
   plain        true: the answer is not compressed, whoever would take it
 
-The first rule that holds decides. Rules about a whole call hold for it when one of its revisions asks for them.
+The first rule that holds decides. Rules about a whole call hold for it when one of its revisions asks for them; where
+several do, the first of them in the list.
 """
 
 import asyncio
@@ -209,7 +210,8 @@ class Connection(asyncio.Protocol):
                                    "host": host, "revs": revs, "time": time.time()})
         self.host, self.pages = host, [page_of(rev) for rev in revs]
         self.enter()
-        whole = next((r for r in rules if r["do"] not in ("ok", "missing", "hidden")), None)
+        asked = [r for r in rules if r["do"] not in ("ok", "missing", "hidden")]
+        whole = min(asked, key=state.rules.index, default=None)
         delay = next((r["delay"] for r in rules if "delay" in r), None)
         answer = (path, texts, revs, rules, whole, arguments, headers)
         self.busy = asyncio.get_running_loop().call_later(state.delay() if delay is None else delay, self.answer, answer)

@@ -174,6 +174,14 @@ def test_an_excused_failure_is_neither_a_loss_nor_unexpected():
     found(lost=1, unexpected=1)(ledger(sent).check([], errors, STREAM, ERRORS, excused=["Other"]))
 
 
+def test_an_answer_too_large_may_be_excused_too_and_poison_never():
+    for error, wrong in (("ContentTooLarge", 0), ("ScriptError", 1)):
+        sent = edits(1)
+        sent[0].outcome, sent[0].error = "failed", error
+        errors = [failure(0, sent[0], error_type="HostUnavailable")]
+        found(altered=wrong)(ledger(sent).check([], errors, STREAM, ERRORS, excused=["HostUnavailable"]))
+
+
 # --- what a kill -9 may repeat: fabricated logs of the sink, in seconds of arrival
 
 KILL = 100.0
