@@ -450,7 +450,8 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->attempts = lookup->calls = 0;
 	lookup->submitted = now;
 	lookup->paused_ms = 0;
-	lookup->fresh = lookup->alone = false;
+	lookup->fresh = false;
+	lookup->alone = lookup->suspect;
 	lookup->reserved = lookup->promised = lookup->covered = lookup->seen = lookup->came = 0;
 	lookup->call = NULL;
 	lookup->turn = dispatch->turns++;

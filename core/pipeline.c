@@ -23,6 +23,7 @@
 #include "failure.h"
 #include "fault.h"
 #include "gate.h"
+#include "hookpage.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
@@ -105,6 +106,30 @@ static void asked_again(
 void pipeline_observe(struct pipeline *p, const struct observe *observe)
 {
 	p->config.observe = observe;
+}
+
+/* ---- told to whoever comes after a death in a hook ---- */
+
+static struct hookpage_record coordinates(const struct record *r)
+{
+	return (struct hookpage_record){r->input.topic, r->input.partition, r->input.offset};
+}
+
+static void enter_hook(const struct pipeline *p, const char *hook, const struct record *r)
+{
+	struct hookpage_record record = coordinates(r);
+	hookpage_enter(p->config.hookpage, hook, &record);
+}
+
+static void leave_hook(const struct pipeline *p)
+{
+	hookpage_leave(p->config.hookpage);
+}
+
+static unsigned deaths_in(const struct pipeline *p, const struct record *r, const char **hook)
+{
+	struct hookpage_record record = coordinates(r);
+	return hookpage_deaths(p->config.hookpage, &record, hook);
 }
 
 /* ---- making: outcomes, outputs, error events ---- */
@@ -203,7 +228,10 @@ static void pass(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
 	struct output *output = mem_zalloc(1, sizeof *output);
-	if (r->event.script && !script_pass(&r->event, output, &failure)) {
+	enter_hook(p, "pass", r);
+	bool good = r->event.script == NULL || script_pass(&r->event, output, &failure);
+	leave_hook(p);
+	if (!good) {
 		mem_free(output);
 		reject_by(p, r, &failure);
 		script_result_free(&failure);
@@ -266,6 +294,7 @@ static void forget_calls(struct pipeline *p, struct record *r)
 static void ask(struct pipeline *p, struct record *r, struct script_result *result)
 {
 	size_t bytes = result->request_count * sizeof *r->lookups;
+	bool suspect = deaths_in(p, r, NULL) > 0;
 	record_forget_lookups(&p->records, r);
 	r->lookups = mem_zalloc(result->request_count, sizeof *r->lookups);
 	r->lookup_count = r->lookups_open = result->request_count;
@@ -276,6 +305,7 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		result->requests[i] = (struct request){0};
 		trace_pass(r->headers, r->input.header_count, &lookup->request);
 		lookup->record = r;
+		lookup->suspect = suspect;
 		lookup->script = r->event.script;
 		lookup->part = -2;
 		lookup->age = r->age;
@@ -295,10 +325,21 @@ static bool is_decoded(const struct request *asked, const int *parts, size_t cou
 	return true;
 }
 
+/* All of them: when the answer is at fault nobody knows whose part of it. */
+static void enter_split(const struct pipeline *p, const struct call *call)
+{
+	const struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
+	enter_hook(p, "split", first->record);
+	list_each (&call->lookups, node, after) {
+		struct hookpage_record record = coordinates(container_of(node, struct lookup, node)->record);
+		hookpage_add(p->config.hookpage, &record);
+	}
+}
+
 /* What an answered call means: parsed and split on the state of the records that asked. */
 static enum answer answer_of_call(void *context, struct call *call, struct answer_detail *detail)
 {
-	(void)context;
+	const struct pipeline *p = context;
 	struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
 	struct request asked = first->request; /* a view: frees nothing */
 	struct response response = {
@@ -320,8 +361,10 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	size_t n = 0;
 	list_each (&call->lookups, node, after)
 		values[n++] = container_of(node, struct lookup, node)->request.merge_value;
+	enter_split(p, call);
 	enum script_answer answer =
 	        script_answer(first->script, &asked, &response, values, n, parts, &result);
+	leave_hook(p);
 	n = 0;
 	if (answer == SCRIPT_ANSWER_OK)
 		list_each (&call->lookups, node, after)
@@ -467,6 +510,22 @@ static void enter_lane(struct pipeline *p, struct record *r)
 	lanes_enter(p->lanes, &r->place, r->partition, key, size);
 }
 
+/* What has killed process after process is not tried again. */
+static bool refuse_killer(struct pipeline *p, struct record *r)
+{
+	const char *hook = "";
+	unsigned deaths = deaths_in(p, r, &hook);
+	if (deaths < HOOKPAGE_DEATHS)
+		return false;
+	enter_lane(p, r);
+	char *why = mem_printf("the process died %u times while %s worked on this record, which is not run "
+	                       "again: a crash, memory that ran out, or code that no budget stops",
+	        deaths, hook);
+	reject(p, r, "ScriptCrash", why, NULL);
+	mem_free(why);
+	return true;
+}
+
 static void decode(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
@@ -476,7 +535,11 @@ static void decode(struct pipeline *p, struct record *r)
 		pass(p, r);
 		return;
 	}
+	if (refuse_killer(p, r))
+		return;
+	enter_hook(p, "decoding", r);
 	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
+	leave_hook(p);
 	enter_lane(p, r);
 	if (decoded) {
 		record_move(&p->records, r, RECORD_DECODED);
@@ -490,7 +553,9 @@ static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
 	double before = script_usage(r->event.script).cpu_seconds;
+	enter_hook(p, "request", r);
 	script_request(&r->event, r->attempt, &result);
+	leave_hook(p);
 	struct observe_hook hook = {"request", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_request, hook.cpu_seconds);
 	observe(p, hooked, r, &hook);
@@ -524,10 +589,12 @@ static void transform(struct pipeline *p, struct record *r)
 		lookup->part = -2;
 	}
 	double before = script_usage(r->event.script).cpu_seconds;
+	enter_hook(p, "transform", r);
 	if (r->hook_waits)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
+	leave_hook(p);
 	struct observe_hook hook = {"transform", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_transform, hook.cpu_seconds);
 	observe(p, hooked, r, &hook);
@@ -592,6 +659,8 @@ static void settle(struct pipeline *p, struct record *r)
 	if (p->config.ended && outcome != OUTCOME_FAILED)
 		p->config.ended(p->config.ended_context, r, NULL);
 	observe(p, ended, r);
+	struct hookpage_record record = coordinates(r);
+	hookpage_settled(p->config.hookpage, &record);
 	r->partition->records--;
 	record_free(&p->records, r);
 }
@@ -666,7 +735,8 @@ static bool memory_has_room(const struct pipeline *p)
  * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away)
+	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away ||
+	        hookpage_reading(p->config.hookpage))
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));

@@ -4,6 +4,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "helper.h"
+#include "hookpage.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
@@ -56,6 +57,7 @@ struct worker {
 	struct http *http;
 	struct schemas *schemas; /* NULL = events are not held against any */
 	struct conform *conform;
+	struct hookpage *hookpage; /* NULL = no checkpoint folder, or files */
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -344,6 +346,15 @@ static bool open_schemas(struct worker *worker, struct err *err)
 	return true;
 }
 
+static bool open_hookpage(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	if (config->checkpoint_dir == NULL || worker->config.files)
+		return true;
+	worker->hookpage = hookpage_open(worker->base, config->checkpoint_dir, config->source.group, err);
+	return worker->hookpage != NULL;
+}
+
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -372,6 +383,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
 	        .conform = worker->conform,
+	        .hookpage = worker->hookpage,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
 	        .observe = worker->config.observe,
@@ -530,8 +542,9 @@ static int build(struct worker *worker)
 		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
 		code = worker->reload ? 1 : 78;
 	}
-	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) &&
-	        open_sinks(worker, &err) && open_source(worker, &err) && open_admin(worker, &err)) {
+	if (worker->reload && open_schemas(worker, &err) && open_hookpage(worker, &err) &&
+	        open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
+	        open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;
@@ -647,6 +660,7 @@ static void tear_down(struct worker *worker)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
+	hookpage_close(worker->hookpage);
 	schemas_close(worker->schemas, CLOSE_MS);
 	conform_close(worker->conform);
 	if (worker->source)

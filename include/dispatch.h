@@ -77,6 +77,7 @@ struct lookup {
 	void *record;             /* whose it is; opaque here */
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
 	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
+	bool suspect; /* never shares a call: a process died of one that it may have been in */
 	uint64_t age; /* sequence of its record: the lower is served first */
 	size_t reserved; /* bytes held ready for the answer; the hooks keep these four, dispatch does not
 	                    look */
