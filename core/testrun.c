@@ -538,6 +538,8 @@ void testrun_run(const struct testfile *file, struct testcase *test, struct test
 		buf_printf(&run->problems, "%s\n", err.text);
 	else if (config)
 		work(&running);
+	else
+		run->broken = true;
 	config_free(config);
 	cassette_close(running.cassette);
 	run->seconds = real_seconds() - began;
