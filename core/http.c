@@ -660,12 +660,9 @@ void http_send(struct http *http, struct http_transfer *transfer)
 	transfer->answer_header_count = 0;
 	transfer->exchange = NULL;
 	buf_init(&transfer->answer, transfer->upstream->max_body);
-	transfer->played = http->playing && request_ok(transfer);
-	if (transfer->played)
-		playing_send(http->playing, transfer);
-	else if (http->playing == NULL)
-		start(http, transfer);
-	if (list_linked(&transfer->node))
+	transfer->played_from = NULL;
+	transfer->played = http->playing && request_ok(transfer) && playing_send(http->playing, transfer);
+	if (transfer->played || start(http, transfer))
 		return;
 	transfer->failure = HTTP_INVALID;
 	list_append(&http->finished, &transfer->node);
