@@ -3,6 +3,7 @@
 #include "admin.h"
 #include "checkpoint.h"
 #include "clock.h"
+#include "differ.h"
 #include "helper.h"
 #include "http.h"
 #include "log.h"
@@ -56,6 +57,7 @@ struct worker {
 	struct http *http;
 	struct schemas *schemas; /* NULL = events are not held against any */
 	struct conform *conform;
+	struct differ *differ;
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -349,7 +351,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	struct http_config http = {.user_agent = config->user_agent, .connections = connections(config)};
 	worker->http = http_open(worker->base, &http, err);
-	if (worker->http == NULL)
+	worker->differ = differ_open(worker->base, worker->metrics, err);
+	if (worker->http == NULL || worker->differ == NULL)
 		return false;
 	worker->sink_count = config->sink_count + 1;
 	worker->sink_configs = mem_zalloc(worker->sink_count, sizeof *worker->sink_configs);
@@ -369,6 +372,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
+	        .differ = worker->differ,
 	        .conform = worker->conform,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
@@ -629,6 +633,7 @@ static void tear_down(struct worker *worker)
 		admin_close(worker->admin);
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
+	differ_close(worker->differ, CLOSE_MS);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	schemas_close(worker->schemas, CLOSE_MS);

@@ -28,7 +28,6 @@ enum {
 
 struct textdiff {
 	struct bytes from, to;        /* borrowed */
-	const char *names[2];         /* behind `---` and `+++`; no line feeds */
 	size_t context;               /* unchanged lines around a change */
 	size_t max;                   /* bytes of either text, and of the diff: TEXTDIFF_MAX at most */
 	uint64_t steps;               /* work that it may take, see edits.h; 0 = TEXTDIFF_STEPS */

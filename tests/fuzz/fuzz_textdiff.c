@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz fuzz = {data, data + size};
 	size_t context = fuzz_byte(&fuzz) % 6, from_size;
 	const char *from = fuzz_until(&fuzz, '\0', &from_size);
-	struct textdiff asked = {.names = {"a", "b"}, .context = context, .max = 1 << 20};
+	struct textdiff asked = {.context = context, .max = 1 << 20};
 	struct buf out, made;
 	/* Copies without anything behind them, so that the sanitizer sees a read beyond their end. */
 	size_t to_size = fuzz_left(&fuzz);

@@ -13,7 +13,6 @@ static struct textdiff question(const char *from, const char *to)
 {
 	return (struct textdiff){.from = {from, strlen(from)},
 	        .to = {to, strlen(to)},
-	        .names = {"a", "b"},
 	        .context = TEXTDIFF_CONTEXT,
 	        .max = MAX};
 }
@@ -167,7 +166,6 @@ static void a_diff_makes_the_one_text_of_the_other(void **state)
 			random_text(&b, &seed, 40, kinds);
 		struct textdiff asked = {.from = {a.data, a.size},
 		        .to = {b.data, b.size},
-		        .names = {"a", "b"},
 		        .context = (size_t)i % 5,
 		        .max = MAX};
 		require_right(&asked);
@@ -191,11 +189,8 @@ static void what_takes_too_many_edits_to_be_shortest_is_right(void **state)
 		buf_clear(&b);
 		for (int i = 0; i < 8000; i++)
 			append_line(&b, &seed, kinds);
-		struct textdiff asked = {.from = {a.data, a.size},
-		        .to = {b.data, b.size},
-		        .names = {"a", "b"},
-		        .context = 3,
-		        .max = MAX};
+		struct textdiff asked = {
+		        .from = {a.data, a.size}, .to = {b.data, b.size}, .context = 3, .max = MAX};
 		require_right(&asked);
 	}
 	buf_free(&a);
