@@ -14,8 +14,8 @@
 --     diff_max       bytes: larger HTML is published without a diff          (2097152)
 --     missing        fail | pass: a revision that is not there after 10 s    (fail)
 --
--- The members of `rendering` are this script's; where the sink pins a schema, name them its way in `rendering_of`
--- and `add_diff`. page_html_change.yaml is a configuration to start from.
+-- The members of `rendering` are this script's; where the sink pins a schema, name them its way in
+-- `rendering_of` and `add_diff`. page_html_change.yaml is a configuration to start from.
 
 local millrace = require "millrace"
 local mediawiki = require "lib.mediawiki"
