@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "script_private.h"
 #include "text.h"
+#include "url.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,26 +108,12 @@ static void set_number(lua_State *L, const char *name, double number)
 	lua_setfield(L, -2, name);
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	                              : -1;
-}
-
 static void push_decoded(lua_State *L, const char *text, size_t size)
 {
-	luaL_Buffer out;
-	luaL_buffinit(L, &out);
-	for (size_t i = 0; i < size; i++) {
-		bool coded = text[i] == '%' && i + 2 < size && hex_digit(text[i + 1]) >= 0 &&
-		             hex_digit(text[i + 2]) >= 0;
-		luaL_addchar(
-		        &out, coded ? (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2])) : text[i]);
-		i += coded ? 2 : 0;
-	}
-	luaL_pushresult(&out);
+	struct buf out = {0};
+	url_append_decoded(&out, text, size);
+	lua_pushlstring(L, out.data ? out.data : "", out.size);
+	buf_free(&out);
 }
 
 /* The query as a table of decoded texts, the merge parameter among them. */

@@ -6,10 +6,11 @@
  *     "answers": [{"status": 200, "headers": {}, "json": ..., "elapsed": 0.12}, {"fault": "timeout"}]
  *   }
  *
- * `path` is what the script appended to the upstream's URL, so a cassette fits any URL; a value of `query` is a
- * text, or a list where the parameter stands there several times; `body` is JSON, a text, or {"base64": ...}.
- * An answer has `json`, `body` (text) or `base64`, or no body; `fault` is one of http_failure_name.
- * Answers come in their order, the last one again and again. `events.jsonl` beside them holds the events.
+ * `path` is what the script appended to the upstream's URL, so a cassette fits any URL; a value of `query` is
+ * a text, or a list where the parameter stands there several times; the request's `body` is JSON or a text,
+ * or it has `base64`. An answer has `json`, `body` (text) or `base64`, or no body; `fault` is one of
+ * http_failure_name. Answers come in their order, the last one again and again. `events.jsonl` beside them
+ * holds the events.
  *
  * A question is answered by the recorded one with the same upstream, method, host, path, query and body;
  * headers do not count. Of the parameter that `merge` names, the recorded question needs only to hold all
@@ -58,8 +59,8 @@ size_t cassette_count(const struct cassette *cassette);
 /* Answers the transfer as http_player.play does: fills it and tells after how many ms the answer comes
  * (`timed`: what it took when it was recorded, else 0). -1 when nothing recorded fits; `why` then gets the
  * question and the nearest recorded one. file (may be NULL) gets the name of the file that answered. */
-int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer, bool timed, const char **file,
-        struct buf *why);
+int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer, bool timed,
+        const char **file, struct buf *why);
 /* The same answer from the beginning for whoever comes next. */
 void cassette_rewind(struct cassette *cassette);
 
@@ -68,7 +69,8 @@ void cassette_rewind(struct cassette *cassette);
 /* Makes the folder where there is none. NULL and err: it cannot be made or written, or holds files that are
  * no cassette's. Files of the same question are replaced. */
 struct cassette_writer *cassette_record(const char *folder, struct err *err);
-/* Notes a call that is over. `merge`: the parameter whose values may be joined, NULL = none. False and err. */
+/* Notes a call that is over. `merge`: the parameter whose values may be joined, NULL = none. False and err.
+ */
 bool cassette_note(struct cassette_writer *writer, const struct http_transfer *transfer, const char *merge,
         struct err *err);
 /* Adds an event, a line of its own (line ends within become spaces). */
