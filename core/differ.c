@@ -155,6 +155,11 @@ void differ_cancel(struct differ *differ, struct diff_task *task)
 	buf_free(&task->text);
 }
 
+bool differ_busy(const struct differ *differ)
+{
+	return differ->running != NULL;
+}
+
 struct differ *differ_open(struct event_base *base, struct metrics *metrics, struct err *err)
 {
 	struct helper *helper = helper_open(base, err);

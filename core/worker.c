@@ -554,7 +554,8 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 	event_add(worker->tick, &after);
 }
 
-/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done. */
+/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done: a diff
+ * that is being made takes no time. */
 static void skip_to(int64_t next, int64_t now)
 {
 	if (next > now)
@@ -576,7 +577,7 @@ static bool turn(struct worker *worker, bool more)
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	next = sooner(next, worker->schemas ? schemas_turn(worker->schemas, now) : -1);
 	next = sooner(next, http_next(worker->http));
-	if (clock_invented() && !more)
+	if (clock_invented() && !more && !differ_busy(worker->differ))
 		skip_to(next, now);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)

@@ -44,6 +44,7 @@ void differ_submit(struct differ *differ, struct diff_task *task);
 void differ_cancel(struct differ *differ, struct diff_task *task); /* fine for an idle one; frees its text */
 /* Begins the next task if none runs and there is room: call it when there may be more room than before. */
 void differ_go_on(struct differ *differ);
+bool differ_busy(const struct differ *differ); /* a task runs, wanted or not */
 /* Calls no hook any more; what still waits or runs is forgotten. NULL is fine. */
 void differ_close(struct differ *differ, int64_t wait_ms);
 
