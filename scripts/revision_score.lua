@@ -51,10 +51,14 @@ local function prediction(answer)
   if predicted == nil then
     return nil, "the answer has no output.prediction"
   end
+  local predictions = millrace.json.array {}
+  for i, name in ipairs(type(predicted) == "table" and predicted or { predicted }) do
+    predictions[i] = tostring(name)
+  end
   return {
     model_name = answer.model_name or model,
     model_version = tostring(answer.model_version or "unknown"),
-    predictions = millrace.json.array { tostring(predicted) },
+    predictions = predictions,
     probabilities = output.probabilities,
   }
 end
