@@ -3,6 +3,7 @@
 #include "admin.h"
 #include "checkpoint.h"
 #include "clock.h"
+#include "differ.h"
 #include "helper.h"
 #include "http.h"
 #include "log.h"
@@ -56,6 +57,7 @@ struct worker {
 	struct http *http;
 	struct schemas *schemas; /* NULL = events are not held against any */
 	struct conform *conform;
+	struct differ *differ;
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -351,7 +353,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .connections = connections(config),
 	        .player = worker->config.player};
 	worker->http = http_open(worker->base, &http, err);
-	if (worker->http == NULL)
+	worker->differ = differ_open(worker->base, worker->metrics, err);
+	if (worker->http == NULL || worker->differ == NULL)
 		return false;
 	worker->sink_count = config->sink_count + 1;
 	worker->sink_configs = mem_zalloc(worker->sink_count, sizeof *worker->sink_configs);
@@ -371,6 +374,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
+	        .differ = worker->differ,
 	        .conform = worker->conform,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
@@ -550,7 +554,8 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 	event_add(worker->tick, &after);
 }
 
-/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done. */
+/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done: a diff
+ * that is being made takes no time. */
 static void skip_to(int64_t next, int64_t now)
 {
 	if (next > now)
@@ -572,7 +577,7 @@ static bool turn(struct worker *worker, bool more)
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	next = sooner(next, worker->schemas ? schemas_turn(worker->schemas, now) : -1);
 	next = sooner(next, http_next(worker->http));
-	if (clock_invented() && !more)
+	if (clock_invented() && !more && !differ_busy(worker->differ))
 		skip_to(next, now);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
@@ -645,6 +650,7 @@ static void tear_down(struct worker *worker)
 		admin_close(worker->admin);
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
+	differ_close(worker->differ, CLOSE_MS);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	schemas_close(worker->schemas, CLOSE_MS);

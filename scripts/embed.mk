@@ -3,8 +3,7 @@
 
 .DEFAULT_GOAL := all
 
-EMBEDDED := $(sort $(wildcard scripts/*.lua scripts/lib/*.lua scripts/types/*.lua scripts/examples/*.lua \
-	scripts/samples/*.jsonl))
+EMBEDDED := $(sort $(wildcard scripts/*.lua scripts/lib/*.lua scripts/types/*.lua scripts/samples/*.jsonl))
 OBJECTS += $(BUILD)/gen/embedded.o
 
 $(BUILD)/gen/embedded.c: $(EMBEDDED) $(BUILD)/gen/embedded.list scripts/embed.mk
