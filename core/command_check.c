@@ -75,6 +75,7 @@ static void check_upstreams(
 	char *path = mem_strdup(script_path(script));
 	diagnostics_add(&found,
 	        &(struct diagnostic){.severity = SEVERITY_WARNING,
+	                .code = M135_NO_UPSTREAM,
 	                .file = path,
 	                .message = "the script has a hook 'request', but the configuration has no upstream: "
 	                           "every event about which it asks will fail",

@@ -22,6 +22,7 @@ static const struct {
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
         {"health", command_health, "is a running engine alive, or ready?"},
         {"metrics", command_metrics, "every metric at /metrics, with type, labels and help"},
+        {"explain", command_explain, "what a code in an error message means, and what to do"},
         {"version", command_version, "what runs, with its libraries"},
 };
 

@@ -28,6 +28,7 @@ int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_metrics(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 /* "millrace VERB: ..." and where to read on, on stderr; answers EXIT_USAGE. */

@@ -62,8 +62,46 @@ static void a_line_of_any_length_and_content_leaves_the_terminal_alone(void **st
 	memset(source, 'x', sizeof source);
 	memcpy(source, "\033[2J", 4);
 	source[sizeof source - 1] = '\0';
-	snprintf(expected, sizeof expected, "f:1:900: error: m\n     1 | ?[2J%.156s...\n", source + 4);
+	snprintf(expected, sizeof expected,
+	        "f:1:9: error: m\n     1 | ?[2J%.156s...\n       |         ^^^^^\n", source + 4);
+	shows(source, 1, 9, 5, expected);
+}
+
+static void of_a_long_line_what_stands_around_the_caret_is_shown(void **state)
+{
+	(void)state;
+	char source[1000], expected[500];
+	memset(source, 'x', sizeof source);
+	source[sizeof source - 1] = '\0';
+	snprintf(expected, sizeof expected,
+	        "f:1:900: error: m\n     1 | ...%.160s...\n       |    %80s^^^^^\n", source, "");
 	shows(source, 1, 900, 5, expected);
+	snprintf(expected, sizeof expected, "f:1:990: error: m\n     1 | ...%.90s\n       |    %80s^^^^^\n",
+	        source, "");
+	shows(source, 1, 990, 5, expected);
+}
+
+static void an_excerpt_of_its_own_shows_lines_above_and_details_below(void **state)
+{
+	(void)state;
+	struct diagnostics found = {0};
+	struct buf out;
+	struct diagnostic item = {.file = (char[]){"f"},
+	        .code = M201_INDEX,
+	        .line = 12,
+	        .column = 3,
+	        .length = 2,
+	        .excerpt = (char[]){"above\n  it"},
+	        .message = (char[]){"m"},
+	        .details = (char[]){"   in a hook\n"},
+	        .hint = (char[]){"h"}};
+	buf_init(&out, 0);
+	diagnostics_add(&found, &item);
+	diagnostics_text(&found, "another text", 12, false, &out);
+	assert_string_equal(out.data, "f:12:3: error[M201]: m\n    11 | above\n    12 |   it\n"
+	                              "       |   ^^\n   in a hook\n   hint: h\n");
+	diagnostics_free(&found);
+	buf_free(&out);
 }
 
 static void problems_are_sorted_by_place_and_counted_beyond_the_limit(void **state)
@@ -91,6 +129,7 @@ static void json_has_one_object_a_line(void **state)
 	struct diagnostics found = {0};
 	struct buf out;
 	struct diagnostic item = {.severity = SEVERITY_WARNING,
+	        .code = M131_KAFKA_DOUBT,
 	        .file = (char[]){"a\"b"},
 	        .line = 3,
 	        .column = 4,
@@ -100,7 +139,7 @@ static void json_has_one_object_a_line(void **state)
 	diagnostics_add(&found, &item);
 	diagnostics_json(&found, &out);
 	assert_string_equal(out.data, "{\"file\":\"a\\\"b\",\"line\":3,\"column\":4,\"severity\":\"warning\","
-	                              "\"message\":\"m\",\"hint\":\"h\"}\n");
+	                              "\"code\":\"M131\",\"message\":\"m\",\"hint\":\"h\"}\n");
 	diagnostics_free(&found);
 	buf_free(&out);
 }
@@ -199,6 +238,8 @@ int main(void)
 	        cmocka_unit_test(no_line_is_shown_where_there_is_none),
 	        cmocka_unit_test(a_line_that_may_hold_a_secret_is_not_shown),
 	        cmocka_unit_test(a_line_of_any_length_and_content_leaves_the_terminal_alone),
+	        cmocka_unit_test(of_a_long_line_what_stands_around_the_caret_is_shown),
+	        cmocka_unit_test(an_excerpt_of_its_own_shows_lines_above_and_details_below),
 	        cmocka_unit_test(problems_are_sorted_by_place_and_counted_beyond_the_limit),
 	        cmocka_unit_test(json_has_one_object_a_line),
 	        cmocka_unit_test(an_error_of_a_script_is_shown_in_its_source),
