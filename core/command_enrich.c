@@ -3,6 +3,7 @@
 #include "config.h"
 #include "log.h"
 #include "mem.h"
+#include "script_trouble.h"
 #include "signals.h"
 #include "text.h"
 #include "worker.h"
@@ -130,14 +131,28 @@ static struct config *configure(const struct enrich *enrich)
 
 /* ---- running ---- */
 
+/* In full, as the error event that was made of it has it. */
+static void tell_trouble(const struct enrich *enrich, const struct record *record, const char *message)
+{
+	struct buf text;
+	struct bytes event = {record->outputs[0].value, record->outputs[0].value_size};
+	char *where = mem_printf(
+	        "%s:%lld", enrich->file ? enrich->file : "(stdin)", (long long)record->input.offset + 1);
+	buf_init(&text, 0);
+	if (!script_trouble_event(event, enrich->script, where, command_colour(STDERR_FILENO), &text))
+		buf_printf(&text, "%s: %s: %s\n", where, record->reason, message);
+	fputs(text.data, stderr);
+	buf_free(&text);
+	mem_free(where);
+}
+
 static void tell_failure(void *context, const struct record *record, const char *message)
 {
 	struct enrich *enrich = context;
 	if (message == NULL || record->outcome != OUTCOME_FAILED || record->reason == NULL)
 		return;
 	if (++enrich->failures <= SHOWN_FAILURES)
-		fprintf(stderr, "%s:%lld: %s: %s\n", enrich->file ? enrich->file : "(stdin)",
-		        (long long)record->input.offset + 1, record->reason, message);
+		tell_trouble(enrich, record, message);
 	else if (enrich->failures == SHOWN_FAILURES + 1)
 		fprintf(stderr, "(more failures are not shown%s)\n",
 		        enrich->errors ? "; all are in the file given with --errors"

@@ -36,10 +36,9 @@ const struct script_function script_functions[] = {
 };
 const size_t script_function_count = sizeof script_functions / sizeof *script_functions;
 
-static const char no_files[] =
-        "scripts reach no files: give what is needed by script.params, or ask for it over HTTP";
+static const char no_files[] = "give what is needed by script.params, or ask for it over HTTP";
 static const char no_process[] =
-        "scripts run no programs and know nothing of the process: use millrace.params";
+        "nothing of the machine can be reached; script.params can say what is needed";
 
 const struct script_absent script_absents[] = {
         {"io", no_files},
