@@ -80,6 +80,24 @@ void url_append_encoded(struct buf *out, const char *text)
 	}
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	                              : -1;
+}
+
+void url_append_decoded(struct buf *out, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		int high = text[i] == '%' && i + 2 < size ? hex_digit(text[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+		buf_append_byte(out, low >= 0 ? (char)(high * 16 + low) : text[i] == '+' ? ' ' : text[i]);
+		i += low >= 0 ? 2 : 0;
+	}
+}
+
 bool url_build(struct buf *out, const struct upstream_config *upstream, const struct request *request,
         const char *const *values, size_t count, struct err *err)
 {

@@ -71,12 +71,23 @@ struct http_transfer {
 	/* private to http.c */
 	struct list_node node;
 	struct http_exchange *exchange;
+	int64_t due; /* steady ms at which a played answer comes */
+	bool played; /* waits for that */
+};
+
+/* Answers calls in place of the network: fills failure, reason, status, answer_headers and answer, which is
+ * empty and limited to max_body, and says after how many ms that is there. An answer later than the call's
+ * timeout becomes one, an answer over max_body too large. Called from within http_send. */
+struct http_player {
+	void *context;
+	int64_t (*play)(void *context, struct http_transfer *transfer);
 };
 
 struct http_config {
 	const char *user_agent;
 	size_t connections; /* most connections kept: the sum of the upstreams' concurrency, or more calls
 	                     * than that in flight would close each other's connections */
+	const struct http_player *player; /* NULL = the network; else nothing is sent anywhere */
 };
 
 struct http *http_open(struct event_base *base, const struct http_config *config, struct err *err);
@@ -89,6 +100,8 @@ void http_transfer_free(struct http_transfer *transfer);  /* frees the answer's 
 size_t http_in_flight(const struct http *http);           /* sent and not yet given back */
 size_t http_connections_opened(const struct http *http);  /* since the start */
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
+/* When the next played answer comes, steady ms; -1 = none is to come. Of the network nobody knows. */
+int64_t http_next(const struct http *http);
 /* True when the text may stand in a header or URL: no CR, LF, NUL or other control bytes. */
 bool http_text_ok(const char *text, size_t size);
 
