@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LINE_MAX_NUMBER = 10000000, CALLERS = 4, EVENT_MAX = 160, TEXT_SHOWN = 32, INNER_SHOWN = 3 };
 
@@ -173,6 +174,32 @@ static bool is_source(const char *path, const char *script)
 	return strcmp(path, script) == 0 || (size > 4 && strcmp(path + size - 4, ".lua") == 0);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), tail = strlen(end);
+	return size >= tail && strcmp(text + size - tail, end) == 0;
+}
+
+/* Lua cuts a long name at its front: "...lib/wiki.lua". That is the script, or a module below its folder. */
+static char *whole_path(const char *name, const char *script)
+{
+	if (strncmp(name, "...", 3) != 0)
+		return mem_strdup(name);
+	if (ends_with(script, name + 3))
+		return mem_strdup(script);
+	char *folder = text_folder(script);
+	for (const char *part = name + 3; part; part = strchr(part + 1, '/')) {
+		char *path = mem_printf("%s%s%s", folder, *part == '/' ? "" : "/", part);
+		if (ends_with(path, name + 3) && access(path, R_OK) == 0) {
+			mem_free(folder);
+			return path;
+		}
+		mem_free(path);
+	}
+	mem_free(folder);
+	return mem_strdup(name);
+}
+
 /* Does FILE:LINE: end at this colon? The file begins after a space or a quote, or with the text. Answers what
  * follows the place. */
 static const char *place_at(struct telling *telling, const char *text, const char *colon)
@@ -184,7 +211,9 @@ static const char *place_at(struct telling *telling, const char *text, const cha
 	const char *start = colon;
 	while (start > text && strchr(" '\"\n\t(", start[-1]) == NULL)
 		start--;
-	char *path = mem_dup(start, (size_t)(colon - start));
+	char *name = mem_dup(start, (size_t)(colon - start)),
+	     *path = whole_path(name, telling->trouble->script);
+	mem_free(name);
 	if (!is_source(path, telling->trouble->script) || !script_source_read(&telling->source, path)) {
 		mem_free(path);
 		return NULL;

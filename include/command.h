@@ -27,6 +27,8 @@ int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_health(int argc, char **argv);
+int command_init(int argc, char **argv);
+int command_types(int argc, char **argv);
 int command_metrics(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* Files of scripts/ inside the binary, so that `millrace demo` needs none beside it. Made by
+/* Files of scripts/ inside the binary, so that `millrace demo`, `init` and `types` need none beside it. Made by
  * scripts/embed.mk. */
 #ifndef MILLRACE_EMBEDDED_H
 #define MILLRACE_EMBEDDED_H

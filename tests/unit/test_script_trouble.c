@@ -452,6 +452,45 @@ static void the_whole_is_one_text(void **state)
 	take_away(&place);
 }
 
+/* Lua cuts the name of a file at its front when it is long. */
+static void a_long_path_is_found_again(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/millrace-trouble-XXXXXX";
+	assert_non_null(mkdtemp(folder));
+	char *deep = mem_printf("%s/a-folder-with-a-name-that-is-longer-than-what-Lua-shows-of-it", folder);
+	char *lib = mem_printf("%s/lib", deep);
+	assert_int_equal(0, mkdir(deep, 0700) + mkdir(lib, 0700));
+	char *module = fixture_write(
+	        lib, "m.lua", "return function(event) return {event.page.revision.rev_id} end\n");
+	char *path = fixture_write(deep, "t.lua",
+	        "local m = require 'lib.m'\n"
+	        "return {api = 1, transform = function(event)\n"
+	        "  local x = m(event)\n"
+	        "  return {a = x}\n"
+	        "end}\n");
+	struct place place = {.path = path};
+	struct diagnostics found = {0};
+	diagnose(&place, &found);
+	assert_string_equal(module, found.items[0].file);
+	assert_int_equal(32, found.items[0].column);
+	diagnostics_free(&found);
+	mem_free(fixture_write(lib, "m.lua", "return function(event) error('here', 2) end\n"));
+	diagnose(&place, &found);
+	assert_string_equal(path, found.items[0].file);
+	assert_int_equal(3, found.items[0].line);
+	diagnostics_free(&found);
+	unlink(module);
+	unlink(path);
+	rmdir(lib);
+	rmdir(deep);
+	rmdir(folder);
+	mem_free(module);
+	mem_free(path);
+	mem_free(lib);
+	mem_free(deep);
+}
+
 static void told(
         const char *type, const char *message, const char *where, const char *value, const char *expected)
 {
@@ -649,6 +688,7 @@ static int run(void)
 	        cmocka_unit_test(what_is_missing_is_named_with_its_line),
 	        cmocka_unit_test(a_script_that_is_no_script_has_a_code),
 	        cmocka_unit_test(the_whole_is_one_text),
+	        cmocka_unit_test(a_long_path_is_found_again),
 	        cmocka_unit_test(what_is_no_fault_of_the_script_stands_at_the_event),
 	        cmocka_unit_test(secrets_are_not_shown),
 	        cmocka_unit_test(an_event_is_shortened_to_about_a_line),
