@@ -224,7 +224,9 @@ static int open_and_run(struct enrich *enrich)
 	size_t upstreams = config->upstream_count;
 	if (enrich->endpoint == NULL)
 		config->upstream_count = 0; /* so that a request is refused with the reason */
-	if (in >= 0 && errors >= 0)
+	if (in >= 0 && errors >= 0 && !command_script_loads(config))
+		code = EXIT_CONFIG;
+	else if (in >= 0 && errors >= 0)
 		code = run(enrich, config, in, errors);
 	config->upstream_count = upstreams;
 	if (in > STDIN_FILENO)

@@ -401,6 +401,16 @@ static const struct explain_page pages[EXPLAIN_COUNT] = {
                 .causes = "schemas.uris has the secondary repository only",
                 .todo = "Add the repository that has /error; the engine writes error events anyway."},
 
+        [M401_TEST_FILE] = {"a test file that cannot be run as it is",
+                .meaning = "The tests beside a script are data: each member is known, and what is misspelt "
+                           "would "
+                           "test nothing.",
+                .causes = "a typing error in a member's name\n"
+                          "a test without an event, or without a name\n"
+                          "a file or a cassette that is not there: paths begin at the test file's folder",
+                .before = "expect: {droped: canary}", .after = "expect: {dropped: canary}",
+                .todo = "The message names line and column; scripts/README.md has every member."},
+
         [M501_HTTP_STATUS] = {"an answer with a status that is none", .type = "HttpStatus",
                 .meaning = "The service answered, with a status that is neither 2xx nor in the request's "
                            "`accept`. "

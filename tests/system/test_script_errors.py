@@ -75,6 +75,25 @@ def test_check_gives_codes_and_hints_as_json_too(project):
     assert {p["code"] for p in problems} == {"M101", "M103"}, problems
 
 
+def test_a_script_that_does_not_load_is_told_so_by_enrich_too(project):
+    said = here("enrich", project("if x != 1 then end\n"), "events.jsonl", check=78)
+    assert said == ("job.lua:1:6: error[M210]: 'then' expected near '!'\n"
+                    "     1 | if x != 1 then end\n"
+                    "       |      ^\n"
+                    "   hint: unequal is written ~=\n"
+                    "   more: millrace explain M210\n"), said
+
+
+def test_a_test_that_fails_in_the_script_shows_the_line(project):
+    project("return {api = 1, transform = function(event)\n  return { id = event.revison.rev_id }\nend}\n")
+    project("tests:\n  - name: fails\n    event: {revision: {rev_id: 1}}\n    expect: {output: {id: 1}}\n", "job_test.yaml")
+    said = here("test", ".", check=1)
+    assert ("job.lua:2:17: error[M201]: attempt to index field 'revison' (a nil value)\n" in said and
+            "hint: this event has no 'revison'; did you mean 'revision'?\n" in said), said
+    project("tests:\n  - name: is misspelt\n    evnt: {}\n", "job_test.yaml")
+    assert "error[M401]: " in here("test", ".", check=78)
+
+
 def test_a_lost_verdict_is_found_in_enrich(project):
     script = project('local millrace = require "millrace"\n'
                      "return {api = 1, transform = function(event)\n"
