@@ -1,6 +1,8 @@
 /* What the verbs of the command line share. */
 #include "command.h"
 #include "clock.h"
+#include "mem.h"
+#include "script_trouble.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -127,4 +129,24 @@ struct config *command_load(const char *path, int *code)
 		return config;
 	config_free(config);
 	return NULL;
+}
+
+bool command_script_loads(const struct config *config)
+{
+	struct err err = {""};
+	struct script_world world;
+	config_world(config, &world);
+	struct script *script = script_open(&config->script, &world, &err);
+	bool good = script != NULL;
+	if (!good) {
+		struct buf text;
+		struct script_trouble trouble = {.message = err.text, .script = config->script.path};
+		buf_init(&text, 0);
+		script_trouble_text(&trouble, command_colour(STDERR_FILENO), &text);
+		fputs(text.data, stderr);
+		buf_free(&text);
+	}
+	script_release(script);
+	mem_free((void *)(size_t)world.sinks);
+	return good;
 }

@@ -1,6 +1,7 @@
 /* One run of a script over events, from a file to stdout. */
 #include "enrich.h"
 #include "mem.h"
+#include "script_trouble.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -128,6 +129,22 @@ static uint64_t count_events(int fd)
 
 /* ---- running ---- */
 
+/* In full, as the error event that was made of it has it. */
+static void tell_trouble(const struct enrich_run *run, const struct record *record, const char *message)
+{
+	struct buf text;
+	struct bytes event = {record->outputs[0].value, record->outputs[0].value_size};
+	char *where = mem_printf(
+	        "%s:%lld", enrich_events_name(run->enrich), (long long)record->input.offset + 1);
+	buf_init(&text, 0);
+	if (!script_trouble_event(
+	            event, run->config->script.path, where, command_colour(STDERR_FILENO), &text))
+		buf_printf(&text, "%s: %s: %s\n", where, record->reason, message);
+	fputs(text.data, stderr);
+	buf_free(&text);
+	mem_free(where);
+}
+
 static void tell_failure(void *context, const struct record *record, const char *message)
 {
 	struct enrich_run *run = context;
@@ -136,8 +153,7 @@ static void tell_failure(void *context, const struct record *record, const char 
 	if (++run->failures > SHOWN_FAILURES + 1 || run->silent)
 		return;
 	if (run->failures <= SHOWN_FAILURES)
-		fprintf(stderr, "%s:%lld: %s: %s\n", enrich_events_name(run->enrich),
-		        (long long)record->input.offset + 1, record->reason, message);
+		tell_trouble(run, record, message);
 	else
 		fprintf(stderr, "(more failures are not shown%s)\n",
 		        run->enrich->errors ? "; all are in the file given with --errors"
@@ -258,7 +274,7 @@ static int run_with(const struct enrich *enrich, struct enrich_tape *tape)
 		return EXIT_CONFIG;
 	int in = enrich_open_events(enrich);
 	if (in >= 0)
-		code = run_over(enrich, config, tape, in);
+		code = command_script_loads(config) ? run_over(enrich, config, tape, in) : EXIT_CONFIG;
 	enrich_close_events(in);
 	config_free(config);
 	return code;

@@ -28,7 +28,10 @@ int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_health(int argc, char **argv);
+int command_init(int argc, char **argv);
+int command_types(int argc, char **argv);
 int command_metrics(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 /* "millrace VERB: ..." and where to read on, on stderr; answers EXIT_USAGE. */
@@ -60,6 +63,8 @@ void command_log_init(
 /* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries
  * again, for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
 int command_resolve_streams(struct config *config, int64_t patience_ms);
+/* Does the configuration's script load, and pass its selftest? What is wrong is on stderr, with its line. */
+bool command_script_loads(const struct config *config);
 /* For verbs that look at a job from outside: loads its configuration and asks once for its streams. Problems
  * are on stderr; NULL with *code EXIT_CONFIG or EXIT_UNREACHABLE. */
 struct config *command_load(const char *path, int *code);
