@@ -476,6 +476,9 @@ static void answer_status(void *context, const struct admin_request *request, st
 	answer->type = "application/json";
 	buf_append_text(&answer->body, "{\"name\":");
 	text_json_string(&answer->body, worker->config.config->name, strlen(worker->config.config->name));
+	buf_append_text(&answer->body, ",\"group\":");
+	text_json_string(&answer->body, worker->config.config->source.group,
+	        strlen(worker->config.config->source.group));
 	buf_printf(&answer->body,
 	        ",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,"
 	        "\"passed\":%llu,"
