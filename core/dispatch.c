@@ -277,6 +277,8 @@ static void call_done(struct http_transfer *transfer)
 	call->wall = clock_wall();
 	if (transfer->failure != HTTP_INVALID)
 		measure(call);
+	if (dispatch->hooks.came)
+		dispatch->hooks.came(dispatch->hooks.context, call);
 	dispatch_judge(call, now, &fate);
 	report(call, &fate);
 	dispatch_note(call, &fate, now);

@@ -229,6 +229,14 @@ static void keep_last_attempt(const struct retry_config *retry, struct lookup *l
 	lookup->alone = true;
 }
 
+static void tell_again(struct dispatch *dispatch, struct upstream *upstream, const struct lookup *lookup,
+        const char *label, int64_t wait_ms, bool counts)
+{
+	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name, label) += 1;
+	if (dispatch->hooks.again)
+		dispatch->hooks.again(dispatch->hooks.context, lookup, label, wait_ms, counts);
+}
+
 /* Decides over another call for one lookup: true when it will be asked again. While the breaker is open no
  * attempt is counted, and the wait is for a probe's success. Lookups that shared a call wait for as long as
  * each other, by one throw of `luck`. */
@@ -250,7 +258,7 @@ static bool ask_again(struct dispatch *dispatch, struct upstream *upstream, stru
 		return false;
 	if (!closed && wait_ms > DISPATCH_PAUSE_MAX_MS)
 		wait_ms = DISPATCH_PAUSE_MAX_MS;
-	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name, fate->label) += 1;
+	tell_again(dispatch, upstream, lookup, fate->label, wait_ms > 0 ? wait_ms : 0, counts);
 	dispatch_back_off(upstream, lookup, now, wait_ms);
 	return true;
 }
@@ -265,7 +273,7 @@ void dispatch_yield(struct dispatch *dispatch, struct lookup *lookup)
 static void ask_at_once(
         struct dispatch *dispatch, struct upstream *upstream, struct lookup *lookup, const char *label)
 {
-	*metrics_value(dispatch->metrics, METRIC_HTTP_RETRIES, upstream->config->name, label) += 1;
+	tell_again(dispatch, upstream, lookup, label, 0, false);
 	dispatch_yield(dispatch, lookup);
 	dispatch_make_ready(upstream, lookup);
 }

@@ -78,6 +78,35 @@ static void look_at_clock(struct pipeline *p)
 		p->now = p->config.clock();
 }
 
+/* ---- told to an observer ---- */
+
+/* `observe(p, ended, r)`: where somebody watches and cares. */
+#define observe(p, what, ...)                                                                                \
+	do {                                                                                                 \
+		const struct observe *observer = (p)->config.observe;                                        \
+		if (observer && observer->what)                                                              \
+			observer->what(observer->context, __VA_ARGS__);                                      \
+	} while (0)
+
+static void call_came(void *context, const struct call *call)
+{
+	struct pipeline *p = context;
+	observe(p, came, call);
+}
+
+static void asked_again(
+        void *context, const struct lookup *lookup, const char *reason, int64_t wait_ms, bool counts)
+{
+	struct pipeline *p = context;
+	observe(p, again, lookup,
+	        &(struct observe_again){.reason = reason, .wait_ms = wait_ms, .counts = counts});
+}
+
+void pipeline_observe(struct pipeline *p, const struct observe *observe)
+{
+	p->config.observe = observe;
+}
+
 /* ---- making: outcomes, outputs, error events ---- */
 
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
@@ -93,6 +122,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	if (r->state != RECORD_MADE)
 		record_move(&p->records, r, RECORD_MADE);
+	observe(p, made, r);
 }
 
 static void name_source(const struct record *r, struct output *output, size_t n)
@@ -253,6 +283,7 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		dispatch_submit(p->dispatch, lookup, p->now);
 	}
 	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
+	observe(p, asked, r);
 }
 
 /* Whether all that a script will see of an answer is in its state: `body` is for what is no JSON. */
@@ -322,6 +353,7 @@ static void dispatch_done(void *context, struct lookup *lookup)
 	look_at_clock(p);
 	r->lookups_open--;
 	gate_settle(&p->gate, lookup);
+	observe(p, answered, lookup);
 	if (lookup->response.error_type && !lookup->request.optional) {
 		char *type = lookup->response.error_type, *message = lookup->response.error_message;
 		lookup->response.error_type = lookup->response.error_message = NULL;
@@ -459,7 +491,9 @@ static void request(struct pipeline *p, struct record *r)
 	struct script_result result = {0};
 	double before = script_usage(r->event.script).cpu_seconds;
 	script_request(&r->event, r->attempt, &result);
-	metrics_observe(p->hook_request, script_usage(r->event.script).cpu_seconds - before);
+	struct observe_hook hook = {"request", script_usage(r->event.script).cpu_seconds - before, &result};
+	metrics_observe(p->hook_request, hook.cpu_seconds);
+	observe(p, hooked, r, &hook);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
 	case VERDICT_PASS: pass(p, r); break;
@@ -494,7 +528,9 @@ static void transform(struct pipeline *p, struct record *r)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
-	metrics_observe(p->hook_transform, script_usage(r->event.script).cpu_seconds - before);
+	struct observe_hook hook = {"transform", script_usage(r->event.script).cpu_seconds - before, &result};
+	metrics_observe(p->hook_transform, hook.cpu_seconds);
+	observe(p, hooked, r, &hook);
 	mem_free(answers);
 	r->hook_waits = result.verdict == VERDICT_WAIT;
 	switch (result.verdict) {
@@ -555,6 +591,7 @@ static void settle(struct pipeline *p, struct record *r)
 		metrics_observe(p->age, (double)(p->wall - r->event.dt) / 1000);
 	if (p->config.ended && outcome != OUTCOME_FAILED)
 		p->config.ended(p->config.ended_context, r, NULL);
+	observe(p, ended, r);
 	r->partition->records--;
 	record_free(&p->records, r);
 }
@@ -680,6 +717,7 @@ static void pipeline_take(void *context, const struct source_message *message)
 	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
 	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=
 	        (double)(message->key.size + message->value.size);
+	observe(p, taken, r);
 	walk(p, r);
 }
 
@@ -701,6 +739,7 @@ static void settled(void *context, struct place *place)
 
 static void free_given_back(struct pipeline *p, struct record *r)
 {
+	observe(p, left, r);
 	r->partition->records--;
 	record_free(&p->records, r);
 }
@@ -1005,6 +1044,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .grow = answer_may_grow,
 	        .yield = answer_yields,
 	        .answer = answer_of_call,
+	        .came = call_came,
+	        .again = asked_again,
 	        .done = dispatch_done};
 	struct dispatch_config dispatch = {.upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,

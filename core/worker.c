@@ -372,6 +372,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .conform = worker->conform,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
+	        .observe = worker->config.observe,
 	        .files = worker->config.files != NULL,
 	        .clock = clock_now,
 	};

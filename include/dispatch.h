@@ -154,6 +154,13 @@ struct dispatch_hooks {
 	 * needs it (of a call that several share none does). May pause hosts; submits and cancels
 	 * nothing. Of a shared call only a 2xx is heard. */
 	enum answer (*answer)(void *context, struct call *call, struct answer_detail *detail);
+	/* The call has ended, its lookups have not left it: answered or failed, body included. Only to look
+	 * at. NULL: nobody looks, as for the next. */
+	void (*came)(void *context, const struct call *call);
+	/* The lookup has left its call and is to be asked again: why, when at the earliest, and whether that
+	 * counts as one of retry.attempts. Only to look at. */
+	void (*again)(
+	        void *context, const struct lookup *lookup, const char *reason, int64_t wait_ms, bool counts);
 	/* The lookup is final (LOOKUP_DONE) and the caller's again. Not called from within dispatch_submit or
 	 * dispatch_cancel. May submit and cancel others, and free this one. */
 	void (*done)(void *context, struct lookup *lookup);

@@ -9,6 +9,7 @@
 #include "dispatch.h"
 #include "ledger.h"
 #include "metrics.h"
+#include "observe.h"
 #include "record.h"
 #include "sink.h"
 #include "source.h"
@@ -41,6 +42,7 @@ struct pipeline_config {
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
+	const struct observe *observe; /* borrowed; NULL = nobody watches */
 	bool files;             /* the sinks are files: what failed will not do better, and the owner stops */
 	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */
 };
@@ -60,6 +62,9 @@ void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *han
  * and nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
 bool pipeline_use_script(struct pipeline *pipeline, struct script *script);
 size_t pipeline_scripts(struct pipeline *pipeline); /* states alive; those with no record left end here */
+/* From now on this one watches, or nobody (NULL); borrowed. It may have missed some of records on their way.
+ */
+void pipeline_observe(struct pipeline *pipeline, const struct observe *observe);
 /* Borrows both; sinks in the order of the configuration. */
 void pipeline_attach(struct pipeline *pipeline, struct source *source, struct sink **sinks);
 /* Everything that is due: sends, wakes, settles, collects. Answers the steady ms of the next thing to do. */

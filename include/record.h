@@ -75,6 +75,7 @@ struct record {
 	size_t charged[LEDGER_KINDS];
 	size_t promised; /* bytes of Lua's heap that its answers in the air will take, where others are waited
 	                    for */
+	void *observed;  /* an observer's own (observe.h) */
 };
 
 /* The lists of all records, by state. */

@@ -109,6 +109,25 @@ static void the_steady_clock_does_not_go_back(void **state)
 	assert_true(clock_wall() > 1500000000000);
 }
 
+static void an_invented_time_moves_only_when_told(void **state)
+{
+	(void)state;
+	int64_t before = clock_now();
+	assert_false(clock_invented());
+	clock_invent(1000);
+	assert_true(clock_invented());
+	int64_t now = clock_now();
+	assert_true(now >= before);
+	assert_int_equal(clock_wall(), 1000);
+	clock_skip(90000);
+	assert_int_equal(clock_now(), now + 90000);
+	assert_int_equal(clock_now_ns(), (now + 90000) * 1000000);
+	assert_int_equal(clock_wall(), 91000);
+	clock_invent(5);
+	assert_int_equal(clock_wall(), 5);
+	assert_int_equal(clock_now(), now + 90000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +137,7 @@ int main(void)
 	        cmocka_unit_test(only_so_many_bytes_are_looked_at),
 	        cmocka_unit_test(what_is_written_reads_back),
 	        cmocka_unit_test(the_steady_clock_does_not_go_back),
+	        cmocka_unit_test(an_invented_time_moves_only_when_told), /* the last: time stays invented */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
