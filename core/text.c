@@ -175,6 +175,22 @@ void text_human_bytes(uint64_t bytes, char out[32])
 	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
 }
 
+bool text_base64(struct buf *out, const char *data, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *at = (const unsigned char *)data;
+	buf_append_byte(out, '"');
+	for (; size > 0; at += 3, size = size > 3 ? size - 3 : 0) {
+		unsigned long group = (unsigned long)at[0] << 16 |
+		                      (size > 1 ? (unsigned long)at[1] << 8 : 0) | (size > 2 ? at[2] : 0);
+		char four[4] = {digits[group >> 18], digits[group >> 12 & 63],
+		        size > 1 ? digits[group >> 6 & 63] : '=', size > 2 ? digits[group & 63] : '='};
+		if (!buf_append(out, four, sizeof four))
+			return false;
+	}
+	return buf_append_byte(out, '"');
+}
+
 char *text_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_tap.h"
 #include "checkpoint.h"
 #include "clock.h"
 #include "helper.h"
@@ -10,6 +11,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "reload.h"
+#include "tap.h"
 #include "text.h"
 #include "versions.h"
 
@@ -65,6 +67,7 @@ struct worker {
 	struct source_config source_config;
 	struct source *source;
 	struct admin *admin;
+	struct tap *tap;
 	bool stopping, draining, failed;
 	int64_t commit_at;
 	struct worker_end end; /* read by others after the thread has ended */
@@ -494,6 +497,28 @@ static void answer_status(void *context, const struct admin_request *request, st
 	buf_append_text(&answer->body, "}\n");
 }
 
+static void watch(void *context, const struct observe *observe)
+{
+	const struct worker *worker = context;
+	pipeline_observe(worker->pipeline, observe);
+}
+
+static void open_tap(struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	struct tap_config tap = {.sinks = worker->sink_configs,
+	        .sink_count = worker->sink_count,
+	        .upstreams = config->upstreams,
+	        .upstream_count = config->upstream_count,
+	        .script_sha256 = reload_sha256(worker->reload),
+	        .name = config->name,
+	        .ledger = &worker->ledger,
+	        .watch = watch,
+	        .context = worker};
+	worker->tap = tap_open(&tap);
+	admin_tap_route(worker->admin, worker->tap);
+}
+
 static bool open_admin(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -508,6 +533,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 		return false;
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
+	open_tap(worker);
 	pthread_mutex_lock(&worker->mutex);
 	worker->admin_port = admin_port(worker->admin);
 	pthread_mutex_unlock(&worker->mutex);
@@ -562,6 +588,8 @@ static bool turn(struct worker *worker, bool more)
 	int64_t load_at = worker->schemas ? schemas_turn(worker->schemas, now) : -1;
 	if (load_at >= 0 && (next < 0 || load_at < next))
 		next = load_at;
+	if (worker->admin)
+		admin_turn(worker->admin);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
 			checkpoint_use_script(worker->checkpoint, reload_sha256(worker->reload));
@@ -631,6 +659,7 @@ static void tear_down(struct worker *worker)
 {
 	if (worker->admin)
 		admin_close(worker->admin);
+	tap_close(worker->tap);
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	if (worker->pipeline)
