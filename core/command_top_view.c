@@ -592,22 +592,6 @@ static const char *style(char mark)
 	return escapes[(unsigned char)mark];
 }
 
-/* One character of a text as it may go to a terminal; answers how many bytes of the text it was. */
-static size_t show_character(struct buf *out, const char *at, size_t left)
-{
-	unsigned char first = (unsigned char)at[0];
-	size_t size = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-	bool control =
-	        first < 0x20 || first == 0x7F || (first == 0xC2 && left > 1 && (unsigned char)at[1] < 0xA0);
-	if (size > left || text_utf8_valid(at, size) != size)
-		size = 1;
-	if (control || (first >= 0x80 && size == 1))
-		buf_append_byte(out, '?');
-	else
-		buf_append(out, at, size);
-	return size;
-}
-
 static void show_line(const struct top_frame *frame, const char *text, struct buf *out)
 {
 	size_t left = strlen(text);
@@ -619,7 +603,7 @@ static void show_line(const struct top_frame *frame, const char *text, struct bu
 			styled = *text != PLAIN[0];
 			buf_append_text(out, frame->colour ? style(*text) : "");
 		} else if (column++ < frame->width) {
-			size = show_character(out, text, left);
+			size = text_show_character(out, text, left);
 		}
 		text += size;
 		left -= size;

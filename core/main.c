@@ -20,6 +20,7 @@ static const struct {
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
+        {"tap", command_tap, "what passes through a running engine, live"},
         {"top", command_top, "a running engine at a glance, drawn anew every second"},
         {"health", command_health, "is a running engine alive, or ready?"},
         {"metrics", command_metrics, "every metric at /metrics, with type, labels and help"},

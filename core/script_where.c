@@ -180,14 +180,23 @@ static void place_name(const struct where *where, const char *message, struct di
 	mem_free(name);
 }
 
+/* What the parser says, without its place; some of it in words for who did not write a parser. */
+static const char *sentence(const char *message)
+{
+	if (strncmp(message, "--where:", 8) == 0 && strstr(message, ": "))
+		message = strstr(message, ": ") + 2;
+	if (strstr(message, " near '<eof>'"))
+		return "the expression ends too early";
+	if (strncmp(message, "'<eof>' expected near ", 22) == 0)
+		return "the expression has ended here, and something follows";
+	return message;
+}
+
 static void tell(const struct where *where, const char *message, bool is_name, bool colour, struct buf *told)
 {
 	struct diagnostics found = {0};
 	struct diagnostic one = {.severity = SEVERITY_ERROR, .file = (char *)(size_t) "--where"};
-	static const char head[] = "--where:1: ";
-	if (strncmp(message, head, sizeof head - 1) == 0)
-		message += sizeof head - 1;
-	one.message = (char *)(size_t)message;
+	one.message = (char *)(size_t)sentence(message);
 	if (is_name)
 		place_name(where, message, &one);
 	else

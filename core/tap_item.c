@@ -18,7 +18,8 @@ static void name_member(struct buf *out, const char *name)
 {
 	if (out->size && out->data[out->size - 1] != '{')
 		buf_append_byte(out, ',');
-	buf_printf(out, "\"%s\":", name);
+	text_json_string(out, name, strlen(name));
+	buf_append_byte(out, ':');
 }
 
 static void member_text(struct buf *out, const char *name, const char *text)
@@ -50,7 +51,7 @@ static bool fits(struct buf *out, size_t size)
 
 static void member_bytes(struct buf *out, const char *name, const char *data, size_t size)
 {
-	char longer[64];
+	char longer[300];
 	if (!fits(out, size))
 		return;
 	if (data && text_utf8_valid(data, size) == size) {
@@ -58,7 +59,7 @@ static void member_bytes(struct buf *out, const char *name, const char *data, si
 		text_json_string(out, data, size);
 		return;
 	}
-	snprintf(longer, sizeof longer, "%.40s_base64", name);
+	snprintf(longer, sizeof longer, "%.280s_base64", name);
 	name_member(out, data ? longer : name);
 	if (data)
 		text_base64(out, data, size);
@@ -108,14 +109,7 @@ static void member_kafka_headers(struct buf *out, const struct output_header *he
 			before += strcmp(headers[i].name, headers[j].name) == 0;
 		if (before)
 			continue;
-		if (out->data[out->size - 1] != '{')
-			buf_append_byte(out, ',');
-		text_json_string(out, headers[i].name, strlen(headers[i].name));
-		buf_append_byte(out, ':');
-		if (headers[i].value)
-			text_json_string(out, headers[i].value, headers[i].size);
-		else
-			buf_append_text(out, "null");
+		member_bytes(out, headers[i].name, headers[i].value, headers[i].size);
 	}
 	buf_append_byte(out, '}');
 }
@@ -141,11 +135,7 @@ static void member_headers(struct buf *out, const struct header *headers, size_t
 			later += strcasecmp(headers[i].name, headers[j].name) == 0;
 		if (later)
 			continue;
-		if (out->data[out->size - 1] != '{')
-			buf_append_byte(out, ',');
-		text_json_string(out, headers[i].name, strlen(headers[i].name));
-		buf_append_byte(out, ':');
-		text_json_string(out, value, strlen(value));
+		member_text(out, headers[i].name, value);
 	}
 	buf_append_byte(out, '}');
 }
@@ -230,10 +220,7 @@ static void member_parameter(
 	buf_init(&texts[1], 0);
 	decode(&texts[0], name, name_size);
 	decode(&texts[1], value, size);
-	if (out->data[out->size - 1] != '{')
-		buf_append_byte(out, ',');
-	text_json_string(out, texts[0].size ? texts[0].data : "", texts[0].size);
-	buf_append_byte(out, ':');
+	name_member(out, texts[0].size ? texts[0].data : "");
 	if (texts[0].size && is_secret(texts[0].data))
 		text_json_string(out, redacted, sizeof redacted - 1);
 	else
@@ -254,10 +241,7 @@ static void member_merged(
 		list_each (&call->lookups, node, after)
 			buf_printf(&values, "%s%s", values.size ? "|" : "",
 			        container_of(node, struct lookup, node)->request.merge_value);
-	if (out->data[out->size - 1] != '{')
-		buf_append_byte(out, ',');
-	text_json_string(out, request->merge_param, strlen(request->merge_param));
-	buf_append_byte(out, ':');
+	name_member(out, request->merge_param);
 	text_json_string(out, values.size ? values.data : "", values.size);
 	buf_free(&values);
 }

@@ -191,6 +191,21 @@ bool text_base64(struct buf *out, const char *data, size_t size)
 	return buf_append_byte(out, '"');
 }
 
+size_t text_show_character(struct buf *out, const char *at, size_t left)
+{
+	unsigned char first = (unsigned char)at[0];
+	size_t size = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+	bool control =
+	        first < 0x20 || first == 0x7F || (first == 0xC2 && left > 1 && (unsigned char)at[1] < 0xA0);
+	if (size > left || text_utf8_valid(at, size) != size)
+		size = 1;
+	if (control || (first >= 0x80 && size == 1))
+		buf_append_byte(out, '?');
+	else
+		buf_append(out, at, size);
+	return size;
+}
+
 char *text_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');

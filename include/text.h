@@ -27,6 +27,9 @@ const char *text_did_you_mean(const char *word, const char *const *candidates, s
 char *text_folder(const char *path);
 /* Milliseconds as "0.4 s", "15 s", "2 min 10 s", "3 h 5 min" or "2 d 4 h", for people. */
 void text_human_duration(int64_t ms, char out[32]);
+/* Appends the first character of a text (`left` > 0 bytes) as it may go to a terminal: what would move its
+ * cursor or is no UTF-8 becomes `?`. Answers how many bytes of the text it was. */
+size_t text_show_character(struct buf *out, const char *at, size_t left);
 /* 1234567 -> "1.2 MB", for people. */
 void text_human_bytes(uint64_t bytes, char out[32]);
 
