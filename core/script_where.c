@@ -48,7 +48,11 @@ static int compile(lua_State *L)
 {
 	struct where *where = state_context(L);
 	json_open(L);
+	verdict_open(L);
 	sandbox_open(L);
+	lua_newtable(L); /* params */
+	scriptlib_open(L);
+	require_open(L);
 	lua_createtable(L, 0, 1);
 	lua_pushvalue(L, LUA_GLOBALSINDEX);
 	lua_pushcclosure(L, find_name, 1);
@@ -104,7 +108,9 @@ enum where_verdict where_test(struct where *where, const char *item, size_t size
 	where->item = item;
 	where->item_size = size;
 	where->yes = false;
-	if (state_call(&where->script, &call, &failure))
+	bool good = state_call(&where->script, &call, &failure);
+	output_drop(&none);
+	if (good)
 		return where->yes ? WHERE_YES : WHERE_NO;
 	enum where_verdict verdict = strcmp(failure.type, "Name") == 0 ? WHERE_WRONG : WHERE_FAILED;
 	err_set(err, "%s", failure.message);
@@ -224,9 +230,13 @@ struct where *where_open(const char *expression, bool colour, struct buf *told)
 	struct state_call call = {.name = "--where", .function = compile, .context = where};
 	where->expression = mem_strdup(expression);
 	where->script.path = mem_strdup("--where");
+	where->script.folder = mem_strdup(".");
+	where->script.world.engine = "millrace";
 	where->script.budget_ns = BUDGET_MS * 1000000LL;
 	where->script.limits = (struct json_limits){.depth = DEPTH};
-	if (!state_open(&where->script, MEMORY, &err)) {
+	if (expression[strspn(expression, " \t\r\n")] == '\0') {
+		buf_append_text(told, "--where: expected an expression such as \"status ~= 200\", found none\n");
+	} else if (!state_open(&where->script, MEMORY, &err)) {
 		buf_printf(told, "%s\n", err.text);
 	} else if (!state_call(&where->script, &call, &failure)) {
 		tell(where, failure.message, false, colour, told);
@@ -244,6 +254,7 @@ void where_close(struct where *where)
 		return;
 	state_close(&where->script);
 	mem_free(where->script.path);
+	mem_free(where->script.folder);
 	mem_free(where->expression);
 	mem_free(where);
 }
