@@ -7,7 +7,7 @@ REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 PACKAGES := luajit rdkafka libcurl libevent libevent_pthreads yaml-0.1 libpcre2-8 libcrypto
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-HARDEN   := -fstack-protector-strong -fPIE
+HARDEN   := -fstack-protector-strong -fPIC -fvisibility=hidden
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
 WERROR   ?=
@@ -31,7 +31,8 @@ ifneq ($(FAULTS),)
 override CFLAGS += -DMILLRACE_FAULTS
 endif
 
-SOURCES := $(wildcard core/*.c)
+# testing.c is no part of the binary: it is the Lua module for specs, below.
+SOURCES := $(filter-out core/testing.c,$(wildcard core/*.c))
 OBJECTS := $(SOURCES:core/%.c=$(BUILD)/core/%.o)
 
 include scripts/embed.mk
@@ -39,7 +40,7 @@ include scripts/embed.mk
 LIBRARY := $(filter-out $(BUILD)/core/main.o,$(OBJECTS))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: $(BUILD)/millrace
+all: $(BUILD)/millrace $(BUILD)/lua/millrace/engine.so
 
 # One short line per step; `make V=1` shows the whole commands.
 Q   := $(if $(V),,@)
@@ -59,6 +60,13 @@ $(BUILD)/libmillrace.a: $(LIBRARY)
 	@$(say) AR $@
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+# `require "millrace.testing"` (scripts/millrace/testing.lua) finds it by package.cpath. It stays loaded when a Lua state
+# closes: its watchdog runs on.
+$(BUILD)/lua/millrace/engine.so: $(BUILD)/core/testing.o $(BUILD)/libmillrace.a
+	@mkdir -p $(@D)
+	@$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,--as-needed,-z,nodelete -o $@ $^ $(LDLIBS)
+
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
 	@$(say) CC $<
@@ -75,7 +83,7 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all unit reference clean
--include $(OBJECTS:.o=.d) $(UNITS:=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/core/testing.d $(UNITS:=.d)
 
 include tests/tests.mk
 include helm/chart.mk

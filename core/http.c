@@ -1,5 +1,6 @@
 /* HTTP exchanges on the event loop: curl_multi on libevent. */
 #include "http.h"
+#include "http_player.h"
 #include "mem.h"
 #include "text.h"
 
@@ -46,6 +47,7 @@ struct http {
 	struct list finished;   /* transfers whose done is due */
 	struct list idle;       /* exchanges */
 	struct list watches;
+	struct playing *playing; /* NULL = the network answers */
 	char *user_agent;
 	struct buf line; /* scratch for a header line */
 	size_t opened;
@@ -658,7 +660,9 @@ void http_send(struct http *http, struct http_transfer *transfer)
 	transfer->answer_header_count = 0;
 	transfer->exchange = NULL;
 	buf_init(&transfer->answer, transfer->upstream->max_body);
-	if (start(http, transfer))
+	transfer->played_from = NULL;
+	transfer->played = http->playing && request_ok(transfer) && playing_send(http->playing, transfer);
+	if (transfer->played || start(http, transfer))
 		return;
 	transfer->failure = HTTP_INVALID;
 	list_append(&http->finished, &transfer->node);
@@ -671,6 +675,8 @@ void http_cancel(struct http *http, struct http_transfer *transfer)
 		return;
 	if (transfer->exchange)
 		exchange_release(transfer->exchange);
+	else if (transfer->played)
+		playing_cancel(http->playing, transfer);
 	else
 		list_remove(&http->finished, &transfer->node);
 }
@@ -683,7 +689,13 @@ void http_transfer_free(struct http_transfer *transfer)
 
 size_t http_in_flight(const struct http *http)
 {
-	return http->in_flight.count + http->finished.count;
+	return http->in_flight.count + http->finished.count +
+	       (http->playing ? playing_in_flight(http->playing) : 0);
+}
+
+int64_t http_next(const struct http *http)
+{
+	return http->playing ? playing_next(http->playing) : -1;
 }
 
 size_t http_connections_opened(const struct http *http)
@@ -702,6 +714,14 @@ static void set_multi(struct http *http, const struct http_config *config)
 	curl_multi_setopt(
 	        http->multi, CURLMOPT_MAXCONNECTS, config->connections ? (long)config->connections : 1L);
 	curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+}
+
+static void on_played(void *context, struct http_transfer *transfer)
+{
+	struct http *http = context;
+	transfer->played = false;
+	list_append(&http->finished, &transfer->node);
+	defer(http);
 }
 
 struct http *http_open(struct event_base *base, const struct http_config *config, struct err *err)
@@ -727,6 +747,8 @@ struct http *http_open(struct event_base *base, const struct http_config *config
 		return NULL;
 	}
 	set_multi(http, config);
+	if (config->player)
+		http->playing = playing_open(base, config->player, on_played, http);
 	return http;
 }
 
@@ -736,6 +758,7 @@ void http_close(struct http *http)
 		http_cancel(http, container_of(node, struct http_transfer, node));
 	list_each (&http->finished, node, after)
 		list_remove(&http->finished, node);
+	playing_close(http->playing);
 	list_each (&http->idle, node, after) {
 		struct http_exchange *exchange = container_of(node, struct http_exchange, node);
 		list_remove(&http->idle, node);

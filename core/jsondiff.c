@@ -1,6 +1,7 @@
-/* Where two JSON values first differ, but for members that are not to be looked at. */
+/* Where two JSON values differ, but for members that are not to be looked at. */
 #include "jsondiff.h"
 #include "mem.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -130,19 +131,45 @@ uint64_t jsondiff_hash(const struct jsontree *tree, const struct jsondiff_paths 
 	return hash_at(tree, 0, &top);
 }
 
-/* ---- the first difference ---- */
+/* ---- differences: the first, whose pointer is written, or all, which are told ---- */
 
 struct pair {
 	const struct jsontree *a, *b;
 	struct buf *pointer, room;
+	jsondiff_told *told; /* NULL = only the first is looked for */
+	void *context;
+	size_t count;
 };
 
 static bool differ(struct pair *pair, uint32_t i, uint32_t j, const struct standing *here);
+
+static bool is_plain(struct bytes name)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-$@:";
+	for (size_t i = 0; i < name.size; i++)
+		if (name.data[i] == '\0' || strchr(plain, name.data[i]) == NULL)
+			return false;
+	return name.size > 0;
+}
+
+static void append_name(struct buf *path, struct bytes name)
+{
+	if (path->size)
+		buf_append_byte(path, '.');
+	if (is_plain(name))
+		buf_append(path, name.data, name.size);
+	else
+		text_json_string(path, name.data, name.size);
+}
 
 /* RFC 6901 §3: `~` and `/` are written as ~0 and ~1. */
 static void descend(struct pair *pair, const struct jsontree *tree, uint32_t key)
 {
 	struct bytes name = jsontree_string(tree, key, &pair->room);
+	if (pair->told) {
+		append_name(pair->pointer, name);
+		return;
+	}
 	buf_append_byte(pair->pointer, '/');
 	for (size_t i = 0; i < name.size; i++)
 		if (name.data[i] == '~')
@@ -160,11 +187,32 @@ static void ascend(struct pair *pair, size_t size)
 		pair->pointer->data[size] = '\0';
 }
 
+/* True when nothing more is to be looked at. */
+static bool found(struct pair *pair, int64_t i, int64_t j)
+{
+	pair->count++;
+	if (pair->told == NULL)
+		return true;
+	struct jsondiff_difference difference = {pair->pointer->data, i, j};
+	pair->told(pair->context, &difference);
+	return false;
+}
+
+static bool only_in_b(struct pair *pair, uint32_t key_b)
+{
+	size_t size = pair->pointer->size;
+	descend(pair, pair->b, key_b);
+	if (found(pair, -1, key_b + 1))
+		return true;
+	ascend(pair, size);
+	return false;
+}
+
 static bool differ_in(struct pair *pair, uint32_t key_a, uint32_t value_b, const struct standing *below)
 {
 	size_t size = pair->pointer->size;
 	descend(pair, pair->a, key_a);
-	if (value_b == 0 || differ(pair, key_a + 1, value_b, below))
+	if (value_b == 0 ? found(pair, key_a + 1, -1) : differ(pair, key_a + 1, value_b, below))
 		return true;
 	ascend(pair, size);
 	return false;
@@ -185,10 +233,8 @@ static bool differ_few(struct pair *pair, uint32_t i, uint32_t j, const struct s
 		if (step(here, b, at, &below))
 			continue;
 		struct bytes name = jsontree_string(b, at, &pair->room);
-		if (jsontree_member(a, i, name.data, name.size) == 0) {
-			descend(pair, b, at);
+		if (jsontree_member(a, i, name.data, name.size) == 0 && only_in_b(pair, at))
 			return true;
-		}
 	}
 	return false;
 }
@@ -206,24 +252,30 @@ static bool differ_many(struct pair *pair, uint32_t i, uint32_t j, const struct 
 	const struct jsontree *a = pair->a, *b = pair->b;
 	uint32_t *x = jsontree_sorted_keys(a, i), *y = jsontree_sorted_keys(b, j);
 	uint32_t n = 0, m = 0, a_count = a->nodes[i].count, b_count = b->nodes[j].count;
-	bool found = false;
-	while (!found && (n < a_count || m < b_count)) {
+	bool stop = false;
+	while (!stop && (n < a_count || m < b_count)) {
 		struct standing below;
 		bool both = n < a_count && m < b_count && same_name(pair, x[n], y[m]);
 		bool of_a =
 		        both || m == b_count || (n < a_count && a->nodes[x[n]].hash <= b->nodes[y[m]].hash);
-		if (of_a && !step(here, a, x[n], &below)) {
-			found = differ_in(pair, x[n], both ? y[m] + 1 : 0, &below);
-		} else if (!of_a && !step(here, b, y[m], &below)) {
-			descend(pair, b, y[m]);
-			found = true;
-		}
+		if (of_a && !step(here, a, x[n], &below))
+			stop = differ_in(pair, x[n], both ? y[m] + 1 : 0, &below);
+		else if (!of_a && !step(here, b, y[m], &below))
+			stop = only_in_b(pair, y[m]);
 		n += of_a ? 1 : 0;
 		m += both || !of_a ? 1 : 0;
 	}
 	mem_free(x);
 	mem_free(y);
-	return found;
+	return stop;
+}
+
+static void descend_to(struct pair *pair, uint32_t n)
+{
+	if (pair->told)
+		buf_printf(pair->pointer, "[%u]", n);
+	else
+		buf_append_text(pair->pointer, "/*");
 }
 
 static bool differ_elements(struct pair *pair, uint32_t i, uint32_t j)
@@ -231,15 +283,23 @@ static bool differ_elements(struct pair *pair, uint32_t i, uint32_t j)
 	static const struct standing nowhere;
 	const struct jsontree_node *x = &pair->a->nodes[i], *y = &pair->b->nodes[j];
 	size_t size = pair->pointer->size;
-	uint32_t least = x->count < y->count ? x->count : y->count;
-	for (uint32_t n = 0, p = i + 1, q = j + 1; n < least;
-	        n++, p = pair->a->nodes[p].next, q = pair->b->nodes[q].next) {
-		buf_append_text(pair->pointer, "/*");
+	uint32_t least = x->count < y->count ? x->count : y->count, n = 0, p = i + 1, q = j + 1;
+	for (; n < least; n++, p = pair->a->nodes[p].next, q = pair->b->nodes[q].next) {
+		descend_to(pair, n);
 		if (differ(pair, p, q, &nowhere))
 			return true;
 		ascend(pair, size);
 	}
-	return x->count != y->count;
+	if (pair->told == NULL)
+		return x->count != y->count && found(pair, i, j);
+	for (; n < x->count || n < y->count; n++) {
+		descend_to(pair, n);
+		found(pair, n < x->count ? (int64_t)p : -1, n < y->count ? (int64_t)q : -1);
+		ascend(pair, size);
+		p = n < x->count ? pair->a->nodes[p].next : p;
+		q = n < y->count ? pair->b->nodes[q].next : q;
+	}
+	return false;
 }
 
 static bool differ(struct pair *pair, uint32_t i, uint32_t j, const struct standing *here)
@@ -248,7 +308,7 @@ static bool differ(struct pair *pair, uint32_t i, uint32_t j, const struct stand
 	if (x->kind == JSONTREE_ARRAY && y->kind == JSONTREE_ARRAY)
 		return differ_elements(pair, i, j);
 	if (x->kind != JSONTREE_OBJECT || y->kind != JSONTREE_OBJECT)
-		return !jsontree_equal(pair->a, i, pair->b, j);
+		return !jsontree_equal(pair->a, i, pair->b, j) && found(pair, i, j);
 	bool few = x->count <= JSONTREE_FEW && y->count <= JSONTREE_FEW;
 	return (few ? differ_few : differ_many)(pair, i, j, here);
 }
@@ -265,4 +325,20 @@ bool jsondiff_first(const struct jsontree *a, const struct jsontree *b, const st
 	bool differs = differ(&pair, 0, 0, &top);
 	buf_free(&pair.room);
 	return differs;
+}
+
+size_t jsondiff_each(const struct jsontree *a, const struct jsontree *b, const struct jsondiff_paths *ignored,
+        jsondiff_told *told, void *context)
+{
+	struct buf path;
+	struct pair pair = {.a = a, .b = b, .pointer = &path, .told = told, .context = context};
+	struct standing top;
+	buf_init(&pair.room, 0);
+	buf_init(&path, 0);
+	buf_append_text(&path, "");
+	stand_at_top(&top, ignored);
+	differ(&pair, 0, 0, &top);
+	buf_free(&pair.room);
+	buf_free(&path);
+	return pair.count;
 }

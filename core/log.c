@@ -28,6 +28,7 @@ static struct {
 	char status[256];          /* stands below the last line; "" = none */
 	_Atomic uint64_t lines[4]; /* read by the loop without the mutex, as is level */
 	_Atomic uint64_t suppressed;
+	void (*hear)(enum log_level level, const char *module, const char *message); /* instead of stderr */
 } sink = {.mutex = PTHREAD_MUTEX_INITIALIZER, .format = LOG_TEXT, .level = LOG_INFO, .service = "millrace"};
 
 void log_init(enum log_format format, enum log_level level, const char *service)
@@ -148,12 +149,23 @@ void log_write(enum log_level level, struct log_site *site, const char *module, 
 			format_text(&line, level, time, module, &message);
 		buf_append_byte(&line, '\n');
 		buf_append_text(&line, sink.status);
-		ssize_t written = write(STDERR_FILENO, line.data, line.size);
-		(void)written; /* nobody is left to tell */
+		if (sink.hear) {
+			sink.hear(level, module, message.data ? message.data : "");
+		} else {
+			ssize_t written = write(STDERR_FILENO, line.data, line.size);
+			(void)written; /* nobody is left to tell */
+		}
 		sink.lines[level]++;
 		buf_free(&message);
 		buf_free(&line);
 	}
+	pthread_mutex_unlock(&sink.mutex);
+}
+
+void log_listen(void (*hear)(enum log_level level, const char *module, const char *message))
+{
+	pthread_mutex_lock(&sink.mutex);
+	sink.hear = hear;
 	pthread_mutex_unlock(&sink.mutex);
 }
 

@@ -18,12 +18,14 @@ static bool looks_like_host(const char *host)
 	return *host != '\0' && host[strspn(host, allowed)] == '\0';
 }
 
-static bool matches(const char *pattern, const char *host)
+bool url_host_matches(const char *host, const char *pattern)
 {
+	if (strcmp(pattern, "*") == 0)
+		return true;
 	if (strncmp(pattern, "*.", 2) != 0)
 		return strcasecmp(pattern, host) == 0;
 	size_t suffix = strlen(pattern) - 1, size = strlen(host);
-	return size > suffix && strcasecmp(host + size - suffix, pattern + 1) == 0;
+	return size > suffix && host[0] != '.' && strcasecmp(host + size - suffix, pattern + 1) == 0;
 }
 
 bool url_host_allowed(const struct upstream_config *upstream, const char *host)
@@ -31,7 +33,7 @@ bool url_host_allowed(const struct upstream_config *upstream, const char *host)
 	if (!looks_like_host(host))
 		return false;
 	for (size_t i = 0; i < upstream->host_count; i++)
-		if (matches(upstream->hosts[i], host))
+		if (url_host_matches(host, upstream->hosts[i]))
 			return true;
 	return upstream->host_count == 0;
 }
@@ -77,6 +79,24 @@ void url_append_encoded(struct buf *out, const char *text)
 		text += size;
 		if (*text)
 			buf_printf(out, "%%%02X", (unsigned char)*text++);
+	}
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	                              : -1;
+}
+
+void url_append_decoded(struct buf *out, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		int high = text[i] == '%' && i + 2 < size ? hex_digit(text[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+		buf_append_byte(out, low >= 0 ? (char)(high * 16 + low) : text[i] == '+' ? ' ' : text[i]);
+		i += low >= 0 ? 2 : 0;
 	}
 }
 

@@ -350,7 +350,9 @@ static bool open_schemas(struct worker *worker, struct err *err)
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
-	struct http_config http = {.user_agent = config->user_agent, .connections = connections(config)};
+	struct http_config http = {.user_agent = config->user_agent,
+	        .connections = connections(config),
+	        .player = worker->config.player};
 	worker->http = http_open(worker->base, &http, err);
 	if (worker->http == NULL)
 		return false;
@@ -577,6 +579,18 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 	event_add(worker->tick, &after);
 }
 
+/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done. */
+static void skip_to(int64_t next, int64_t now)
+{
+	if (next > now)
+		clock_skip(next - now);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Sources pump while the door has room; what they took is walked; what moved is committed when due. */
 static bool turn(struct worker *worker, bool more)
 {
@@ -585,9 +599,10 @@ static bool turn(struct worker *worker, bool more)
 	more = worker->source->verbs->pump(worker->source);
 	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
-	int64_t load_at = worker->schemas ? schemas_turn(worker->schemas, now) : -1;
-	if (load_at >= 0 && (next < 0 || load_at < next))
-		next = load_at;
+	next = sooner(next, worker->schemas ? schemas_turn(worker->schemas, now) : -1);
+	next = sooner(next, http_next(worker->http));
+	if (clock_invented() && !more)
+		skip_to(next, now);
 	if (worker->admin)
 		admin_turn(worker->admin);
 	if (now >= worker->commit_at) {
@@ -597,7 +612,7 @@ static bool turn(struct worker *worker, bool more)
 		worker->commit_at = now + worker->config.config->checkpoint_interval_ms;
 	}
 	publish_counts(worker);
-	arm(worker, next, now);
+	arm(worker, next, clock_now());
 	notify_alive(now);
 	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
 	        (double)(clock_now_ns() - began) / 1e9);

@@ -17,11 +17,14 @@ install: all
 	install -D -m 644 $(BUILD)/millrace.service $(DESTDIR)$(UNITDIR)/millrace.service
 	@set -e; cd scripts; find . -name '*.lua' -o -name '*.jsonl' -o -name README.md | while read -r file; do \
 		install -D -m 644 "$$file" "$(DESTDIR)$(DATADIR)/millrace/scripts/$$file"; done
+	install -D -m 644 scripts/millrace/testing.lua $(DESTDIR)$(DATADIR)/lua/5.1/millrace/testing.lua
+	install -D -m 755 $(BUILD)/lua/millrace/engine.so $(DESTDIR)$(PREFIX)/lib/lua/5.1/millrace/engine.so
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/millrace $(DESTDIR)$(DATADIR)/man/man1/millrace.1 \
 		$(DESTDIR)$(DATADIR)/bash-completion/completions/millrace $(DESTDIR)$(UNITDIR)/millrace.service
-	rm -rf $(DESTDIR)$(DATADIR)/millrace $(DESTDIR)$(DATADIR)/doc/millrace
+	rm -rf $(DESTDIR)$(DATADIR)/millrace $(DESTDIR)$(DATADIR)/doc/millrace \
+		$(DESTDIR)$(DATADIR)/lua/5.1/millrace $(DESTDIR)$(PREFIX)/lib/lua/5.1/millrace
 
 # Installs into a folder of its own and looks over each piece.
 install-test: all

@@ -1,4 +1,4 @@
-/* Where two JSON values first differ, but for members that are not to be looked at.
+/* Where two JSON values differ, first or everywhere, but for members that are not to be looked at.
  *
  * Equal means jsontree_equal's: numbers by value, objects whatever their order. */
 #ifndef MILLRACE_JSONDIFF_H
@@ -38,5 +38,16 @@ uint64_t jsondiff_hash(const struct jsontree *tree, const struct jsondiff_paths 
  * whole when one is the other's beginning. */
 bool jsondiff_first(const struct jsontree *a, const struct jsontree *b, const struct jsondiff_paths *ignored,
         struct buf *pointer);
+
+/* One of a, of b, or both (then the values differ); -1 = it is not there. */
+struct jsondiff_difference {
+	const char *path; /* "revision.slots[0].main"; "" = the document; a name that needs it is quoted */
+	int64_t a, b;     /* indices of the values */
+};
+typedef void jsondiff_told(void *context, const struct jsondiff_difference *difference);
+/* Tells each difference, and answers how many. Objects are compared member by member in the order above;
+ * arrays element by element, each with the one at the same place. */
+size_t jsondiff_each(const struct jsontree *a, const struct jsontree *b, const struct jsondiff_paths *ignored,
+        jsondiff_told *told, void *context);
 
 #endif

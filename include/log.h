@@ -24,6 +24,9 @@ void log_set_level(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *level);
 void log_write(enum log_level level, struct log_site *site, const char *module, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
+/* Lines go to `hear` from now on and not to stderr; called under the log's lock, on whatever thread writes.
+ */
+void log_listen(void (*hear)(enum log_level level, const char *module, const char *message));
 /* A line that stays the last one on a terminal while others go by above it, such as how far a run is; ""
  * takes it away. At most 250 bytes are shown. */
 void log_status(const char *text);

@@ -22,7 +22,8 @@ struct worker_config {
 	/* As pipeline_config.ended; called on the worker's thread. */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *context;
-	const struct observe *observe; /* as pipeline_config.observe; called on the worker's thread */
+	const struct http_player *player; /* as http_config.player */
+	const struct observe *observe;    /* as pipeline_config.observe; called on the worker's thread */
 };
 
 /* How far a bounded run is. */

@@ -51,9 +51,9 @@ fuzz:
 
 .unit-programs: $(UNITS)
 
-.test-scripts:
+.test-scripts: $(BUILD)/lua/millrace/engine.so
 	luacheck scripts tests/lua tests/system/scripts tests/chaos/scripts
-	busted --lua=/usr/bin/luajit
+	MILLRACE_LUA=$(BUILD)/lua busted --lua=/usr/bin/luajit
 
 # The build that dies on purpose is a second one, so that the tested binary is the shipped one.
 MORTAL := $(if $(SANITIZE)$(FAULTS),,$(BUILD)-faults)

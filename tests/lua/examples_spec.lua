@@ -4,36 +4,44 @@ local events = require "events"
 
 describe("examples", function()
   it("pass_through drops bots, passes minor edits and marks the rest", function()
-    local script = events.load("examples.pass_through")
-    assert.is_nil(script.request)
-    assert.same({ verdict = "drop", type = "bot" }, script.transform({ performer = { is_bot = true } }))
-    assert.same({ verdict = "pass" }, script.transform({ revision = { is_minor_edit = true } }))
-    assert.is_true(script.transform({ revision = {} }).major)
+    local script = events.script("examples/pass_through")
+    local function verdict(change)
+      return script:run(events.event(change))
+    end
+    assert.equal("bot", verdict(function(event)
+      event.performer = { is_bot = true }
+    end).type)
+    assert.equal("pass", verdict(function(event)
+      event.revision.is_minor_edit = true
+    end).verdict)
+    assert.is_true(verdict().value.major)
   end)
 
   it("page_html asks a path and keeps the bytes", function()
-    local script = events.load("examples.page_html")
+    local script = events.script("examples/page_html", nil, { upstreams = { "rest" } })
     local event = events.event(function(event)
       event.revision.rev_id = 1351079888211148
     end)
-    local asked = script.request(event)
+    local asked = script:request(event).requests[1]
     assert.equal("/revision/1351079888211148/html", asked.path)
     assert.equal("bytes", asked.expect)
-    assert.equal("NoHtml", script.transform(event, { status = 404, body = "" }).type)
-    assert.equal("<p>", script.transform(event, { status = 200, body = "<p>" }).html)
+    assert.equal("NoHtml", script:run(event, { status = 404, body = "" }).type)
+    assert.equal("<p>", script:run(event, { body = "<p>" }).value.html)
   end)
 
   it("scores asks twice at once and makes two outputs, or one without the score", function()
-    local script = events.load("examples.scores")
-    local asked = script.request(events.event())
-    assert.equal("200", asked[1].query.revids)
-    assert.same({ rev_id = 200 }, asked[2].body)
-    local content = events.response(events.part())
-    local made = script.transform(events.event(), { content, { json = { score = 0.5 } } }, events.meta())
-    assert.equal("Klipp klapp", made[1].value.revision.content_slots.main.content_body)
-    assert.equal("scores", made[2].to)
-    assert.equal(0.5, made[2].value.score)
-    local alone = script.transform(events.event(), { content, { error = { type = "x" } } }, events.meta())
-    assert.equal("output", alone.verdict)
+    local script = events.script("examples/scores", nil, {
+      upstreams = { "mediawiki", "scores" },
+      sinks = { { name = "content" }, { name = "scores" } },
+      library = "scripts/lib",
+    })
+    local content = events.answer(events.part())
+    local made = script:run(events.event(), { content, { json = { score = 0.5 } } })
+    assert.equal("200", made.asked[1].query.revids)
+    assert.equal('{"rev_id":200}', made.asked[2].body)
+    assert.equal("Klipp klapp", made.value.revision.content_slots.main.content_body)
+    assert.equal("scores", made.outputs[2].to)
+    assert.equal(0.5, made.outputs[2].value.score)
+    assert.equal(1, #script:run(events.event(), { content, { error = { type = "x" } } }).outputs)
   end)
 end)

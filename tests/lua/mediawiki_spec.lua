@@ -1,7 +1,7 @@
 -- The question to the Action API, and every answer that it may give.
 
 local events = require "events"
-local millrace = require "millrace"
+local testing = require "millrace.testing"
 
 local function response(headers, attempts)
   return { status = 200, headers = headers or {}, attempts = attempts or 1 }
@@ -11,8 +11,8 @@ describe("lib.mediawiki", function()
   local mediawiki
 
   before_each(function()
-    mediawiki = events.load("lib.mediawiki")
-    millrace.log.lines = {}
+    mediawiki = events.mediawiki()
+    testing.log()
   end)
 
   describe("revision_request()", function()
@@ -57,8 +57,7 @@ describe("lib.mediawiki", function()
     end)
 
     it("expects 64 KiB where a slot's size is unknown", function()
-      local odd = newproxy and newproxy(false) or nil
-      for _, size in pairs { false, "1000", -1, odd } do
+      for _, size in pairs { false, "1000", -1, testing.json.null } do
         local asked = mediawiki.revision_request(events.event(function(event)
           event.revision.content_slots.main.content_size = size or nil
         end))
@@ -100,8 +99,8 @@ describe("lib.mediawiki", function()
     end)
 
     it("fails an event without a usable revision id", function()
-      local null = millrace.json.null
-      for _, id in pairs { false, 0, -5, 1.5, "200", {}, 1 / 0, 2 ^ 60, null } do
+      local null = testing.json.null
+      for _, id in pairs { false, 0, -5, 1.5, "200", {}, 2 ^ 60, null } do
         assert.matches("revision.rev_id", wrong(function(event)
           event.revision.rev_id = id or nil
         end))
@@ -178,7 +177,7 @@ describe("lib.mediawiki", function()
       json.warnings = { result = { warnings = "This result was truncated" } }
       local parts = mediawiki.revisions_by_id(json, { "16", "17", "18" }, response())
       assert.same({ "16" }, { next(parts), next(parts, "16") })
-      assert.same({}, millrace.log.lines)
+      assert.same({}, testing.log())
     end)
 
     it("fails a single revision that fits in no answer", function()
@@ -211,9 +210,10 @@ describe("lib.mediawiki", function()
       local json = pages({ pageid = 1, revisions = { revision(5, "x") } })
       json.warnings = { revisions = { warnings = "rvfoo is deprecated" } }
       assert.is_table(mediawiki.revisions_by_id(json, { "5" }, response())["5"])
-      assert.equal(1, #millrace.log.lines)
-      assert.matches("revisions", millrace.log.lines[1])
-      assert.not_matches("rvfoo", millrace.log.lines[1])
+      local lines = testing.log()
+      assert.equal(1, #lines)
+      assert.matches("revisions", lines[1])
+      assert.not_matches("rvfoo", lines[1])
     end)
 
     describe("on an error about the whole call", function()
@@ -291,7 +291,7 @@ describe("lib.mediawiki", function()
 
     it("gives the revision", function()
       local part = events.part()
-      assert.equal(part.revision, (revision_of(part)))
+      assert.same(part.revision, (revision_of(part)))
     end)
 
     it("counts a revision's age from the event's arrival, not from when it happened", function()
@@ -414,7 +414,7 @@ describe("lib.mediawiki", function()
     end)
 
     it("fails it where the configuration says so", function()
-      mediawiki = events.load("lib.mediawiki", { page_id_mismatch = "fail" })
+      mediawiki = events.mediawiki({ page_id_mismatch = "fail" })
       local _, verdict = revision_of(events.part(function(_, part)
         part.page_id = 21
       end))
@@ -446,8 +446,7 @@ describe("lib.mediawiki", function()
         revision.slots.mediainfo = { content = "{}" }
         revision.slots.other = { content = "x" }
       end).revision
-      assert.equal(event, mediawiki.add_content(event, revision))
-      local slots = event.revision.content_slots
+      local slots = mediawiki.add_content(event, revision).revision.content_slots
       assert.equal("Klipp klapp", slots.main.content_body)
       assert.equal("{}", slots.mediainfo.content_body)
       assert.is_nil(slots.other)
@@ -457,8 +456,7 @@ describe("lib.mediawiki", function()
       local event, part = events.event(), events.part()
       part.revision.slots.main.content = ""
       local revision = mediawiki.revision(events.response(part), event, events.meta())
-      mediawiki.add_content(event, revision)
-      assert.equal("", event.revision.content_slots.main.content_body)
+      assert.equal("", mediawiki.add_content(event, revision).revision.content_slots.main.content_body)
     end)
   end)
 
@@ -468,9 +466,9 @@ describe("lib.mediawiki", function()
         missing = 'script.params.missing is "skip": expected fail or pass',
         page_id_mismatch = 'script.params.page_id_mismatch is "skip": expected accept or fail',
       } do
-        assert.has_error(function()
-          events.load("lib.mediawiki", { [name] = "skip" })
-        end, message)
+        local loaded, why = pcall(events.mediawiki, { [name] = "skip" })
+        assert.is_false(loaded)
+        assert.matches(message, why, 1, true)
       end
     end)
   end)

@@ -1,6 +1,7 @@
 -- What becomes of every kind of page change.
 
 local events = require "events"
+local testing = require "millrace.testing"
 
 local KINDS = { "create", "edit", "move", "undelete", "visibility_change", "delete" }
 
@@ -11,7 +12,7 @@ describe("page_content_change", function()
   local script
 
   before_each(function()
-    script = events.load("page_content_change")
+    script = events.script("page_content_change")
   end)
 
   local function event_of(kind, visible)
@@ -24,88 +25,96 @@ describe("page_content_change", function()
   describe("request", function()
     for _, kind in ipairs(KINDS) do
       it("handles a visible " .. kind, function()
-        local asked = script.request(event_of(kind, true), events.meta())
+        local asked = script:request(event_of(kind, true), events.meta())
         if PASSED[kind] then
-          assert.same({ verdict = "pass" }, asked)
+          assert.equal("pass", asked.verdict)
         else
-          assert.equal("200", asked.query.revids)
+          assert.equal("200", asked.requests[1].query.revids)
         end
       end)
 
       it("passes a hidden " .. kind .. " on without asking", function()
-        assert.same({ verdict = "pass" }, script.request(event_of(kind, false), events.meta()))
+        assert.equal("pass", script:request(event_of(kind, false), events.meta()).verdict)
       end)
     end
 
     it("asks where the event does not say whether the content is visible", function()
-      assert.equal("200", script.request(event_of("edit", nil), events.meta()).query.revids)
+      assert.equal("200", script:request(event_of("edit", nil)).requests[1].query.revids)
     end)
 
     it("passes a suppressed delete, which has neither slots nor performer", function()
       local event = event_of("delete", false)
       event.revision.content_slots, event.performer = nil, nil
-      assert.same({ verdict = "pass" }, script.request(event, events.meta()))
+      assert.equal("pass", script:request(event, events.meta()).verdict)
     end)
 
     it("drops canaries of every kind", function()
       for _, kind in ipairs(KINDS) do
         local event = event_of(kind, true)
         event.meta.domain = "canary"
-        assert.same({ verdict = "drop", type = "canary" }, script.request(event, events.meta()))
+        local asked = script:request(event, events.meta())
+        assert.same({ "drop", "canary" }, { asked.verdict, asked.type })
       end
     end)
 
     it("fails events of another shape without an error", function()
       local empty = { meta = {}, page = {}, revision = {} }
       for _, event in ipairs { {}, { meta = 1 }, { revision = "x" }, empty } do
-        assert.equal("InvalidEvent", script.request(event, events.meta()).type)
+        assert.equal("InvalidEvent", script:request(event, events.meta()).type)
       end
     end)
   end)
 
   describe("transform", function()
+    local meta
+
+    before_each(function()
+      testing.clock(events.NOW)
+      meta = events.meta()
+    end)
+
     it("adds the content and changes nothing else", function()
       local expected = events.event()
       expected.revision.content_slots.main.content_body = "Klipp klapp"
-      local made = script.transform(events.event(), events.response(events.part()), events.meta())
-      assert.same(expected, made)
+      local made = script:transform(events.event(), events.answer(events.part()), meta)
+      assert.equal("output", made.verdict)
+      assert.same(expected, made.value)
     end)
 
-    it("gives the event itself back: the engine keeps things beside its tables", function()
-      local event = events.event()
-      assert.equal(event, script.transform(event, events.response(events.part()), events.meta()))
-    end)
-
-    it("passes a revision that was hidden since, and adds nothing to its event", function()
-      local event = events.event()
+    it("passes a revision that was hidden since, byte for byte", function()
+      local text = testing.json.encode(events.event())
       local part = events.part(function(revision)
         revision.slots.main = { texthidden = true, content = "secret" }
       end)
-      assert.same({ verdict = "pass" }, script.transform(event, events.response(part), events.meta()))
-      assert.is_nil(event.revision.content_slots.main.content_body)
+      local made = script:transform(text, events.answer(part), meta)
+      assert.equal("pass", made.verdict)
+      assert.equal(text, made.outputs[1].json)
     end)
 
     it("retries a revision that is late, then fails it", function()
-      local response = events.response({ missing = true })
-      assert.equal("retry", script.transform(events.event(), response, events.meta()).verdict)
-      local later = events.meta { now = events.NOW + 60 }
-      assert.equal("MissingRevision", script.transform(events.event(), response, later).type)
+      local late = events.answer { missing = true }
+      assert.equal("retry", script:transform(events.event(), late, meta).verdict)
+      local ended = script:run(events.event(), late, meta)
+      assert.equal("MissingRevision", ended.type)
+      assert.equal(7, ended.attempts) -- it is 2 s old, and asked for every 1.5 s until it is 10
+    end)
+
+    it("takes a late revision as soon as it is there", function()
+      local late = events.answer { missing = true }
+      local ended = script:run(events.event(), { late, late, events.answer(events.part()) }, meta)
+      assert.equal("Klipp klapp", ended.value.revision.content_slots.main.content_body)
+      assert.equal(3, ended.attempts)
     end)
 
     it("passes a missing revision where the configuration says so", function()
-      script = events.load("page_content_change", { missing = "pass" })
-      local later = events.meta { now = events.NOW + 60 }
-      local made = script.transform(events.event(), events.response({ missing = true }), later)
-      assert.same({ verdict = "pass" }, made)
+      script = events.script("page_content_change", { missing = "pass" })
+      assert.equal("pass", script:run(events.event(), events.answer { missing = true }, meta).verdict)
     end)
-  end)
 
-  it("names a function for every split that its requests name", function()
-    local asked = script.request(events.event(), events.meta())
-    assert.is_function(script[asked.merge.split])
-  end)
-
-  it("passes its own selftest", function()
-    assert.has_no.errors(script.selftest)
+    it("has a function for every split that its requests name", function()
+      local asked = script:request(events.event(), meta)
+      assert.equal("revisions", asked.requests[1].merge.split)
+      assert.equal("output", script:transform(events.event(), events.answer(events.part()), meta).verdict)
+    end)
   end)
 end)

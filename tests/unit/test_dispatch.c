@@ -124,6 +124,7 @@ struct fixture {
 	struct lookup *victim; /* cancelled in the next done */
 	struct lookup *next;   /* submitted in the next done */
 	bool no_breaker;
+	char seen[400]; /* what a watcher was told */
 };
 
 struct asked {
@@ -175,6 +176,25 @@ static void on_done(void *context, struct lookup *lookup)
 		dispatch_submit(fixture->dispatch, next, world.now);
 }
 
+static void on_came(void *context, const struct call *call)
+{
+	struct fixture *fixture = context;
+	size_t size = strlen(fixture->seen);
+	snprintf(fixture->seen + size, sizeof fixture->seen - size, "%d %.20s, ", call->transfer.status,
+	        call->transfer.answer.data ? call->transfer.answer.data : "");
+	assert_int_equal(list_first(&call->lookups) != NULL, call->lookup_count > 0);
+}
+
+static void on_again(
+        void *context, const struct lookup *lookup, const char *reason, int64_t wait_ms, bool counts)
+{
+	struct fixture *fixture = context;
+	size_t size = strlen(fixture->seen);
+	snprintf(fixture->seen + size, sizeof fixture->seen - size, "%s in %d%s, ", reason, (int)wait_ms,
+	        counts ? "" : " uncounted");
+	assert_int_not_equal(lookup->calls, 0);
+}
+
 static void reopen(struct fixture *fixture)
 {
 	struct dispatch_config config = {.upstreams = fixture->upstreams,
@@ -186,6 +206,8 @@ static void reopen(struct fixture *fixture)
 	        .grow = on_grow,
 	        .yield = on_yield,
 	        .answer = on_answer,
+	        .came = on_came,
+	        .again = on_again,
 	        .done = on_done};
 	if (fixture->dispatch)
 		dispatch_close(fixture->dispatch);
@@ -1692,6 +1714,21 @@ static void ten_thousand_lookups_end_exactly_once_each(void **state)
 	assert_true(cancelled > 0);
 }
 
+static void a_watcher_sees_each_answer_and_why_it_is_asked_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	tick(fixture);
+	answer_with(world.sent[0], 503, NULL, NULL, "busy");
+	tick_at(fixture, world.now + 1000);
+	answer_with(world.sent[0], 429, "retry-after", "7", "slow");
+	tick_at(fixture, world.now + 7000);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	assert_string_equal(fixture->seen, "503 busy, 5xx in 250, 429 slow, 429 in 0 uncounted, 200 {}, ");
+}
+
 #define promise(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1758,6 +1795,7 @@ int main(void)
 	        promise(an_open_breaker_without_a_lookup_asks_for_one),
 	        promise(lookups_of_an_open_breaker_wait_for_nothing_else),
 	        promise(who_reads_to_an_end_is_told_of_failures),
+	        promise(a_watcher_sees_each_answer_and_why_it_is_asked_again),
 	        promise(ten_thousand_lookups_end_exactly_once_each),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,73 @@ static void large_objects_are_compared_whatever_their_order(void **state)
 	mem_free(other);
 }
 
+/* "+a 1" is of the second alone, "-a 1" of the first alone, "~a 1 2" of both. */
+struct telling {
+	struct jsontree a, b;
+	struct buf text;
+};
+
+static void append_raw(struct buf *out, const struct jsontree *tree, int64_t index)
+{
+	struct bytes raw = jsontree_raw(tree, (uint32_t)index);
+	buf_append_byte(out, ' ');
+	buf_append(out, raw.data, raw.size);
+}
+
+static void tell(void *context, const struct jsondiff_difference *difference)
+{
+	struct telling *telling = context;
+	char sign = difference->a < 0 ? '+' : difference->b < 0 ? '-' : '~';
+	buf_printf(&telling->text, "%c%s", sign, difference->path);
+	if (difference->a >= 0)
+		append_raw(&telling->text, &telling->a, difference->a);
+	if (difference->b >= 0)
+		append_raw(&telling->text, &telling->b, difference->b);
+	buf_append_byte(&telling->text, '\n');
+}
+
+static void tells(const char *a, const char *b, const char *ignored, size_t count, const char *text)
+{
+	struct telling telling;
+	struct jsondiff_paths paths;
+	parse(&telling.a, a);
+	parse(&telling.b, b);
+	buf_init(&telling.text, 0);
+	buf_append_text(&telling.text, "");
+	assert_true(jsondiff_paths_parse(&paths, ignored));
+	assert_int_equal(jsondiff_each(&telling.a, &telling.b, &paths, tell, &telling), count);
+	if (text)
+		assert_string_equal(telling.text.data, text);
+	jsondiff_paths_free(&paths);
+	jsontree_free(&telling.a);
+	jsontree_free(&telling.b);
+	buf_free(&telling.text);
+}
+
+static void every_difference_is_told_with_its_path(void **state)
+{
+	(void)state;
+	tells("{\"a\":1,\"b\":{\"c\":[1,2]}}", "{\"b\":{\"c\":[1.0,2]},\"a\":1}", "", 0, "");
+	tells("{\"a\":1,\"b\":{\"c\":[1,{\"d\":2},3]},\"e\":0}",
+	        "{\"b\":{\"c\":[1,{\"d\":5}],\"new\":[]},\"a\":\"x\",\"f\":null}", "", 6,
+	        "~a 1 \"x\"\n~b.c[1].d 2 5\n-b.c[2] 3\n+b.new []\n-e 0\n+f null\n");
+	tells("[1]", "[1,2,[3]]", "", 2, "+[1] 2\n+[2] [3]\n");
+	tells("{\"a.b\":1,\"\":2}", "{}", "", 2, "-\"a.b\" 1\n-\"\" 2\n");
+	tells("1", "[1]", "", 1, "~ 1 [1]\n");
+	tells("{\"meta\":{\"dt\":1,\"id\":2}}", "{\"meta\":{\"id\":3}}", "meta.dt", 1, "~meta.id 2 3\n");
+}
+
+static void all_differences_of_large_objects_are_told(void **state)
+{
+	char *all = many(1000, -1, -1, false), *fewer = many(1000, 77, 500, true);
+	(void)state;
+	tells(all, fewer, "", 2, NULL);
+	tells(fewer, all, "", 2, NULL);
+	tells(all, fewer, "member77", 1, "~member500 500 -1\n");
+	mem_free(all);
+	mem_free(fewer);
+}
+
 static void paths_are_found_and_empty_names_refused(void **state)
 {
 	struct jsondiff_paths paths;
@@ -121,6 +188,8 @@ int main(void)
 	        cmocka_unit_test(the_first_difference_is_named_as_a_pointer),
 	        cmocka_unit_test(ignored_members_may_differ_or_be_missing),
 	        cmocka_unit_test(large_objects_are_compared_whatever_their_order),
+	        cmocka_unit_test(every_difference_is_told_with_its_path),
+	        cmocka_unit_test(all_differences_of_large_objects_are_told),
 	        cmocka_unit_test(paths_are_found_and_empty_names_refused),
 	};
 	return cmocka_run_group_tests_name("jsondiff", tests, NULL, NULL);

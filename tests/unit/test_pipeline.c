@@ -1436,6 +1436,124 @@ static void what_is_not_what_its_schema_says_becomes_an_error_event(void **state
 	}
 }
 
+/* ---- an observer that writes down what it is told, and counts the records it still knows ---- */
+
+static char told_story[1000];
+static size_t known;
+
+static void write_down(const char *word)
+{
+	snprintf(told_story + strlen(told_story), sizeof told_story - strlen(told_story), "%s ", word);
+}
+
+static void see_taken(void *context, struct record *record)
+{
+	record->observed = context;
+	known++;
+	write_down("taken");
+}
+
+static void see_hooked(void *context, struct record *record, const struct observe_hook *hook)
+{
+	(void)record;
+	(void)context;
+	write_down(hook->name);
+}
+
+static void see_asked(void *context, struct record *record)
+{
+	char text[30];
+	(void)context;
+	snprintf(text, sizeof text, "asked:%zu", record->lookup_count);
+	write_down(text);
+}
+
+static void see_answered(void *context, const struct lookup *lookup)
+{
+	assert_ptr_equal(((struct record *)lookup->record)->observed, context);
+	write_down(lookup->response.error_type ? "refused" : "answered");
+}
+
+static void see_made(void *context, struct record *record)
+{
+	(void)context;
+	write_down("made");
+	write_down(outcome_name(record->outcome));
+}
+
+static void see_ended(void *context, struct record *record)
+{
+	assert_ptr_equal(record->observed, context);
+	assert_true(record->outcome == OUTCOME_DROPPED || record->output_count > 0);
+	known--;
+	write_down("ended");
+}
+
+static void see_left(void *context, struct record *record)
+{
+	assert_ptr_equal(record->observed, context);
+	known--;
+	write_down("left");
+}
+
+static const struct observe watcher = {.context = &known,
+        .taken = see_taken,
+        .hooked = see_hooked,
+        .asked = see_asked,
+        .answered = see_answered,
+        .made = see_made,
+        .ended = see_ended,
+        .left = see_left};
+
+static void an_observer_is_told_of_each_stage_of_a_record(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	pipeline_observe(s->pipeline, &watcher);
+	told_story[0] = '\0';
+	take(s, 0, "fetch key1 1");
+	answer(0, false);
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_string_equal(
+	        told_story, "taken request asked:1 answered transform asked:1 answered transform made enriched ended ");
+	told_story[0] = '\0';
+	take(s, 0, "pair key1 2");
+	answer(1, true);
+	turn_once(s);
+	settle_first(s->sinks[1], OUTPUT_ACKED);
+	turn_once(s);
+	assert_string_equal(told_story, "taken request asked:2 refused made failed ended ");
+	told_story[0] = '\0';
+	take(s, 0, "drop key1 3");
+	turn_once(s);
+	assert_string_equal(told_story, "taken request made dropped ended ");
+	assert_int_equal(known, 0);
+	told_story[0] = '\0';
+	take(s, 0, "event key1 4");
+	drop_curtain(s);
+	assert_string_equal(told_story, "taken request asked:1 left ");
+	assert_int_equal(known, 0);
+}
+
+static void a_record_of_which_an_observer_missed_the_beginning_has_nothing_of_it(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	pipeline_observe(s->pipeline, &(struct observe){.hooked = see_hooked});
+	told_story[0] = '\0';
+	answer(0, false);
+	pipeline_observe(s->pipeline, NULL);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_string_equal(told_story, "transform ");
+	drop_curtain(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1482,6 +1600,8 @@ int main(void)
 	        cmocka_unit_test(a_repository_that_is_away_closes_the_door_and_no_deadline_runs),
 	        cmocka_unit_test(a_stop_gives_back_what_waits_for_a_schema),
 	        cmocka_unit_test(what_is_not_what_its_schema_says_becomes_an_error_event),
+	        cmocka_unit_test(an_observer_is_told_of_each_stage_of_a_record),
+	        cmocka_unit_test(a_record_of_which_an_observer_missed_the_beginning_has_nothing_of_it),
 	};
 	srand(unit_seed());
 	log_set_level(LOG_ERROR);

@@ -1,5 +1,7 @@
 -- Builds page change events and answers of the Action API for specs.
 
+local testing = require "millrace.testing"
+
 local _M = {}
 
 _M.NOW = 1741964966          -- 2025-03-14T15:09:26Z
@@ -67,12 +69,26 @@ function _M.meta(change)
   return meta
 end
 
----Loads a module anew, with these `script.params`.
-function _M.load(name, params)
-  require "millrace".params = params or {}
-  package.loaded["lib.mediawiki"] = nil
-  package.loaded[name] = nil
-  return require(name)
+---A script of the shipped ones, with these `script.params`.
+function _M.script(name, params, options)
+  options = options or {}
+  options.params = params
+  return testing.script("scripts/" .. name .. ".lua", options)
+end
+
+---The functions of lib.mediawiki, in the state of a script with these `script.params`.
+function _M.mediawiki(params)
+  return _M.script("page_content_change", params):module "lib.mediawiki"
+end
+
+---A whole answer of the Action API that holds this part (see _M.part).
+function _M.answer(part)
+  if part.missing then
+    local bad = { ["200"] = { revid = 200, missing = true } }
+    return { json = { batchcomplete = true, query = { badrevids = bad } } }
+  end
+  local page = { pageid = part.page_id, ns = 0, title = part.title, revisions = { part.revision } }
+  return { json = { batchcomplete = true, query = { pages = { page } } } }
 end
 
 return _M
