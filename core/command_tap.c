@@ -84,7 +84,7 @@ struct left_out {
 struct session {
 	const struct tap_options *options;
 	struct where *where;
-	struct tap_save *save;
+	struct cassette_writer *save;
 	struct tap_records records;
 	struct jsontree tree;
 	struct buf room, out;
@@ -346,8 +346,8 @@ static void summarize(const struct session *session)
 	buf_printf(&text, "%llu %s%s", (unsigned long long)session->shown, things,
 	        session->shown == 1 ? "" : "s");
 	if (session->save)
-		buf_printf(&text, " with %zu exchange%s saved in %s", tap_save_exchanges(session->save),
-		        tap_save_exchanges(session->save) == 1 ? "" : "s", session->options->save);
+		buf_printf(&text, " with %zu exchange%s saved in %s", cassette_written(session->save),
+		        cassette_written(session->save) == 1 ? "" : "s", session->options->save);
 	if (session->unmatched)
 		buf_printf(&text, ", %llu others", (unsigned long long)session->unmatched);
 	if (left_out->full)
@@ -413,11 +413,11 @@ static int open_and_run(const struct tap_options *options)
 	if (options->where &&
 	        (session.where = where_open(options->where, command_colour(STDERR_FILENO), &told)) == NULL)
 		fputs(told.data, stderr);
-	else if (options->save && (session.save = tap_save_open(options->save, &err)) == NULL)
+	else if (options->save && (session.save = cassette_record(options->save, &err)) == NULL)
 		code = command_usage("tap", "--save: %s", err.text);
 	else
 		code = run(&session);
-	tap_save_close(session.save);
+	cassette_finish(session.save);
 	where_close(session.where);
 	tap_records_free(&session.records);
 	jsontree_free(&session.tree);

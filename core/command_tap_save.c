@@ -1,260 +1,204 @@
-/* Saves what a tap shows as a cassette: events.jsonl, and a file for each exchange. */
+/* What a tap showed of a record becomes part of a cassette: its event, and the calls that answered it. */
 #include "command_tap.h"
 #include "mem.h"
+#include "text.h"
+#include "url.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { NAME_MAX_SIZE = 100 };
+#define BASE "http://tap.invalid"
 
-/* A question and what was answered, in the order of the answers. */
-struct exchange {
-	char *name, *request;
-	char **answers;
-	size_t count;
+/* A response as the transfer that it was, as far as a cassette wants to know it. */
+struct shown {
+	const struct jsontree *tree;
+	struct upstream_config upstream;
+	struct http_transfer transfer;
+	struct buf url, body, room;
+	char *method, *host, *merge;
+	struct header *headers;
+	size_t header_count;
 };
 
-struct tap_save {
-	char *folder;
-	FILE *events;
-	struct exchange *exchanges;
-	size_t count;
-	struct jsontree tree; /* of a line */
-	struct buf room;
-};
-
-/* ---- the folder ---- */
-
-static bool is_empty(const char *folder)
+static char *text_at(struct shown *shown, uint32_t object, const char *name)
 {
-	DIR *found = opendir(folder);
-	const struct dirent *entry;
-	bool empty = found != NULL;
-	while (found && (entry = readdir(found)) != NULL)
-		empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
-	if (found)
-		closedir(found);
-	return empty;
+	const char *text = tap_member(shown->tree, object, name, &shown->room);
+	return *text ? mem_strdup(text) : NULL;
 }
 
-struct tap_save *tap_save_open(const char *folder, struct err *err)
+static struct header *headers_at(struct shown *shown, uint32_t object, size_t *count)
 {
-	if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-		err_set(err, "%s cannot be made: %s", folder, strerror(errno));
-		return NULL;
+	const struct jsontree *tree = shown->tree;
+	uint32_t all = jsontree_member(tree, object, "headers", 7);
+	*count = all ? tree->nodes[all].count : 0;
+	struct header *headers = mem_zalloc(*count ? *count : 1, sizeof *headers);
+	for (uint32_t at = all + 1, i = 0; i < *count; i++, at = tree->nodes[at + 1].next) {
+		struct bytes name = jsontree_string(tree, at, &shown->room);
+		headers[i].name = mem_dup(name.data, name.size);
+		struct bytes value = jsontree_string(tree, at + 1, &shown->room);
+		headers[i].value = mem_dup(value.data, value.size);
 	}
-	if (!is_empty(folder)) {
-		err_set(err, "%s is not an empty folder: name a new one", folder);
-		return NULL;
-	}
-	char *path = mem_printf("%s/events.jsonl", folder);
-	FILE *events = fopen(path, "wxe");
-	if (events == NULL)
-		err_set(err, "%s cannot be written: %s", path, strerror(errno));
-	mem_free(path);
-	if (events == NULL)
-		return NULL;
-	struct tap_save *save = mem_zalloc(1, sizeof *save);
-	save->folder = mem_strdup(folder);
-	save->events = events;
-	jsontree_init(&save->tree);
-	buf_init(&save->room, 0);
-	return save;
+	return headers;
 }
 
-size_t tap_save_exchanges(const struct tap_save *save)
+static void add_parameter(struct shown *shown, uint32_t name, uint32_t value)
 {
-	return save->count;
+	struct bytes text = jsontree_string(shown->tree, name, &shown->room);
+	char *copy = mem_dup(text.data, text.size);
+	buf_append_byte(&shown->url, strchr(shown->url.data, '?') ? '&' : '?');
+	url_append_encoded(&shown->url, copy);
+	mem_free(copy);
+	text = jsontree_string(shown->tree, value, &shown->room);
+	copy = mem_dup(text.data, text.size);
+	buf_append_byte(&shown->url, '=');
+	url_append_encoded(&shown->url, copy);
+	mem_free(copy);
 }
 
-void tap_save_close(struct tap_save *save)
+static void build_url(struct shown *shown, uint32_t request)
 {
-	if (save == NULL)
-		return;
-	for (size_t i = 0; i < save->count; i++) {
-		for (size_t j = 0; j < save->exchanges[i].count; j++)
-			mem_free(save->exchanges[i].answers[j]);
-		mem_free(save->exchanges[i].answers);
-		mem_free(save->exchanges[i].name);
-		mem_free(save->exchanges[i].request);
-	}
-	fclose(save->events);
-	mem_free(save->exchanges);
-	mem_free(save->folder);
-	jsontree_free(&save->tree);
-	buf_free(&save->room);
-	mem_free(save);
-}
-
-/* ---- exchanges ---- */
-
-static void add_word(struct buf *name, const char *text)
-{
-	if (name->size && *text)
-		buf_append_byte(name, '-');
-	for (; *text && name->size < NAME_MAX_SIZE; text++)
-		buf_append_byte(name, isalnum((unsigned char)*text) || *text == '.' ? *text : '_');
-}
-
-static bool is_taken(const struct tap_save *save, const char *name)
-{
-	for (size_t i = 0; i < save->count; i++)
-		if (save->exchanges[i].name && strcmp(save->exchanges[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* The host, the path, the last parameter: where a script merges, that is what it asks for. */
-static char *choose_name(struct tap_save *save, uint32_t request)
-{
-	const struct jsontree *tree = &save->tree;
-	struct buf name;
-	buf_init(&name, 0);
-	const char *host = tap_member(tree, request, "host", &save->room);
-	add_word(&name, *host == '.' ? "host" : host);
-	if (name.size == 0)
-		add_word(&name, tap_member(tree, request, "upstream", &save->room));
-	add_word(&name, tap_member(tree, request, "path", &save->room));
-	uint32_t query = jsontree_member(tree, request, "query", 5), last = 0;
+	const struct jsontree *tree = shown->tree;
+	uint32_t query = jsontree_member(tree, request, "query", 5);
+	buf_append_text(&shown->url, BASE);
+	buf_append_text(&shown->url, tap_member(tree, request, "path", &shown->room));
 	for (uint32_t at = query + 1, i = 0; query && i < tree->nodes[query].count;
-	        i++, at = tree->nodes[at + 1].next)
-		last = at + 1;
-	if (last && tree->nodes[last].kind == JSONTREE_STRING) {
-		struct bytes value = jsontree_string(tree, last, &save->room);
-		char *text = mem_dup(value.data, value.size);
-		add_word(&name, text);
-		mem_free(text);
-	}
-	char *chosen = mem_printf("%s.json", name.size ? name.data : "exchange");
-	for (unsigned n = 2; is_taken(save, chosen); n++) {
-		mem_free(chosen);
-		chosen = mem_printf("%s-%u.json", name.size ? name.data : "exchange", n);
-	}
-	buf_free(&name);
-	return chosen;
-}
-
-/* The request as the key of its exchange: without what tells two lookups of the same apart. */
-static char *key_of(const struct tap_save *save, uint32_t request)
-{
-	const struct jsontree *tree = &save->tree;
-	struct buf key;
-	buf_init(&key, 0);
-	for (uint32_t at = request + 1, i = 0; i < tree->nodes[request].count;
 	        i++, at = tree->nodes[at + 1].next) {
-		if (jsontree_string_is(tree, at, "headers", 7))
-			continue;
-		struct bytes name = jsontree_raw(tree, at), value = jsontree_raw(tree, at + 1);
-		buf_printf(&key, "%.*s:%.*s\n", (int)name.size, name.data, (int)value.size, value.data);
+		uint32_t value = at + 1;
+		if (tree->nodes[value].kind == JSONTREE_STRING)
+			add_parameter(shown, at, value);
+		else
+			for (uint32_t one = value + 1, n = 0; n < tree->nodes[value].count;
+			        n++, one = tree->nodes[one].next)
+				add_parameter(shown, at, one);
 	}
-	return buf_steal(&key, NULL);
 }
 
-static bool write_exchange(
-        struct tap_save *save, const struct exchange *exchange, const char *request, struct err *err)
+/* The bytes of a body: JSON under `json`, text, or base64. */
+static void body_at(struct shown *shown, uint32_t object, const char *json, struct buf *out)
 {
-	struct buf json, text;
-	struct jsontree tree;
-	char *path = mem_printf("%s/%s", save->folder, exchange->name);
-	buf_init(&json, 0);
-	buf_init(&text, 0);
-	jsontree_init(&tree);
-	buf_printf(&json, "{\"request\":%s,\"answers\":[", request);
-	for (size_t i = 0; i < exchange->count; i++)
-		buf_printf(&json, "%s%s", i ? "," : "", exchange->answers[i]);
-	buf_append_text(&json, "]}");
-	struct json_limits limits = {.depth = JSON_MAX_DEPTH};
-	bool good = jsontree_parse(&tree, json.data, json.size, &limits, NULL);
-	if (good) {
-		tap_pretty(&tree, 0, 0, 0, false, &text);
-		buf_append_byte(&text, '\n');
+	const struct jsontree *tree = shown->tree;
+	uint32_t at = jsontree_member(tree, object, "base64", 6);
+	if (at) {
+		struct bytes text = jsontree_string(tree, at, &shown->room);
+		text_from_base64(out, text.data, text.size);
+		return;
 	}
-	FILE *file = good ? fopen(path, "we") : NULL;
-	good = file && fwrite(text.data, 1, text.size, file) == text.size;
-	good = file && fclose(file) == 0 && good;
-	if (!good)
-		err_set(err, "%s cannot be written: %s", path, strerror(errno));
-	jsontree_free(&tree);
-	buf_free(&json);
-	buf_free(&text);
-	mem_free(path);
-	return good;
+	at = jsontree_member(tree, object, json, strlen(json));
+	if (at && (strcmp(json, "json") == 0 || tree->nodes[at].kind != JSONTREE_STRING)) {
+		struct bytes raw = jsontree_raw(tree, at);
+		buf_append(out, raw.data, raw.size);
+		return;
+	}
+	at = jsontree_member(tree, object, "body", 4);
+	if (at) {
+		struct bytes text = jsontree_string(tree, at, &shown->room);
+		buf_append(out, text.data, text.size);
+	}
 }
 
-/* The engine's own business: the same lookup is asked again at once, and no replay can bring it about. */
-static bool is_internal(const char *fault)
+static void read_question(struct shown *shown, uint32_t request)
 {
-	return strcmp(fault, "stale") == 0 || strcmp(fault, "no_room") == 0 || strcmp(fault, "invalid") == 0;
+	shown->upstream = (struct upstream_config){.name = text_at(shown, request, "upstream"), .url = BASE};
+	shown->method = text_at(shown, request, "method");
+	shown->host = text_at(shown, request, "host");
+	shown->merge = text_at(shown, request, "merge");
+	shown->headers = headers_at(shown, request, &shown->header_count);
+	build_url(shown, request);
+	body_at(shown, request, "body", &shown->body);
+	shown->transfer = (struct http_transfer){.upstream = &shown->upstream,
+	        .method = shown->method,
+	        .url = shown->url.data,
+	        .host = shown->host,
+	        .headers = shown->headers,
+	        .header_count = shown->header_count,
+	        .body = shown->body.size ? shown->body.data : NULL,
+	        .body_size = shown->body.size};
 }
 
-/* The response in the tree. */
-static bool save_response(struct tap_save *save, struct err *err)
+/* False: a fault that is the engine's own, where the same is asked again at once; no replay brings it about.
+ */
+static bool read_answer(struct shown *shown, uint32_t answer)
 {
-	const struct jsontree *tree = &save->tree;
+	struct http_transfer *transfer = &shown->transfer;
+	const char *fault = tap_member(shown->tree, answer, "fault", &shown->room);
+	buf_init(&transfer->answer, 0);
+	while (*fault && transfer->failure + 1 < HTTP_FAILURES &&
+	        strcmp(fault, http_failure_name(transfer->failure)) != 0)
+		transfer->failure++;
+	if (transfer->failure == HTTP_STALE || transfer->failure == HTTP_NO_ROOM ||
+	        transfer->failure == HTTP_INVALID)
+		return false;
+	transfer->status = atoi(tap_member(shown->tree, answer, "status", &shown->room));
+	transfer->elapsed = strtod(tap_member(shown->tree, answer, "elapsed", &shown->room), NULL);
+	transfer->answer_headers = headers_at(shown, answer, &transfer->answer_header_count);
+	body_at(shown, answer, "json", &transfer->answer);
+	return true;
+}
+
+static bool save_response(struct cassette_writer *writer, const struct jsontree *tree, struct err *err)
+{
+	struct shown shown = {.tree = tree};
 	uint32_t request = jsontree_member(tree, 0, "request", 7),
 	         answer = jsontree_member(tree, 0, "answer", 6);
 	if (request == 0 || answer == 0)
 		return err_set(err,
-		        "an answer came without its content, so the cassette would not be whole; see "
-		        "--buffer");
-	if (is_internal(tap_member(tree, answer, "fault", &save->room)))
-		return true;
-	char *key = key_of(save, request);
-	size_t i = 0;
-	while (i < save->count && strcmp(save->exchanges[i].request, key) != 0)
-		i++;
-	if (i == save->count) {
-		save->exchanges = mem_realloc(save->exchanges, (save->count + 1) * sizeof *save->exchanges);
-		save->exchanges[i] = (struct exchange){.request = key};
-		char *name = choose_name(save, request);
-		save->exchanges[i].name = name;
-		save->count++;
-	} else {
-		mem_free(key);
-	}
-	struct exchange *exchange = &save->exchanges[i];
-	struct bytes raw = jsontree_raw(tree, answer), asked = jsontree_raw(tree, request);
-	exchange->answers = mem_realloc(exchange->answers, (exchange->count + 1) * sizeof *exchange->answers);
-	exchange->answers[exchange->count++] = mem_dup(raw.data, raw.size);
-	char *text = mem_dup(asked.data, asked.size);
-	bool good = write_exchange(save, exchange, text, err);
-	mem_free(text);
+		        "an answer came without its content, and the cassette would not be whole: give "
+		        "a larger --buffer");
+	read_question(&shown, request);
+	bool good = !read_answer(&shown, answer) || cassette_note(writer, &shown.transfer, shown.merge, err);
+	http_transfer_free(&shown.transfer);
+	headers_free(shown.headers, shown.header_count);
+	mem_free(shown.upstream.name);
+	mem_free(shown.method);
+	mem_free(shown.host);
+	mem_free(shown.merge);
+	buf_free(&shown.url);
+	buf_free(&shown.body);
+	buf_free(&shown.room);
 	return good;
 }
 
-/* The value as it came, which is its line: what is no JSON object stands there, too. */
-static bool save_event(struct tap_save *save, struct err *err)
+/* Verbatim. A tombstone, or a value that no line of text can hold, is left out. */
+static bool save_event(struct cassette_writer *writer, const struct jsontree *tree, struct err *err)
 {
-	const struct jsontree *tree = &save->tree;
-	uint32_t event = jsontree_member(tree, 0, "event", 5);
-	if (event == 0)
-		return true; /* a tombstone, or what no line can hold */
-	struct bytes raw = jsontree_raw(tree, event);
-	bool good = fwrite(raw.data, 1, raw.size, save->events) == raw.size &&
-	            fputc('\n', save->events) != EOF && fflush(save->events) == 0;
-	return good || err_set(err, "%s/events.jsonl cannot be written: %s", save->folder, strerror(errno));
+	struct buf room = {0};
+	uint32_t at = jsontree_member(tree, 0, "event", 5);
+	struct bytes event = {NULL, 0};
+	if (at)
+		event = jsontree_raw(tree, at);
+	else if ((at = jsontree_member(tree, 0, "value", 5)) && tree->nodes[at].kind == JSONTREE_STRING)
+		event = jsontree_string(tree, at, &room);
+	bool good = event.data == NULL || cassette_event(writer, event.data, event.size, err);
+	buf_free(&room);
+	return good;
 }
 
-bool tap_save_record(struct tap_save *save, const struct tap_record *record, struct err *err)
+static bool save_line(struct cassette_writer *writer, const struct jsontree *tree, struct err *err)
+{
+	struct buf room = {0};
+	const char *stage = tap_member(tree, 0, "stage", &room);
+	bool good = true;
+	if (strcmp(stage, "in") == 0)
+		good = save_event(writer, tree, err);
+	else if (strcmp(stage, "response") == 0)
+		good = save_response(writer, tree, err);
+	buf_free(&room);
+	return good;
+}
+
+bool tap_save_record(struct cassette_writer *writer, const struct tap_record *record, struct err *err)
 {
 	struct json_limits limits = {.depth = JSON_MAX_DEPTH};
-	for (size_t i = 0; i < record->count; i++) {
+	struct jsontree tree;
+	bool good = true;
+	jsontree_init(&tree);
+	for (size_t i = 0; good && i < record->count; i++) {
 		struct tap_line *line = record->lines[i];
-		if (line->saved || !jsontree_parse(&save->tree, line->text, line->size, &limits, NULL))
+		if (line->saved || !jsontree_parse(&tree, line->text, line->size, &limits, NULL))
 			continue;
-		char stage[16];
-		snprintf(stage, sizeof stage, "%s", tap_member(&save->tree, 0, "stage", &save->room));
 		line->saved = true;
-		if (strcmp(stage, "in") == 0 && !save_event(save, err))
-			return false;
-		if (strcmp(stage, "response") == 0 && !save_response(save, err))
-			return false;
+		good = save_line(writer, &tree, err);
 	}
-	return true;
+	jsontree_free(&tree);
+	return good;
 }

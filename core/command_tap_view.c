@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT = 60, INDENT = 2, SHOWN = 5 /* elements of an array that is cut */ };
+enum {
+	CUT = 160 /* bytes of a text that is shown */,
+	SHORT = 60,
+	INDENT = 2,
+	SHOWN = 5 /* elements of an array that is cut */
+};
 
 #define PLAIN "\033[0m"
 #define BOLD "\033[1m"
@@ -50,40 +55,35 @@ static void show(struct buf *out, const char *text, size_t size)
 }
 
 /* A scalar as it stands; what is cut off a long text is said behind it. */
-static void pretty_scalar(const struct jsontree *tree, uint32_t index, size_t cut, struct buf *out)
+static void pretty_scalar(const struct jsontree *tree, uint32_t index, struct buf *out)
 {
 	struct bytes raw = jsontree_raw(tree, index);
-	if (cut == 0) {
-		buf_append(out, raw.data, raw.size);
-		return;
-	}
-	if (raw.size <= cut + SHORT) {
+	if (raw.size <= CUT + SHORT) {
 		show(out, raw.data, raw.size);
 		return;
 	}
-	size_t kept = text_utf8_valid(raw.data, cut);
-	show(out, raw.data, kept);
+	show(out, raw.data, text_utf8_valid(raw.data, CUT));
 	buf_printf(out, "...\" (%zu bytes)", raw.size - 2);
 }
 
-static void pretty_short(const struct jsontree *tree, uint32_t index, size_t cut, struct buf *out)
+static void pretty_short(const struct jsontree *tree, uint32_t index, struct buf *out)
 {
 	const struct jsontree_node *node = &tree->nodes[index];
 	bool object = node->kind == JSONTREE_OBJECT;
 	uint32_t at = index + 1;
 	if (!object && node->kind != JSONTREE_ARRAY) {
-		pretty_scalar(tree, index, cut, out);
+		pretty_scalar(tree, index, out);
 		return;
 	}
 	buf_append_byte(out, object ? '{' : '[');
 	for (uint32_t i = 0; i < node->count; i++) {
 		buf_append_text(out, i ? ", " : "");
 		if (object) {
-			pretty_scalar(tree, at, cut, out);
+			pretty_scalar(tree, at, out);
 			buf_append_text(out, ": ");
 			at++;
 		}
-		pretty_short(tree, at, cut, out);
+		pretty_short(tree, at, out);
 		at = tree->nodes[at].next;
 	}
 	buf_append_byte(out, object ? '}' : ']');
@@ -94,32 +94,32 @@ static void new_line(struct buf *out, unsigned level)
 	buf_printf(out, "\n%*s", (int)(level * INDENT), "");
 }
 
-void tap_pretty(
-        const struct jsontree *tree, uint32_t index, unsigned level, size_t cut, bool colour, struct buf *out)
+/* Indented by two spaces a level; long texts and arrays are cut. */
+static void pretty(const struct jsontree *tree, uint32_t index, unsigned level, bool colour, struct buf *out)
 {
 	const struct jsontree_node *node = &tree->nodes[index];
 	bool object = node->kind == JSONTREE_OBJECT;
 	uint32_t at = index + 1;
 	if ((!object && node->kind != JSONTREE_ARRAY) || jsontree_raw(tree, index).size <= SHORT) {
-		pretty_short(tree, index, cut, out);
+		pretty_short(tree, index, out);
 		return;
 	}
 	buf_append_byte(out, object ? '{' : '[');
 	for (uint32_t i = 0; i < node->count; i++) {
 		buf_append_text(out, i ? "," : "");
 		new_line(out, level + 1);
-		if (cut && !object && i == SHOWN && node->count > SHOWN + 1) {
+		if (!object && i == SHOWN && node->count > SHOWN + 1) {
 			buf_printf(out, "... and %u more", node->count - SHOWN);
 			break;
 		}
 		if (object) {
 			style(out, colour, CYAN);
-			pretty_scalar(tree, at, cut, out);
+			pretty_scalar(tree, at, out);
 			style(out, colour, PLAIN);
 			buf_append_text(out, ": ");
 			at++;
 		}
-		tap_pretty(tree, at, level + 1, cut, colour, out);
+		pretty(tree, at, level + 1, colour, out);
 		at = tree->nodes[at].next;
 	}
 	new_line(out, level);
@@ -241,7 +241,7 @@ static void show_content(struct view *view, const char *name)
 	if (at == 0)
 		return;
 	buf_printf(view->out, "    %s ", name);
-	tap_pretty(view->tree, at, 2, TAP_CUT, view->colour, view->out);
+	pretty(view->tree, at, 2, view->colour, view->out);
 	buf_append_byte(view->out, '\n');
 }
 

@@ -1,7 +1,7 @@
 /* What a tap shows of a record or a call: one JSON object without a newline. */
 #include "tap_item.h"
+#include "cassette.h"
 #include "clock.h"
-#include "diagnostic.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -9,8 +9,6 @@
 #include <strings.h>
 
 enum { SCRIPT_DIGITS = 12 };
-
-static const char redacted[] = "(redacted)";
 
 /* ---- members ---- */
 
@@ -97,6 +95,23 @@ static void member_value(
 	append_json(paper->out, data, size);
 }
 
+/* As a cassette has it: JSON, `body` for a text, `base64`. */
+static void member_body(const struct tap_paper *paper, const char *json, const char *data, size_t size)
+{
+	if (!fits(paper->out, size))
+		return;
+	if (is_json(paper, data, size)) {
+		name_member(paper->out, json);
+		append_json(paper->out, data, size);
+	} else if (text_utf8_valid(data, size) == size) {
+		name_member(paper->out, "body");
+		text_json_string(paper->out, data, size);
+	} else {
+		name_member(paper->out, "base64");
+		text_base64(paper->out, data, size);
+	}
+}
+
 static void member_kafka_headers(struct buf *out, const struct output_header *headers, size_t count)
 {
 	if (count == 0)
@@ -116,12 +131,7 @@ static void member_kafka_headers(struct buf *out, const struct output_header *he
 
 static bool is_secret(const char *name)
 {
-	static const char *const names[] = {
-	        "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return diagnostic_secret(name, strlen(name));
+	return cassette_secret(name, strlen(name));
 }
 
 static void member_headers(struct buf *out, const struct header *headers, size_t count)
@@ -129,7 +139,7 @@ static void member_headers(struct buf *out, const struct header *headers, size_t
 	name_member(out, "headers");
 	buf_append_byte(out, '{');
 	for (size_t i = 0; i < count; i++) {
-		const char *value = is_secret(headers[i].name) ? redacted : headers[i].value;
+		const char *value = is_secret(headers[i].name) ? CASSETTE_REDACTED : headers[i].value;
 		size_t later = 0;
 		for (size_t j = i + 1; j < count; j++)
 			later += strcasecmp(headers[i].name, headers[j].name) == 0;
@@ -212,21 +222,55 @@ static void decode(struct buf *out, const char *text, size_t size)
 	}
 }
 
-static void member_parameter(
-        struct buf *out, const char *name, size_t name_size, const char *value, size_t size)
+static void append_decoded(struct buf *out, const char *text, size_t size)
 {
-	struct buf texts[2];
-	buf_init(&texts[0], 0);
-	buf_init(&texts[1], 0);
-	decode(&texts[0], name, name_size);
-	decode(&texts[1], value, size);
-	name_member(out, texts[0].size ? texts[0].data : "");
-	if (texts[0].size && is_secret(texts[0].data))
-		text_json_string(out, redacted, sizeof redacted - 1);
+	struct buf plain;
+	buf_init(&plain, 0);
+	decode(&plain, text, size);
+	text_json_string(out, plain.size ? plain.data : "", plain.size);
+	buf_free(&plain);
+}
+
+/* The same name as encoded, before `to`. */
+static const char *same_name(const char *from, const char *to, const char *name, size_t size)
+{
+	for (; from < to && *from; from += strcspn(from, "&"), from += *from == '&')
+		if (strcspn(from, "=&") == size && memcmp(from, name, size) == 0)
+			return from;
+	return NULL;
+}
+
+static void append_value(struct buf *out, const char *parameter, bool secret)
+{
+	size_t name = strcspn(parameter, "=&"), size = strcspn(parameter, "&");
+	const char *value = parameter + name + (name < size);
+	if (secret)
+		text_json_string(out, CASSETTE_REDACTED, sizeof CASSETTE_REDACTED - 1);
 	else
-		text_json_string(out, texts[1].size ? texts[1].data : "", texts[1].size);
-	buf_free(&texts[0]);
-	buf_free(&texts[1]);
+		append_decoded(out, value, size - (size_t)(value - parameter));
+}
+
+/* A parameter; a list of values where it comes again. */
+static void member_parameter(struct buf *out, const char *at)
+{
+	size_t name = strcspn(at, "=&");
+	const char *end = at + strlen(at), *next = at + strcspn(at, "&");
+	const char *again = same_name(next + (*next == '&'), end, at, name);
+	struct buf plain;
+	buf_init(&plain, 0);
+	decode(&plain, at, name);
+	bool secret = plain.size && is_secret(plain.data);
+	name_member(out, plain.size ? plain.data : "");
+	bool several = again != NULL;
+	buf_append_text(out, several ? "[" : "");
+	append_value(out, at, secret);
+	for (; again; again = same_name(next + (*next == '&'), end, at, name)) {
+		buf_append_byte(out, ',');
+		append_value(out, again, secret);
+		next = again + strcspn(again, "&");
+	}
+	buf_append_text(out, several ? "]" : "");
+	buf_free(&plain);
 }
 
 /* The merged values of a call, or the one of a lookup. */
@@ -251,13 +295,10 @@ static void member_query(struct buf *out, const struct lookup *lookup, const str
 	const struct request *request = &lookup->request;
 	name_member(out, "query");
 	buf_append_byte(out, '{');
-	for (const char *at = request->query ? request->query : ""; *at;
-	        at += strcspn(at, "&"), at += *at == '&') {
-		size_t size = strcspn(at, "&"), name = strcspn(at, "=&");
-		if (size)
-			member_parameter(
-			        out, at, name, at + name + (name < size), size - name - (name < size));
-	}
+	const char *query = request->query ? request->query : "";
+	for (const char *at = query; *at; at += strcspn(at, "&"), at += *at == '&')
+		if (*at != '&' && !same_name(query, at, at, strcspn(at, "=&")))
+			member_parameter(out, at);
 	if (request->merge_param && request->merge_value)
 		member_merged(out, request, lookup, call);
 	buf_append_byte(out, '}');
@@ -276,9 +317,11 @@ static void member_request(
 	member_text(out, "host", request->host);
 	member_text(out, "path", request->path ? request->path : "");
 	member_query(out, lookup, call);
+	if (request->merge_value)
+		member_text(out, "merge", request->merge_param);
 	member_headers(out, request->headers, request->header_count);
 	if (request->body)
-		member_value(paper, "body", "body", request->body, request->body_size);
+		member_body(paper, "body", request->body, request->body_size);
 	buf_append_byte(out, '}');
 }
 
@@ -330,7 +373,7 @@ static void member_answer(const struct tap_paper *paper, const struct http_trans
 		member_number(out, "status", transfer->status);
 		member_headers(out, transfer->answer_headers, transfer->answer_header_count);
 		if (transfer->answer.size)
-			member_value(paper, "json", "body", transfer->answer.data, transfer->answer.size);
+			member_body(paper, "json", transfer->answer.data, transfer->answer.size);
 	} else {
 		member_text(out, "fault", http_failure_name(transfer->failure));
 	}

@@ -3,6 +3,7 @@
 #define MILLRACE_COMMAND_TAP_H
 
 #include "buf.h"
+#include "cassette.h"
 #include "err.h"
 #include "jsontree.h"
 #include "list.h"
@@ -24,16 +25,9 @@ const char *tap_member(const struct jsontree *tree, uint32_t object, const char 
 
 /* ---- command_tap_view.c: for people ---- */
 
-enum { TAP_CUT = 160 /* bytes of a text that is shown */ };
-
 /* Appends a line that says what the item (parsed in tree) is, and its content below, indented. What would
  * move a terminal's cursor is shown as `?`. */
 void tap_view(const struct jsontree *tree, bool colour, struct buf *out);
-/* Appends the value at `index` indented by two spaces a level; texts longer than `cut` bytes are cut (0 =
- * never). */
-void tap_pretty(const struct jsontree *tree, uint32_t index, unsigned level, size_t cut, bool colour,
-        struct buf *out);
-
 /* ---- command_tap_records.c: all items of one record ---- */
 
 enum { TAP_RECORDS_BYTES = 256 << 20 };
@@ -59,15 +53,10 @@ struct tap_record *tap_records_add(
 void tap_record_free(struct tap_record *record);
 void tap_records_free(struct tap_records *records);
 
-/* ---- command_tap_save.c: a folder that `millrace enrich --replay` and `millrace test` take ---- */
+/* ---- command_tap_save.c: into a cassette (cassette.h) ---- */
 
-struct tap_save;
-
-/* Makes the folder; one that is there must be empty. NULL and err. */
-struct tap_save *tap_save_open(const char *folder, struct err *err);
-/* The record's event, and the exchanges it shared. False and err: nothing more can be written. */
-bool tap_save_record(struct tap_save *save, const struct tap_record *record, struct err *err);
-size_t tap_save_exchanges(const struct tap_save *save); /* written so far */
-void tap_save_close(struct tap_save *save);
+/* The record's event, and the exchanges it shared, each once. False and err: nothing more can be written, or
+ * an answer came without its content. */
+bool tap_save_record(struct cassette_writer *writer, const struct tap_record *record, struct err *err);
 
 #endif

@@ -13,6 +13,8 @@
 bool text_json_string(struct buf *out, const char *data, size_t size);
 /* Appends the bytes as a JSON string in base64 (RFC 4648 §4, with padding). */
 bool text_base64(struct buf *out, const char *data, size_t size);
+/* Appends the bytes that such a text (without the quotes) stands for; false when it is none. */
+bool text_from_base64(struct buf *out, const char *text, size_t size);
 /* How many bytes from the start are well-formed UTF-8 (RFC 3629); `size` when all are. */
 size_t text_utf8_valid(const char *data, size_t size);
 /* "250ms", "5s", "2m", "1h", "7d" -> milliseconds. A bare number is refused (but "0"). */
