@@ -1,5 +1,6 @@
 /* HTTP exchanges on the event loop: curl_multi on libevent. */
 #include "http.h"
+#include "clock.h"
 #include "http_player.h"
 #include "mem.h"
 #include "text.h"
@@ -695,6 +696,8 @@ size_t http_in_flight(const struct http *http)
 
 int64_t http_next(const struct http *http)
 {
+	if (http->playing && !list_empty(&http->finished))
+		return clock_now();
 	return http->playing ? playing_next(http->playing) : -1;
 }
 

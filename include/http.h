@@ -103,7 +103,8 @@ void http_transfer_free(struct http_transfer *transfer);  /* frees the answer's 
 size_t http_in_flight(const struct http *http);           /* sent and not yet given back */
 size_t http_connections_opened(const struct http *http);  /* since the start */
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
-/* When the next played answer comes, steady ms; -1 = none is to come. Of the network nobody knows. */
+/* When the next played answer comes, or its done is due, steady ms; -1 = none is to come. Of the network
+ * nobody knows. */
 int64_t http_next(const struct http *http);
 /* True when the text may stand in a header or URL: no CR, LF, NUL or other control bytes. */
 bool http_text_ok(const char *text, size_t size);
