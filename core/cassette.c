@@ -76,13 +76,17 @@ void cassette_question(const struct http_transfer *transfer, struct cassette_que
 	        .body = transfer->body,
 	        .body_size = transfer->body ? transfer->body_size : 0};
 	char *named = NULL;
-	const char *rest = behind_base(transfer, &named);
+	const char *base = transfer->upstream->url, *rest = behind_base(transfer, &named);
+	/* "http://host" and "http://host/" are one address: the slash belongs to the path. */
+	if (rest > transfer->url && *base && base[strlen(base) - 1] == '/' && *rest != '/' && rest[-1] == '/')
+		rest--;
 	size_t path = strcspn(rest, "?&");
+	size_t kept = path == 1 && *rest == '/' ? 0 : path;
 	if (question->host == NULL)
 		question->host = named;
 	else
 		mem_free(named);
-	question->path = mem_dup(rest, path);
+	question->path = mem_dup(rest, kept);
 	question->query = mem_strdup(rest[path] ? rest + path + 1 : "");
 }
 

@@ -227,6 +227,8 @@ static int run_over(
 	watch(&run, &explain, tape, &observe);
 	if (run.errors >= 0 && run.out >= 0)
 		code = enrich_run(&run);
+	if (tape->missing > run.counts.outcomes[OUTCOME_FAILED])
+		enrich_tape_tell_missing(tape);
 	if (run.ran && !enrich->quiet) {
 		summary(&run.counts);
 		enrich_tape_summary(tape);

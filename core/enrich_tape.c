@@ -18,7 +18,8 @@ static int64_t play(void *context, struct http_transfer *transfer)
 	buf_init(&why, 0);
 	int64_t after = cassette_play(tape->cassette, transfer, true, &transfer->played_from, &why);
 	if (after < 0) {
-		tape->missing++;
+		if (tape->missing++ == 0)
+			snprintf(tape->first, sizeof tape->first, "%s", why.data);
 		transfer->failure = HTTP_INVALID; /* asking again would not help */
 		snprintf(transfer->reason, sizeof transfer->reason, "%s", why.data);
 		after = 0;
@@ -141,4 +142,10 @@ void enrich_tape_summary(const struct enrich_tape *tape)
 	if (tape->writer)
 		fprintf(stderr, "%zu exchange%s recorded in %s\n", cassette_written(tape->writer),
 		        cassette_written(tape->writer) == 1 ? "" : "s", tape->folder);
+}
+
+void enrich_tape_tell_missing(const struct enrich_tape *tape)
+{
+	fprintf(stderr, "millrace enrich: --replay: %llu question%s not among those recorded: %s\n",
+	        (unsigned long long)tape->missing, tape->missing == 1 ? " is" : "s are", tape->first);
 }

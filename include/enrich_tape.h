@@ -19,6 +19,7 @@ struct enrich_tape {
 	bool failed;      /* something could not be written; it was told */
 	uint64_t events;  /* written */
 	uint64_t missing; /* questions that nothing recorded answers */
+	char first[400];  /* what was said of the first of them */
 };
 
 /* As the options say; then time is invented for a replay. False after it was told why not. */
@@ -34,5 +35,7 @@ void enrich_tape_came(struct enrich_tape *tape, const struct call *call);
 /* Fills in the callbacks for who has nothing else to observe. */
 void enrich_tape_observe(struct enrich_tape *tape, struct observe *observe);
 void enrich_tape_summary(const struct enrich_tape *tape);
+/* Of questions that no event failed for. */
+void enrich_tape_tell_missing(const struct enrich_tape *tape);
 
 #endif
