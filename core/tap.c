@@ -1,6 +1,7 @@
 /* Taps: what passes through a running engine, shown to a few who look on. */
 #include "tap.h"
 #include "clock.h"
+#include "log.h"
 #include "mem.h"
 #include "tap_item.h"
 #include "text.h"
@@ -440,6 +441,8 @@ struct tap_reader *tap_begin(struct tap *tap, const struct tap_wish *wish, int64
 	charge(tap);
 	if (tap->count++ == 0)
 		tap->config.watch(tap->config.context, &tap->observe);
+	log_info("tap", "a reader has come: %s content, %u items a second, for %lld s at most",
+	        wish->content ? "with" : "without", wish->rate, (long long)(wish->ms / 1000));
 	return reader;
 }
 
@@ -463,6 +466,9 @@ bool tap_take(struct tap_reader *reader, size_t most, int64_t now, struct buf *o
 void tap_end(struct tap_reader *reader)
 {
 	struct tap *tap = reader->tap;
+	log_info("tap", "a reader has gone: %llu items shown, %llu left out for want of room, %llu by rate",
+	        (unsigned long long)reader->shown, (unsigned long long)reader->full,
+	        (unsigned long long)reader->over);
 	reader->used = false;
 	buf_free(&reader->queue);
 	if (--tap->count == 0) {
@@ -471,6 +477,11 @@ void tap_end(struct tap_reader *reader)
 		buf_free(&tap->item);
 	}
 	charge(tap);
+}
+
+size_t tap_readers(const struct tap *tap)
+{
+	return tap ? tap->count : 0;
 }
 
 struct tap *tap_open(const struct tap_config *config)

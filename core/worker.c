@@ -496,7 +496,7 @@ static void answer_status(void *context, const struct admin_request *request, st
 	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
 	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
-	buf_append_text(&answer->body, "}\n");
+	buf_printf(&answer->body, ",\"taps\":%zu}\n", tap_readers(worker->tap));
 }
 
 static void watch(void *context, const struct observe *observe)

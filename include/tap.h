@@ -71,6 +71,7 @@ struct tap_reader;
 
 struct tap *tap_open(const struct tap_config *config); /* borrows what the configuration points to */
 void tap_close(struct tap *tap);                       /* after its readers; NULL is fine */
+size_t tap_readers(const struct tap *tap);             /* now; of NULL there are none */
 /* "in", "out", ..., "all", several with commas; false: err says what there is. */
 bool tap_stages(const char *text, unsigned *stages, struct err *err);
 /* The wish as the first line says it was understood. NULL while there are TAP_READERS. */
