@@ -407,11 +407,12 @@ static bool give_lines(struct following *following)
 static void follow_lines(struct following *following, struct err *err)
 {
 	for (;;) {
-		following->end = ADMINCLIENT_CUT;
-		if (!take_chunks(following, err))
-			return;
+		bool sound = take_chunks(following, err);
 		following->end = ADMINCLIENT_ENOUGH;
 		if (!give_lines(following))
+			return;
+		following->end = ADMINCLIENT_CUT;
+		if (!sound)
 			return;
 		following->end = ADMINCLIENT_ENDED;
 		if (following->last || !more(following, 0, err))
