@@ -306,8 +306,7 @@ static int run(struct top *top)
 		code = show_once(top);
 	} else {
 		watch(top);
-		if (signalled && signalled != SIGINT)
-			code = 128 + signalled;
+		code = signalled && signalled != SIGINT ? 128 + signalled : EXIT_SUCCESS;
 	}
 	for (int i = 0; i < LOOKS; i++)
 		top_look_free(&top->looks[i]);

@@ -262,7 +262,9 @@ struct stage {
 
 static const char *held(double number, char cell[CELL])
 {
-	snprintf(cell, CELL, isnan(number) ? "" : "%.0f", number);
+	cell[0] = '\0';
+	if (!isnan(number))
+		snprintf(cell, CELL, "%.0f", number);
 	return cell;
 }
 

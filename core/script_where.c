@@ -235,7 +235,8 @@ struct where *where_open(const char *expression, bool colour, struct buf *told)
 	where->script.budget_ns = BUDGET_MS * 1000000LL;
 	where->script.limits = (struct json_limits){.depth = DEPTH};
 	if (expression[strspn(expression, " \t\r\n")] == '\0') {
-		buf_append_text(told, "--where: expected an expression such as \"status ~= 200\", found none\n");
+		buf_append_text(
+		        told, "--where: expected an expression such as \"status ~= 200\", found none\n");
 	} else if (!state_open(&where->script, MEMORY, &err)) {
 		buf_printf(told, "%s\n", err.text);
 	} else if (!state_call(&where->script, &call, &failure)) {

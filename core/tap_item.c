@@ -190,7 +190,8 @@ void tap_item_in(const struct tap_paper *paper, const struct record *record, int
 	begin(paper, "in", wall);
 	members_of_place(paper->out, record);
 	member_script(paper);
-	member_number(paper->out, "bytes", (long long)(record->input.key.size + record->input.value.size));
+	member_number(
+	        paper->out, "bytes", (long long)record->input.key.size + (long long)record->input.value.size);
 	if (paper->content) {
 		member_bytes(paper->out, "key", record->input.key.data, record->input.key.size);
 		member_kafka_headers(paper->out, record->headers, record->input.header_count);

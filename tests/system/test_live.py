@@ -1,11 +1,14 @@
 """A running engine is looked at: taps on each stage, their bounds, what they save; and the picture of `top`."""
 
 import json
+import os
+import pty
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import termios
 
 import events
 import kafka
@@ -271,3 +274,35 @@ def test_a_picture_shows_what_the_engine_did(job, stub, seed):
     assert max(map(len, picture.splitlines())) <= 100
     rate = lambda stage: re.search(rf"^{stage} +(\S+)", picture, re.M)[1]
     assert rate("take") == "0"
+
+
+def on_a_terminal(*arguments):
+    """The verb on a terminal of its own: (process, descriptor of the other side)."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen([str(BINARY), *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+                               preexec_fn=kafka.die_with_parent, env={**os.environ, "TERM": "xterm"})
+    return process, ours, theirs, before
+
+
+def read_until(fd, what):
+    text = b""
+    while what not in text:
+        text += os.read(fd, 65536)
+    return text
+
+
+def test_the_picture_on_a_terminal_goes_when_it_is_told_to(job):
+    j = job(partitions=1)
+    j.start()
+    for end in (lambda process, fd: os.write(fd, b"q"), lambda process, fd: process.send_signal(signal.SIGINT),
+                lambda process, fd: process.send_signal(signal.SIGTERM)):
+        process, ours, theirs, before = on_a_terminal("top", "--interval", "100ms", "--url", f"http://127.0.0.1:{j.port}")
+        shown = read_until(ours, b"STAGE")
+        assert b"\033[?1049h" in shown, "a screen of its own"
+        end(process, ours)
+        assert b"\033[?1049l" in read_until(ours, b"\033[?1049l"), "and the shell's again"
+        assert process.wait(60) in (0, 128 + signal.SIGTERM)
+        assert termios.tcgetattr(theirs) == before, "with its settings"
+        os.close(ours)
+        os.close(theirs)
