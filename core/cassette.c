@@ -429,6 +429,25 @@ const char *cassette_find(struct cassette *cassette, const struct cassette_quest
 	return NULL;
 }
 
+/* How many values the recorded call asked for beside the first. */
+static size_t companions(struct cassette *cassette, const struct recorded *recorded)
+{
+	const struct jsontree *tree = &recorded->tree;
+	uint32_t merge = jsontree_member(tree, recorded->request, "merge", 5), value = 0;
+	uint32_t query = jsontree_member(tree, recorded->request, "query", 5);
+	size_t count = 0;
+	if (merge && query && tree->nodes[merge].kind == JSONTREE_STRING) {
+		struct bytes name = jsontree_string(tree, merge, &cassette->other);
+		value = jsontree_member(tree, query, name.data, name.size);
+	}
+	if (value == 0 || tree->nodes[value].kind != JSONTREE_STRING)
+		return 0;
+	struct bytes values = jsontree_string(tree, value, &cassette->other);
+	for (size_t i = 0; i < values.size; i++)
+		count += values.data[i] == '|';
+	return count;
+}
+
 int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer, bool timed,
         const char **file, struct buf *why)
 {
@@ -436,11 +455,12 @@ int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer,
 	struct recorded *found = NULL, *nearest = NULL;
 	unsigned nearness, best = 0;
 	cassette_question(transfer, &question);
-	for (size_t i = 0; found == NULL && i < cassette->count; i++) {
+	for (size_t i = 0; i < cassette->count; i++) {
 		struct recorded *recorded = &cassette->recorded[i];
-		if (differs(cassette, recorded, &question, &nearness) == NULL)
-			found = recorded;
-		else if (nearest == NULL || nearness > best) {
+		if (differs(cassette, recorded, &question, &nearness) == NULL) {
+			if (found == NULL || companions(cassette, recorded) < companions(cassette, found))
+				found = recorded;
+		} else if (nearest == NULL || nearness > best) {
 			nearest = recorded;
 			best = nearness;
 		}

@@ -5,6 +5,7 @@
 #include "script_trouble.h"
 #include "text.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,23 @@ int command_bad_option(char **argv, int option, const struct option *long_option
 	if (near)
 		return command_usage(argv[0], "unknown option '%s'; did you mean '--%s'?", given, near);
 	return command_usage(argv[0], "unknown option '%s'", given);
+}
+
+bool command_token(const char *verb, const char *path, char token[COMMAND_TOKEN_MAX])
+{
+	FILE *file = fopen(path, "re");
+	size_t size = file ? fread(token, 1, COMMAND_TOKEN_MAX - 1, file) : 0;
+	bool good = file && !ferror(file);
+	if (!good)
+		fprintf(stderr, "millrace %s: --token-file: %s: %s\n", verb, path, strerror(errno));
+	if (file)
+		fclose(file);
+	while (size && (token[size - 1] == '\n' || token[size - 1] == '\r'))
+		size--;
+	token[size] = '\0';
+	if (good && size == 0)
+		fprintf(stderr, "millrace %s: --token-file: %s is empty\n", verb, path);
+	return good && size > 0;
 }
 
 bool command_colour(int fd)

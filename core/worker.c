@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_tap.h"
 #include "checkpoint.h"
 #include "clock.h"
 #include "differ.h"
@@ -11,6 +12,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "reload.h"
+#include "tap.h"
 #include "text.h"
 #include "versions.h"
 
@@ -67,6 +69,7 @@ struct worker {
 	struct source_config source_config;
 	struct source *source;
 	struct admin *admin;
+	struct tap *tap;
 	bool stopping, draining, failed;
 	int64_t commit_at;
 	struct worker_end end; /* read by others after the thread has ended */
@@ -483,6 +486,9 @@ static void answer_status(void *context, const struct admin_request *request, st
 	answer->type = "application/json";
 	buf_append_text(&answer->body, "{\"name\":");
 	text_json_string(&answer->body, worker->config.config->name, strlen(worker->config.config->name));
+	buf_append_text(&answer->body, ",\"group\":");
+	text_json_string(&answer->body, worker->config.config->source.group,
+	        strlen(worker->config.config->source.group));
 	buf_printf(&answer->body,
 	        ",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,"
 	        "\"passed\":%llu,"
@@ -494,7 +500,29 @@ static void answer_status(void *context, const struct admin_request *request, st
 	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
 	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
-	buf_append_text(&answer->body, "}\n");
+	buf_printf(&answer->body, ",\"taps\":%zu}\n", tap_readers(worker->tap));
+}
+
+static void watch(void *context, const struct observe *observe)
+{
+	const struct worker *worker = context;
+	pipeline_observe(worker->pipeline, observe);
+}
+
+static void open_tap(struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	struct tap_config tap = {.sinks = worker->sink_configs,
+	        .sink_count = worker->sink_count,
+	        .upstreams = config->upstreams,
+	        .upstream_count = config->upstream_count,
+	        .script_sha256 = reload_sha256(worker->reload),
+	        .name = config->name,
+	        .ledger = &worker->ledger,
+	        .watch = watch,
+	        .context = worker};
+	worker->tap = tap_open(&tap);
+	admin_tap_route(worker->admin, worker->tap);
 }
 
 static bool open_admin(struct worker *worker, struct err *err)
@@ -511,6 +539,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 		return false;
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
+	open_tap(worker);
 	pthread_mutex_lock(&worker->mutex);
 	worker->admin_port = admin_port(worker->admin);
 	pthread_mutex_unlock(&worker->mutex);
@@ -579,6 +608,8 @@ static bool turn(struct worker *worker, bool more)
 	next = sooner(next, http_next(worker->http));
 	if (clock_invented() && !more && !differ_busy(worker->differ))
 		skip_to(next, now);
+	if (worker->admin)
+		admin_turn(worker->admin);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
 			checkpoint_use_script(worker->checkpoint, reload_sha256(worker->reload));
@@ -648,6 +679,7 @@ static void tear_down(struct worker *worker)
 {
 	if (worker->admin)
 		admin_close(worker->admin);
+	tap_close(worker->tap);
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	differ_close(worker->differ, CLOSE_MS);

@@ -14,7 +14,9 @@
  *
  * A question is answered by the recorded one with the same upstream, method, host, path, query and body;
  * headers do not count. Of the parameter that `merge` names, the recorded question needs only to hold all
- * values that are asked for. What may be secret is written as "(redacted)", and that is equal to anything. */
+ * values that are asked for; where several do, the one with the fewest answers: a call that failed or left
+ * some out was asked again in smaller ones. What may be secret is written as "(redacted)", and that is equal
+ * to anything. */
 #ifndef MILLRACE_CASSETTE_H
 #define MILLRACE_CASSETTE_H
 

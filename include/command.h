@@ -27,6 +27,8 @@ int command_reload(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
+int command_tap(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_init(int argc, char **argv);
 int command_types(int argc, char **argv);
@@ -39,6 +41,9 @@ int command_usage(const char *verb, const char *format, ...) __attribute__((form
 /* For what getopt_long answered '?' or ':' to (with ':' first in the short options): names the option, with a
  * "did you mean"; answers EXIT_USAGE. */
 int command_bad_option(char **argv, int option, const struct option *long_options);
+/* What a token file (--token-file) holds, without its newline; false after the trouble was told. */
+enum { COMMAND_TOKEN_MAX = 4096 };
+bool command_token(const char *verb, const char *path, char token[COMMAND_TOKEN_MAX]);
 /* May colours be used on this descriptor? A terminal, NO_COLOR unset, TERM not dumb. */
 bool command_colour(int fd);
 /* The options --log-level and --log-format, for every verb that logs: its long options end with COMMAND_LOG,
