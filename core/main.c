@@ -16,12 +16,18 @@ static const struct {
         {"demo", command_demo, "the whole pipeline on an embedded broker and an embedded API"},
         {"enrich", command_enrich, "a script as a filter: JSON lines in, enriched JSON lines out"},
         {"check", command_check, "check configurations and scripts without running them"},
+        {"test", command_test, "the tests beside scripts: events, answers, what comes out"},
         {"reload", command_reload, "make a running engine load its script again"},
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
+        {"init", command_init, "a new project: script, tests, samples, configuration, editor settings"},
+        {"types", command_types, "what scripts may call, as types for the Lua language server"},
+        {"tap", command_tap, "what passes through a running engine, live"},
+        {"top", command_top, "a running engine at a glance, drawn anew every second"},
         {"health", command_health, "is a running engine alive, or ready?"},
         {"metrics", command_metrics, "every metric at /metrics, with type, labels and help"},
+        {"explain", command_explain, "what a code in an error message means, and what to do"},
         {"version", command_version, "what runs, with its libraries"},
 };
 
