@@ -356,6 +356,7 @@ static int run_request(lua_State *L)
 	push_arguments(L, work->run);
 	lua_remove(L, -3);
 	fault_point("in_hook");
+	fault_stuck("stuck_in_hook");
 	lua_call(L, 2, 1);
 	take_request(L, work);
 	return 0;
@@ -416,6 +417,7 @@ static void go_on(lua_State *L, const struct work *work, int count)
 	lua_State *co = work->run->coroutine;
 	script->result = work->result;
 	fault_point("in_hook");
+	fault_stuck("stuck_in_hook");
 	int status = lua_resume(co, count);
 	script->result = NULL;
 	if (status == LUA_YIELD) {
