@@ -467,6 +467,20 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	dispatch_make_ready(upstream, lookup);
 }
 
+void dispatch_hand_over(struct dispatch *dispatch, struct lookup *lookup, void *script)
+{
+	struct upstream *upstream = dispatch_upstream_of(dispatch, lookup);
+	bool waits = lookup->state == LOOKUP_WAITING;
+	if (lookup->state == LOOKUP_DONE)
+		return;
+	if (waits)
+		dispatch_leave_queue(upstream, lookup);
+	lookup->script = script;
+	lookup->item.owner = script;
+	if (waits)
+		dispatch_make_ready(upstream, lookup);
+}
+
 void dispatch_leave_call(struct dispatch *dispatch, struct lookup *lookup)
 {
 	struct call *call = lookup->call;

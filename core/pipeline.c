@@ -19,6 +19,7 @@
  * `~~>` marks where the loop runs in between. walk() below tells the same story; `suspend` marks each place
  * where a record can wait. Callbacks only store what came and call walk() again. */
 #include "pipeline.h"
+#include "carry.h"
 #include "clock.h"
 #include "delivery.h"
 #include "failure.h"
@@ -39,7 +40,8 @@
 
 enum {
 	REST_MIN_MS = 50,
-	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
+	RENEW_MS = 10000, /* between two tries to load a script that is loaded already */
+	SINK_COPIES = 2,  /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 struct pipeline {
@@ -59,6 +61,7 @@ struct pipeline {
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
+	int64_t renew_at;  /* not before */
 	bool draining;
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool schemas_changed;
@@ -135,6 +138,23 @@ static unsigned deaths_in(const struct pipeline *p, const struct record *r, cons
 
 /* ---- making: outcomes, outputs, error events ---- */
 
+static void forget_calls(struct pipeline *p, struct record *r)
+{
+	for (size_t i = 0; i < r->lookup_count; i++)
+		dispatch_cancel(p->dispatch, &r->lookups[i]);
+	if (r->diff.state != DIFF_IDLE)
+		differ_cancel(p->config.differ, &r->diff);
+	record_forget_lookups(&p->records, r);
+}
+
+/* It began again, and came to something else than to ask. */
+static void forget_carried(struct pipeline *p, struct record *r)
+{
+	if (r->carries)
+		forget_calls(p, r);
+	r->carries = false;
+}
+
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 {
 	size_t bytes = 0;
@@ -144,6 +164,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	}
 	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
 	r->outcome = outcome;
+	forget_carried(p, r);
 	record_forget_lookups(&p->records, r);
 	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	if (r->state != RECORD_MADE)
@@ -284,20 +305,28 @@ static void answer_yields(void *context, struct lookup *lookup)
 	gate_yield(&p->gate, lookup);
 }
 
-static void forget_calls(struct pipeline *p, struct record *r)
+/* What it had asked on another state is not asked again. */
+static void ask_on(struct pipeline *p, struct record *r, struct script_result *result)
 {
-	for (size_t i = 0; i < r->lookup_count; i++)
-		dispatch_cancel(p->dispatch, &r->lookups[i]);
-	if (r->diff.state != DIFF_IDLE)
-		differ_cancel(p->config.differ, &r->diff);
-	record_forget_lookups(&p->records, r);
+	r->carries = false;
+	record_move(&p->records, r, RECORD_ASKING);
+	for (size_t i = 0; i < result->request_count; i++)
+		trace_pass(r->headers, r->input.header_count, &result->requests[i]);
+	size_t bytes = carry_in(r, result->requests, result->request_count, p->dispatch, p->now);
+	if (bytes == 0)
+		return;
+	record_promise(&p->records, r, 0);
+	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
 }
 
 /* Takes the requests out of a hook's result and submits them as lookups. */
 static void ask(struct pipeline *p, struct record *r, struct script_result *result)
 {
 	size_t bytes = result->request_count * sizeof *r->lookups;
-	bool suspect = deaths_in(p, r, NULL) > 0;
+	if (r->carries) {
+		ask_on(p, r, result);
+		return;
+	}
 	record_forget_lookups(&p->records, r);
 	r->lookups = mem_zalloc(result->request_count, sizeof *r->lookups);
 	r->lookup_count = r->lookups_open = result->request_count;
@@ -308,7 +337,7 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		result->requests[i] = (struct request){0};
 		trace_pass(r->headers, r->input.header_count, &lookup->request);
 		lookup->record = r;
-		lookup->suspect = suspect;
+		lookup->suspect = r->suspect;
 		lookup->script = r->event.script;
 		lookup->part = -2;
 		lookup->age = r->age;
@@ -562,6 +591,7 @@ static bool refuse_killer(struct pipeline *p, struct record *r)
 {
 	const char *hook = "";
 	unsigned deaths = deaths_in(p, r, &hook);
+	r->suspect = deaths > 0;
 	if (deaths < HOOKPAGE_DEATHS)
 		return false;
 	enter_lane(p, r);
@@ -727,8 +757,10 @@ static void walk(struct pipeline *p, struct record *r)
 		switch (r->state) {
 		case RECORD_TAKEN: decode(p, r); continue;
 		case RECORD_DECODED:
-			if (!input_judged(p, r))
+			if (!input_judged(p, r)) {
+				forget_carried(p, r);
 				suspend; /* until its schema is there; go_on_with_schemas calls again */
+			}
 			if (r->state == RECORD_DECODED)
 				request(p, r);
 			continue;
@@ -792,7 +824,7 @@ static bool memory_has_room(const struct pipeline *p)
 static bool has_room(const struct pipeline *p)
 {
 	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away ||
-	        hookpage_reading(p->config.hookpage))
+	        hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));
@@ -1074,6 +1106,70 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
+/* ---- a state that cannot be trusted any more ---- */
+
+static bool is_on(const struct record *r, const void *script)
+{
+	return r->event.script == script;
+}
+
+/* A hook that waits in transform has used its answers up: it asks anew. */
+static void leave_state(struct pipeline *p, struct record *r)
+{
+	if (r->hook_waits)
+		forget_calls(p, r);
+	else
+		carry_out(r);
+	r->hook_waits = r->diffed = false;
+	r->carries = r->lookup_count > 0;
+	r->attempt--; /* it is no new attempt */
+	script_forget(&r->event);
+	record_move(&p->records, r, RECORD_TAKEN);
+}
+
+/* The records of the oldest state leave it, with the answers they have, and it ends. */
+static struct record **vacate_oldest(struct pipeline *p, size_t *count)
+{
+	struct record **found = records_collect(&p->records, is_on, p->scripts[p->script_count - 1], count);
+	for (size_t i = 0; i < *count; i++)
+		leave_state(p, found[i]);
+	forget_idle_scripts(p);
+	*metrics_value_at(p->metrics, METRIC_LUA_MOVED, NULL) += (double)*count;
+	return found;
+}
+
+/* True when new records begin on a fresh state. */
+static bool renew(struct pipeline *p)
+{
+	size_t count = 0;
+	struct record **moved = pipeline_scripts(p) == PIPELINE_SCRIPTS ? vacate_oldest(p, &count) : NULL;
+	struct script *fresh = p->config.renew(p->config.renew_context);
+	bool renewed = fresh && pipeline_use_script(p, fresh);
+	for (size_t i = 0; i < count; i++)
+		walk(p, moved[i]);
+	mem_free(moved);
+	return renewed;
+}
+
+/* After a hook that was stopped, before another record begins. */
+static void look_at_state(struct pipeline *p)
+{
+	struct err err = {""};
+	if (!script_doubtful(p->scripts[0]) || script_sound(p->scripts[0], &err) || p->config.renew == NULL ||
+	        p->now < p->renew_at)
+		return;
+	if (renew(p)) {
+		*metrics_value_at(p->metrics, METRIC_LUA_RETIRED, NULL) += 1;
+		log_throttled(LOG_WARN, "script",
+		        "new records begin on a fresh Lua state; those of the old one finish there: %s",
+		        err.text);
+		return;
+	}
+	p->renew_at = p->now + RENEW_MS;
+	log_throttled(LOG_ERROR, "script",
+	        "this Lua state should be replaced, but the script does not load; it goes on: %s", err.text);
+}
+
 /* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a
  * share of its own. */
 static bool collect(struct pipeline *p)
@@ -1111,7 +1207,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
-		next = now;                                 /* there is room that the gate has not seen */
+		next = now; /* there is room that the gate has not seen */
+	look_at_state(p);
 	if (collect(p) || relieve_memory(p) || p->replaced) /* the last serve may bring refusals */
 		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))

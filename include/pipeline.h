@@ -44,6 +44,10 @@ struct pipeline_config {
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
+	/* A fresh state of the script that new records begin on, since it is not to be trusted any more
+	 * (script_sound); the caller keeps its own hold. NULL: it does not load. NULL: nothing is retired. */
+	struct script *(*renew)(void *context);
+	void *renew_context;
 	const struct observe *observe; /* borrowed; NULL = nobody watches */
 	bool files;             /* the sinks are files: what failed will not do better, and the owner stops */
 	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */

@@ -32,10 +32,25 @@ void script_result_free(struct script_result *result)
 	mem_free(result->outputs);
 }
 
-void script_drop_part(struct script *script, int part)
+size_t script_drop_part(struct script *script, int part)
 {
 	(void)script;
 	(void)part;
+	return 0;
+}
+
+bool script_part_out(struct script *script, int part, struct buf *out)
+{
+	(void)script;
+	(void)part;
+	return buf_append_text(out, "{}");
+}
+
+int script_part_in(struct script *script, const struct bytes *text)
+{
+	(void)script;
+	(void)text;
+	return 1;
 }
 
 void script_collect(struct script *script)
