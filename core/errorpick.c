@@ -10,8 +10,7 @@ enum { MET_MOST = 200000 }; /* about 20 MB */
 void errorpicker_init(
         struct errorpicker *picker, const struct errorfilter *filter, const struct source_config *source)
 {
-	*picker = (struct errorpicker){
-	        .filter = filter, .source = source, .met = origins_open(MET_MOST)};
+	*picker = (struct errorpicker){.filter = filter, .source = source, .met = origins_open(MET_MOST)};
 	errorevent_reader_init(&picker->reader);
 }
 
@@ -34,8 +33,7 @@ static int32_t topic_of(const struct errorpicker *picker, const struct origin *o
 static enum errorpick judge(struct errorpicker *picker, const struct errorpick_message *message,
         struct errorevent *event, const char **topic)
 {
-	if (!errorevent_read(
-	            &picker->reader, message->value, message->headers, message->header_count, event))
+	if (!errorevent_read(&picker->reader, message->value, message->headers, message->header_count, event))
 		return ERRORPICK_UNREADABLE;
 	int32_t number = event->placed ? topic_of(picker, &event->origin) : -1;
 	if (number < 0)
@@ -43,8 +41,8 @@ static enum errorpick judge(struct errorpicker *picker, const struct errorpick_m
 	if (!errorfilter_takes(picker->filter, event))
 		return ERRORPICK_FILTERED;
 	*topic = picker->source->topics[number];
-	struct origins_note note = {number, event->origin.partition, event->origin.offset, message->partition,
-	        message->offset};
+	struct origins_note note = {
+	        number, event->origin.partition, event->origin.offset, message->partition, message->offset};
 	return origins_first(picker->met, &note) ? ERRORPICK_TAKEN : ERRORPICK_REPEATED;
 }
 

@@ -19,6 +19,7 @@ static const struct {
         {"reload", command_reload, "make a running engine load its script again"},
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},
+        {"errors", command_errors, "what failed: listed, shown, replayed"},
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
         {"health", command_health, "is a running engine alive, or ready?"},
         {"metrics", command_metrics, "every metric at /metrics, with type, labels and help"},

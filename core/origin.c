@@ -81,9 +81,9 @@ static struct slot *slot_of(const struct origins *origins, const struct origins_
 	hash ^= hash >> 29;
 	for (size_t at = hash & (origins->size - 1);; at = (at + 1) & (origins->size - 1)) {
 		struct slot *slot = &origins->slots[at];
-		if (!slot->used || (slot->note.offset == note->offset &&
-		                           slot->note.partition == note->partition &&
-		                           slot->note.topic == note->topic))
+		if (!slot->used ||
+		        (slot->note.offset == note->offset && slot->note.partition == note->partition &&
+		                slot->note.topic == note->topic))
 			return slot;
 	}
 }

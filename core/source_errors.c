@@ -46,8 +46,8 @@ struct held {
 	int64_t place;
 	uint64_t number; /* of the fetch that is for it */
 	int64_t again_at;
-	unsigned absent;     /* so often nobody knew its topic */
-	char *part;          /* what the event has of the original, readable; NULL = nothing */
+	unsigned absent; /* so often nobody knew its topic */
+	char *part;      /* what the event has of the original, readable; NULL = nothing */
 	size_t part_size;
 	bool again;          /* it was read from its source */
 	struct original own; /* HELD_THERE */
@@ -317,8 +317,8 @@ static bool has_room(void *context)
 	return list_empty(&self->held) && may_hand_over(self);
 }
 
-static void hold(struct source_errors *self, const struct source_message *original,
-        const struct errorevent *event)
+static void hold(
+        struct source_errors *self, const struct source_message *original, const struct errorevent *event)
 {
 	struct held *held = mem_zalloc(1, sizeof *held);
 	const struct bytes *part = &event->texts[ERROREVENT_RAW];

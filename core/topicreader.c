@@ -285,11 +285,12 @@ static void fetch_failed(struct fetching *fetching, rd_kafka_event_t *event)
 	rd_kafka_topic_partition_t *place = rd_kafka_event_topic_partition(event);
 	bool here = place && place->partition == fetching->partition &&
 	            strcmp(place->topic, fetching->topic) == 0;
-	if (here && (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET))
+	if (here &&
+	        (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET))
 		conclude(fetching, TOPICREADER_GONE);
-	else if (here && (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
-	                         code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-	                         code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))
+	else if (here &&
+	         (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+	                 code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))
 		conclude(fetching, TOPICREADER_ABSENT);
 	else if (here && kafka_refused(code))
 		conclude(fetching, TOPICREADER_UNKNOWN);

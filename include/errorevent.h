@@ -27,10 +27,10 @@ enum errorevent_text {
 
 /* Borrows from the message and the reader until either is used again. */
 struct errorevent {
-	bool placed;          /* it says which record it is about: */
-	struct origin origin; /* that one */
-	int64_t timestamp;    /* the original's, wall ms; -1 = not said */
-	bool partial;         /* RAW is not the original, but a readable part of it at most */
+	bool placed;                          /* it says which record it is about: */
+	struct origin origin;                 /* that one */
+	int64_t timestamp;                    /* the original's, wall ms; -1 = not said */
+	bool partial;                         /* RAW is not the original, but a readable part of it at most */
 	struct bytes texts[ERROREVENT_TEXTS]; /* data NULL = absent; without RAW and not partial: a null value
 	                                       */
 };
@@ -58,7 +58,7 @@ enum { ERRORFILTER_TYPES = 16 };
 struct errorfilter {
 	const char *types[ERRORFILTER_TYPES]; /* names with * and ? for any text and any character */
 	size_t type_count;
-	const char *domain;      /* likewise; NULL = any */
+	const char *domain;                /* likewise; NULL = any */
 	struct errorfilter_regex *message; /* part of the message; NULL = any. Owned */
 };
 

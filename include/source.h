@@ -107,8 +107,8 @@ struct source_message {
 struct source_handlers {
 	void *context;
 	bool (*room)(void *context); /* the door: may one more record be taken now? */
-	/* A record: it must take a ticket (offsets_begin with the partition's offsets), unless the message has
-	 * one, before it returns. */
+	/* A record: it must take a ticket (offsets_begin with the partition's offsets), unless the message
+	 * has one, before it returns. */
 	void (*message)(void *context, const struct source_message *message);
 	/* Partitions began to be read. */
 	void (*taken)(void *context, struct partition *partition);

@@ -21,7 +21,7 @@ struct worker_config {
 	const struct worker_files *files; /* NULL = Kafka */
 	/* The source is an error stream, and its records are what failed; NULL = it is not. */
 	const struct source_errors_config *errors;
-	bool strict_drain;                /* what the drain leaves unfinished ends in exit code 75 */
+	bool strict_drain; /* what the drain leaves unfinished ends in exit code 75 */
 	/* As pipeline_config.ended; called on the worker's thread. */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *context;
