@@ -151,8 +151,11 @@ static void tell_fetched(void *context, const struct topicreader_message *messag
 
 static bool source_open(struct rehearsal *rehearsal)
 {
+	int code;
 	if (rehearsal->source == NULL)
-		rehearsal->source = errors_open_source(rehearsal->job, &rehearsal->code);
+		rehearsal->source = errors_open_source(rehearsal->job, &code);
+	if (rehearsal->source == NULL)
+		rehearsal->code = code;
 	return rehearsal->source != NULL;
 }
 

@@ -170,7 +170,7 @@ static void show_text(struct showing *showing, const struct topicreader_message 
 	say_head(&out, message, event);
 	buf_append_byte(&out, '\n');
 	if (read)
-		jsontree_print(&showing->reader.tree, 0, 0, is_raw, "\"(below)\"", &out);
+		jsontree_print(&showing->reader.tree, 0, 0, is_raw, "(below)", &out);
 	else
 		buf_append_text(&out, "It is no JSON object:");
 	if (!read && message->value.data) {

@@ -97,17 +97,15 @@ bool errorevent_agrees(const struct errorevent *event, struct bytes value)
 {
 	const struct bytes *part = &event->texts[ERROREVENT_RAW];
 	struct buf readable, said;
-	if (part->data == NULL || part->size <= UNSURE)
-		return true;
-	if (value.data == NULL)
-		return false;
+	if (part->data == NULL || value.data == NULL)
+		return part->data == NULL;
 	buf_init(&readable, 0);
 	buf_init(&said, 0);
 	/* What is not UTF-8 was replaced in the part: to compare, in the same way in the whole. */
 	text_json_string(&readable, value.data, value.size);
 	text_json_string(&said, part->data, part->size);
-	bool agrees = readable.size >= said.size - UNSURE &&
-	              memcmp(readable.data, said.data, said.size - UNSURE) == 0;
+	size_t sure = said.size - (said.size / 2 < UNSURE ? said.size / 2 : UNSURE);
+	bool agrees = readable.size >= sure && memcmp(readable.data, said.data, sure) == 0;
 	buf_free(&readable);
 	buf_free(&said);
 	return agrees;
