@@ -40,10 +40,12 @@ static enum errorpick judge(struct errorpicker *picker, const struct errorpick_m
 		return ERRORPICK_FOREIGN;
 	if (!errorfilter_takes(picker->filter, event))
 		return ERRORPICK_FILTERED;
-	*topic = picker->source->topics[number];
 	struct origins_note note = {
 	        number, event->origin.partition, event->origin.offset, message->partition, message->offset};
-	return origins_first(picker->met, &note) ? ERRORPICK_TAKEN : ERRORPICK_REPEATED;
+	if (!origins_first(picker->met, &note))
+		return ERRORPICK_REPEATED;
+	*topic = picker->source->topics[number];
+	return ERRORPICK_TAKEN;
 }
 
 enum errorpick errorpicker_judge(struct errorpicker *picker, const struct errorpick_message *message,
