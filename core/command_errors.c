@@ -58,7 +58,7 @@ static const char help[] =
         "exit codes: 0 done, 1 nothing was found (show), or some failed again, were not found or\n"
         "are left, or another replay is running, 2 usage, 69 the brokers cannot be reached,\n"
         "78 configuration or script does not load.\n"
-        "See also: millrace audit --help, millrace offsets --help\n";
+        "See also: millrace explain --help, millrace audit --help\n";
 
 enum { SILENCE_MS = 30000, TOPIC_MS = 15000, LINES = 100 };
 

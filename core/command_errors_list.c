@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "command_errors.h"
 #include "command_group.h"
+#include "explain.h"
 #include "mem.h"
 #include "table.h"
 #include "text.h"
@@ -166,7 +167,7 @@ static void print_rows(const struct listing *listing)
 
 static void print_tallies(const struct listing *listing)
 {
-	static const char *const names[] = {"TYPE", "COUNT", "FIRST", "LAST", NULL};
+	static const char *const names[] = {"TYPE", "COUNT", "FIRST", "LAST", "EXPLAIN", NULL};
 	struct table table;
 	table_begin(&table, names);
 	for (size_t i = 0; i < listing->tally_count; i++) {
@@ -176,6 +177,7 @@ static void print_tallies(const struct listing *listing)
 		cells[1] = mem_printf("%llu", (unsigned long long)tally->count);
 		cells[2] = time_cell(tally->first);
 		cells[3] = time_cell(tally->last);
+		cells[4] = mem_strdup(explain_code(explain_type(tally->type)));
 	}
 	table_print(&table);
 }

@@ -4,7 +4,7 @@
 #include "command_bounded.h"
 #include "command_errors.h"
 #include "command_group.h"
-#include "log.h"
+#include "kafka_ask.h"
 #include "mem.h"
 #include "script.h"
 #include "signals.h"
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FETCH_MS = 15000, KEY_SHOWN = 60 };
+enum { FETCH_MS = 15000, CLUSTER_MS = 10000, KEY_SHOWN = 60 };
 
 /* ---- what both say ---- */
 
@@ -381,10 +381,60 @@ static int work(const struct errors_job *job, const struct errors_plan *plan)
 	return code;
 }
 
+/* ---- never to a source topic ---- */
+
+static bool is_source_topic(const struct config *config, const char *topic)
+{
+	for (size_t i = 0; i < config->source.topic_count; i++)
+		if (strcmp(config->source.topics[i], topic) == 0)
+			return true;
+	return false;
+}
+
+/* The id of the cluster; EXIT_SUCCESS, or told why it cannot be asked. */
+static int ask_cluster(const struct errors_job *job, const struct kafka_property *properties, size_t count,
+        char id[KAFKA_CLUSTER_SIZE])
+{
+	struct err err;
+	int code;
+	struct rd_kafka_s *client = command_group_open_at(job->config, properties, count, &code, &err);
+	if (client == NULL) {
+		fprintf(stderr, "millrace errors: %s\n", err.text);
+		return code;
+	}
+	kafka_ask_cluster(client, CLUSTER_MS, id);
+	command_group_close(client);
+	return EXIT_SUCCESS;
+}
+
+/* The configuration is refused where servers are written alike; one cluster has several names. */
+static int refuse_loop(const struct errors_job *job)
+{
+	const struct config *config = job->config;
+	char source[KAFKA_CLUSTER_SIZE], theirs[KAFKA_CLUSTER_SIZE];
+	int code = EXIT_SUCCESS;
+	for (size_t i = 0; i < config->sink_count && code == EXIT_SUCCESS; i++) {
+		const struct sink_config *sink = &config->sinks[i];
+		if (!is_source_topic(config, sink->topic))
+			continue;
+		code = ask_cluster(job, job->source_kafka, job->source_kafka_count, source);
+		if (code == EXIT_SUCCESS)
+			code = ask_cluster(job, sink->kafka, sink->kafka_count, theirs);
+		if (code == EXIT_SUCCESS && (*source == '\0' || strcmp(source, theirs) == 0)) {
+			fprintf(stderr,
+			        "millrace errors: sink %s writes to %s, a source topic of the same cluster: "
+			        "what was replayed would come back as an input\n",
+			        sink->name, sink->topic);
+			code = EXIT_CONFIG;
+		}
+	}
+	return code;
+}
+
 static int replay(const struct errors_job *job, struct errors_plan *plan)
 {
-	int code;
-	struct rd_kafka_s *client = errors_open_stream(job, plan->group, &code);
+	int code = refuse_loop(job);
+	struct rd_kafka_s *client = code ? NULL : errors_open_stream(job, plan->group, &code);
 	if (client == NULL)
 		return code;
 	code = errors_plan_make(plan, job, client);

@@ -3,10 +3,12 @@
 #include "command_errors.h"
 #include "command_group.h"
 #include "mem.h"
+#include "script_trouble.h"
 #include "text.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FETCH_MS = 15000, HEADER_SHOWN = 200 };
 
@@ -160,6 +162,20 @@ static void say_original(struct showing *showing, const struct original *origina
 		buf_append_byte(out, '\n');
 }
 
+/* What went wrong, with the script's line as it is now. */
+static void say_trouble(const struct showing *showing, const struct topicreader_message *message,
+        const struct errorevent *event, struct buf *out)
+{
+	const struct origin *origin = &event->origin;
+	char *where = event->placed ? mem_printf("%.*s/%d/%lld", (int)origin->topic_size, origin->topic,
+	                                      (int)origin->partition, (long long)origin->offset)
+	                            : NULL;
+	buf_append_byte(out, '\n');
+	script_trouble_event(
+	        message->value, showing->job->config->script.path, where, command_colour(STDOUT_FILENO), out);
+	mem_free(where);
+}
+
 static void show_text(struct showing *showing, const struct topicreader_message *message,
         const struct errorevent *event, bool read, const struct original *original)
 {
@@ -168,6 +184,8 @@ static void show_text(struct showing *showing, const struct topicreader_message 
 	if (showing->shown > 1)
 		buf_append_byte(&out, '\n');
 	say_head(&out, message, event);
+	if (read)
+		say_trouble(showing, message, event, &out);
 	buf_append_byte(&out, '\n');
 	if (read)
 		jsontree_print(&showing->reader.tree, 0, 0, is_raw, "(below)", &out);

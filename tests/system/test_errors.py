@@ -213,7 +213,7 @@ def test_show_gives_the_event_and_its_original(partial):
         assert by_source["key"] == event.key.decode()
         text = errors(j, "show", source)
         assert row["type"] in text and source in text and ("read again from the source" in text) == row["partial"]
-        assert "raw_event\": \"(below)" in text
+        assert "raw_event\": \"(below)\"" in text and "more: millrace explain M" in text
     assert "has no error event" in engine.run(
         "errors", "show", f"{j.source_topic}/0/999999", "-c", j.path, check=1).stderr.decode()
 
@@ -398,6 +398,20 @@ def test_tombstones_and_records_without_a_key_are_replayed_as_they_were(job, stu
     stub.rules()
     assert replay(j)["enriched"] == 1
     require(j)
+
+
+@pytest.mark.real_kafka
+def test_a_source_topic_by_another_name_of_its_cluster_is_no_sink(refused):
+    j = refused
+    host, port = j.cluster.bootstrap.split(",")[0].rsplit(":", 1)
+    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}[host]
+    j.config = engine.merged(j.config, {"sink": {"stream": None, "schema": None, "topic": j.source_topic,
+                                                 "kafka": {"bootstrap.servers": f"{other}:{port}"}}})
+    j.write_config()
+    before = j.cluster.ends(j.source_topic)
+    for dry in ([], ["--dry-run"]):
+        assert b"source topic" in engine.run("errors", "replay", *dry, "-c", j.path, check=78).stderr
+    assert j.cluster.ends(j.source_topic) == before
 
 
 def test_wrong_usage_is_told(refused):
