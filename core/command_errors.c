@@ -11,8 +11,9 @@
 #include <string.h>
 
 static const char help[] =
-        "usage: millrace errors list -c FILE [FILTER...] [-n NUMBER] [--json]\n"
-        "       millrace errors show TOPIC/PARTITION/OFFSET -c FILE [--json]\n"
+        "usage: millrace errors list|show|replay -c FILE [OPTION...]\n"
+        "       millrace errors list -c FILE [FILTER...] [-n NUMBER]\n"
+        "       millrace errors show -c FILE TOPIC/PARTITION/OFFSET\n"
         "       millrace errors replay -c FILE [FILTER...] [--rate N/s] [--dry-run]\n"
         "\n"
         "  list     the job's error events, the newest last, and how many of each type\n"

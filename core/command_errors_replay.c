@@ -411,7 +411,7 @@ static int ask_cluster(const struct errors_job *job, const struct kafka_property
 static int refuse_loop(const struct errors_job *job)
 {
 	const struct config *config = job->config;
-	char source[KAFKA_CLUSTER_SIZE], theirs[KAFKA_CLUSTER_SIZE];
+	char source[KAFKA_CLUSTER_SIZE] = "", theirs[KAFKA_CLUSTER_SIZE] = "";
 	int code = EXIT_SUCCESS;
 	for (size_t i = 0; i < config->sink_count && code == EXIT_SUCCESS; i++) {
 		const struct sink_config *sink = &config->sinks[i];

@@ -154,9 +154,7 @@ static void say_original(struct showing *showing, const struct original *origina
 		        original->found == ORIGINAL_AGAIN ? ", read again from the source" : "");
 	if (jsontree_parse(&showing->original, value.data, value.size, NULL, NULL))
 		jsontree_print(&showing->original, 0, 0, NULL, NULL, out);
-	else if (text_utf8_valid(value.data, value.size) == value.size)
-		buf_append(out, value.data, value.size);
-	else
+	else /* no bytes of strangers for the terminal */
 		text_json_string(out, value.data, value.size);
 	if (out->size && out->data[out->size - 1] != '\n')
 		buf_append_byte(out, '\n');
