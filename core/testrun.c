@@ -7,6 +7,7 @@
 #include "jsontree.h"
 #include "log.h"
 #include "mem.h"
+#include "random.h"
 #include "text.h"
 #include "url.h"
 #include "worker.h"
@@ -390,6 +391,21 @@ static void on_hooked(void *context, struct record *record, const struct observe
 	}
 }
 
+/* Scripts make members in no order of their own, and goldens and differences are read by people. */
+static char *tidied(const char *text, size_t size, size_t *tidied_size)
+{
+	struct jsontree tree;
+	struct json_limits limits = {.depth = DEPTH};
+	struct buf out = {0};
+	jsontree_init(&tree);
+	if (jsontree_parse(&tree, text, size, &limits, NULL))
+		jsontree_line(&tree, 0, &out);
+	else
+		buf_append(&out, text, size);
+	jsontree_free(&tree);
+	return buf_steal(&out, tidied_size);
+}
+
 static void on_made(void *context, struct record *record)
 {
 	struct running *running = context;
@@ -410,8 +426,8 @@ static void on_made(void *context, struct record *record)
 		const struct output *output = &record->outputs[i];
 		struct testrun_output *copy = &event->outputs[event->output_count++];
 		copy->to = mem_strdup(running->config->sinks[output->sink].name);
-		copy->value = mem_dup(output->value, output->value_size);
-		copy->value_size = output->value_size;
+		if (output->value)
+			copy->value = tidied(output->value, output->value_size, &copy->value_size);
 		copy->key_size = output->key_size;
 		copy->key = mem_dup(output->key, output->key_size);
 		copy->headers = output_headers_copy(output->headers, output->header_count);
@@ -499,6 +515,7 @@ static void work(struct running *running)
 	hearing = &running->run->log;
 	log_listen(hear);
 	clock_invent(running->test->clock);
+	random_invent(0);
 	struct worker *started = worker_start(&worker);
 	int code = started ? worker_join(started, NULL) : 1;
 	if (started)
