@@ -1,7 +1,7 @@
 -- The described API, the stand-in used here and the list of what the engine exports are the same.
 
 local EXPORTS = {
-  "drop", "escape", "fail", "fetch", "output", "outputs", "params", "pass", "path", "retry",
+  "diff", "drop", "escape", "fail", "fetch", "output", "outputs", "params", "pass", "path", "retry",
   "hash.md5", "hash.sha1", "hash.sha256",
   "json.array", "json.decode", "json.encode", "json.is_array", "json.null", "json.number",
   "log.debug", "log.error", "log.info", "log.warn",

@@ -53,6 +53,15 @@ function millrace.fetch()
   error("fetch needs the engine", 2)
 end
 
+-- A coarse one: all of `a` goes, all of `b` comes.
+function millrace.diff(a, b, options)
+  assert(type(a) == "string" and type(b) == "string", "two texts")
+  if math.max(#a, #b) > (options and options.max or 2 * 1024 * 1024) then
+    return nil, "too_large"
+  end
+  return a == b and "" or ("--- a\n+++ b\n@@ -1 +1 @@\n-%s\n+%s\n"):format(a, b)
+end
+
 function millrace.escape(text)
   return (tostring(text):gsub("[^%w._~-]", function(byte)
     return ("%%%02X"):format(byte:byte())
