@@ -113,13 +113,19 @@ static void append_base64(struct buf *out, const char *data, size_t size)
 	buf_commit(out, (size_t)coded + 2);
 }
 
+/* In a query `key` is an API's; in JSON it names anything, such as a page's title. */
+static bool is_secret_member(const char *name, size_t size)
+{
+	return size != 3 && cassette_secret(name, size);
+}
+
 /* JSON as JSON under `json`, text under "body", else "base64". */
 static void append_body(struct cassette_writer *writer, struct buf *out, unsigned depth, const char *json,
         const char *data, size_t size)
 {
 	if (is_json(writer, data, size)) {
 		member(out, depth, false, json);
-		jsontree_print(&writer->tree, 0, depth, cassette_secret, CASSETTE_REDACTED, out);
+		jsontree_print(&writer->tree, 0, depth, is_secret_member, CASSETTE_REDACTED, out);
 	} else if (text_utf8_valid(data, size) == size) {
 		member(out, depth, false, "body");
 		text_json_string(out, data, size);

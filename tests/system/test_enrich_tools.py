@@ -154,6 +154,16 @@ return { api = 1,
     assert b"geheim" not in told and b"api_key=(redacted)" in told
 
 
+def test_names_that_only_look_secret_are_kept_in_answers(api, tmp_path):
+    """A page's `key` is its title, and a count of tokens is none."""
+    lua = script(tmp_path)
+    found = {"key": "Water_wheel", "usage": {"tokens": 12, "keys": ["a"]}, "token": "geheim", "secrets": {"a": "geheim"}}
+    api.answers["/a"] = [(200, found, {})]
+    enrich(lua, "--record", tmp_path / "c", "--endpoint", api.url, stdin=lines({"name": "a"}), check=0)
+    got = json.loads(enrich(lua, "--replay", tmp_path / "c", check=0).stdout)["found"]
+    assert got == {**found, "token": "(redacted)", "secrets": "(redacted)"}
+
+
 def test_a_question_that_was_not_recorded_fails_its_event_and_names_the_nearest(api, tmp_path):
     lua = script(tmp_path)
     enrich(lua, "--record", tmp_path / "c", "--endpoint", api.url, stdin=lines({"name": "apple"}), check=0)
