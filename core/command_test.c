@@ -231,6 +231,7 @@ static int run_all(struct testing *testing)
 		code = EXIT_FAILURE;
 	}
 	testreport_free(&report);
+	fflush(stdout);
 	return code;
 }
 

@@ -498,7 +498,8 @@ static void take_verdict(struct reading *reading, const struct yaml_node *node, 
 
 static void expect_output(struct reading *reading, const struct yaml_node *node, void *into)
 {
-	take_verdict(reading, node, into, TEST_OUTPUT);
+	if (((struct testexpect *)into)->verdict != TEST_PASSED) /* what is passed is an output, too */
+		take_verdict(reading, node, into, TEST_OUTPUT);
 	read_output_value(reading, node, the_output(into, node));
 }
 
@@ -566,8 +567,8 @@ static void expect_passed(struct reading *reading, const struct yaml_node *node,
 	if (!yes)
 		expected(reading, node, "true");
 	struct testexpect *expect = into;
-	if (expect->verdict == TEST_OUTPUT && !expect->counted && expect->outputs->value.text == NULL)
-		expect->verdict = TEST_ANY; /* it was implied by `contains` and its like */
+	if (expect->verdict == TEST_OUTPUT && !expect->counted)
+		expect->verdict = TEST_ANY; /* it was said of an output; what is passed is one, too */
 	take_verdict(reading, node, expect, TEST_PASSED);
 }
 
@@ -618,8 +619,12 @@ static void expect_calls(struct reading *reading, const struct yaml_node *node, 
 
 static void expect_requests(struct reading *reading, const struct yaml_node *node, void *into)
 {
-	if (is(reading, node, YAML_LIST, "a list of requests"))
-		read_value(reading, node, &((struct testexpect *)into)->requests);
+	if (!is(reading, node, YAML_LIST, "a list of requests"))
+		return;
+	for (size_t i = 0; i < node->count; i++)
+		if (!is(reading, &node->items[i], YAML_MAP, "a request: {host, path, query, ...}"))
+			return;
+	read_value(reading, node, &((struct testexpect *)into)->requests);
 }
 
 static void read_expect_one(struct reading *reading, const struct yaml_node *node, struct testcase *test)

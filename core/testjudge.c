@@ -367,8 +367,10 @@ static void judge_requests(struct judging *judging, const struct testexpect *exp
 			        count, (int)(text.size > SHOWN_BYTES ? SHOWN_BYTES : text.size), text.data);
 		for (uint32_t i = 0; wanted == count && i < count; i++) {
 			struct bytes one = element(&expected, i), other = element(&found, i);
-			struct testvalue value = {
-			        mem_dup(one.data, one.size), one.size, expect->requests.line};
+			struct testvalue given = {mem_dup(one.data, one.size), one.size, 0};
+			struct testvalue value = {testrun_question(&given), 0, expect->requests.line};
+			value.size = strlen(value.text);
+			mem_free(given.text);
 			char what[40];
 			snprintf(what, sizeof what, "request %u", i + 1);
 			must_contain(judging, &value, other.data, other.size, what);

@@ -158,9 +158,7 @@ static void append_question(
 	buf_append_byte(out, '}');
 }
 
-/* As given in the test: numbers and booleans of a query stand for their texts, names of headers in any case.
- */
-static char *plain_texts(const struct testvalue *when)
+char *testrun_question(const struct testvalue *when)
 {
 	struct jsontree tree;
 	struct buf out = {0}, room = {0};
@@ -208,7 +206,7 @@ static bool fits(const struct testanswer *answer, const struct buf *question, st
 {
 	if (answer->when.text == NULL)
 		return true;
-	char *when = plain_texts(&answer->when);
+	char *when = testrun_question(&answer->when);
 	bool good = testrun_contains(when, strlen(when), question->data, question->size, where);
 	mem_free(when);
 	return good;

@@ -44,6 +44,9 @@ struct testrun {
 /* Runs a test. What went wrong besides the events' ends stands in `problems`. */
 void testrun_run(const struct testfile *file, struct testcase *test, struct testrun *run);
 void testrun_free(struct testrun *run);
+/* A question as a test gives it, as it is compared: numbers and booleans of `query` and `headers` stand for
+ * their texts, names of headers for those in lower case. The caller frees. */
+char *testrun_question(const struct testvalue *when);
 /* Does what is given in `expected` stand in `actual`? Objects by their members, lists and scalars as a whole.
  * False: `where` gets the path of the first that does not. */
 bool testrun_contains(const char *expected, size_t expected_size, const char *actual, size_t actual_size,
