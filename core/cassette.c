@@ -76,13 +76,17 @@ void cassette_question(const struct http_transfer *transfer, struct cassette_que
 	        .body = transfer->body,
 	        .body_size = transfer->body ? transfer->body_size : 0};
 	char *named = NULL;
-	const char *rest = behind_base(transfer, &named);
+	const char *base = transfer->upstream->url, *rest = behind_base(transfer, &named);
+	/* "http://host" and "http://host/" are one address: the slash belongs to the path. */
+	if (rest > transfer->url && *base && base[strlen(base) - 1] == '/' && *rest != '/' && rest[-1] == '/')
+		rest--;
 	size_t path = strcspn(rest, "?&");
+	size_t kept = path == 1 && *rest == '/' ? 0 : path;
 	if (question->host == NULL)
 		question->host = named;
 	else
 		mem_free(named);
-	question->path = mem_dup(rest, path);
+	question->path = mem_dup(rest, kept);
 	question->query = mem_strdup(rest[path] ? rest + path + 1 : "");
 }
 
@@ -416,6 +420,15 @@ static int64_t answer(
 	return elapsed > 0 && elapsed < 86400 ? (int64_t)(elapsed * 1000) : 0;
 }
 
+const char *cassette_find(struct cassette *cassette, const struct cassette_question *question)
+{
+	unsigned nearness;
+	for (size_t i = 0; i < cassette->count; i++)
+		if (differs(cassette, &cassette->recorded[i], question, &nearness) == NULL)
+			return cassette->recorded[i].file;
+	return NULL;
+}
+
 int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer, bool timed,
         const char **file, struct buf *why)
 {
@@ -590,4 +603,29 @@ void cassette_close(struct cassette *cassette)
 size_t cassette_count(const struct cassette *cassette)
 {
 	return cassette->count;
+}
+
+static bool is_among(const struct jsontree *tree, uint32_t index, char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (jsontree_string_is(tree, index, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+size_t cassette_upstreams(const struct cassette *cassette, char **names, size_t most)
+{
+	struct buf room = {0};
+	size_t count = 0;
+	for (size_t i = 0; i < cassette->count && count < most; i++) {
+		const struct jsontree *tree = &cassette->recorded[i].tree;
+		uint32_t name = jsontree_member(tree, cassette->recorded[i].request, "upstream", 8);
+		if (name == 0 || tree->nodes[name].kind != JSONTREE_STRING ||
+		        is_among(tree, name, names, count))
+			continue;
+		struct bytes text = jsontree_string(tree, name, &room);
+		names[count++] = mem_dup(text.data, text.size);
+	}
+	buf_free(&room);
+	return count;
 }

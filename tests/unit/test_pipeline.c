@@ -1517,8 +1517,8 @@ static void an_observer_is_told_of_each_stage_of_a_record(void **state)
 	turn_once(s);
 	settle_first(s->sinks[0], OUTPUT_ACKED);
 	turn_once(s);
-	assert_string_equal(
-	        told_story, "taken request asked:1 answered transform asked:1 answered transform made enriched ended ");
+	assert_string_equal(told_story,
+	        "taken request asked:1 answered transform asked:1 answered transform made enriched ended ");
 	told_story[0] = '\0';
 	take(s, 0, "pair key1 2");
 	answer(1, true);
