@@ -425,7 +425,10 @@ static void on_made(void *context, struct record *record)
 	for (size_t i = 0; i < record->output_count; i++) {
 		const struct output *output = &record->outputs[i];
 		struct testrun_output *copy = &event->outputs[event->output_count++];
-		copy->to = mem_strdup(running->config->sinks[output->sink].name);
+		const struct sink_config *sink = &running->config->sinks[output->sink];
+		copy->to = mem_strdup(sink->name);
+		copy->checked = sink->stream && running->config->schema_uri_count &&
+		                running->config->schema_output == SCHEMAS_ENFORCE;
 		if (output->value)
 			copy->value = tidied(output->value, output->value_size, &copy->value_size);
 		copy->key_size = output->key_size;
