@@ -27,6 +27,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "random.h"
 #include "resident.h"
 #include "trace.h"
 
@@ -1086,12 +1087,6 @@ bool pipeline_delivery_failed(const struct pipeline *p)
 
 /* ---- building, numbers ---- */
 
-/* In [0, 1): for the jitter of back-offs. */
-static double chance(void)
-{
-	return arc4random() / 4294967296.0;
-}
-
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http,
         struct metrics *metrics, struct ledger *ledger)
 {
@@ -1108,7 +1103,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .done = dispatch_done};
 	struct dispatch_config dispatch = {.upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
-	        .random = chance,
+	        .random = random_chance,
 	        .no_breaker = config->files};
 	p->config = *config;
 	if (config->differ)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { LOG_LINES = 20 }; /* shown of a test that failed */
+
 static const char *name_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -31,9 +33,15 @@ static void print_fault(
 	}
 }
 
+/* The last lines: what it came to. */
 static void print_log(const struct testrun *run)
 {
-	for (size_t at = 0; at < run->log.size;) {
+	size_t at = run->log.size, lines = 0;
+	while (at > 0 && (run->log.data[at - 1] != '\n' || lines++ < LOG_LINES))
+		at--;
+	if (at > 0)
+		puts("  log: ...");
+	while (at < run->log.size) {
 		size_t size = strcspn(run->log.data + at, "\n");
 		printf("  log: %.*s\n", (int)size, run->log.data + at);
 		at += size + 1;

@@ -64,6 +64,7 @@ struct testanswer {
 struct testoutput {
 	unsigned line;
 	struct testvalue value, contains, without, headers, to, key;
+	struct testvalue schema; /* `true`, or the $schema it has */
 };
 
 enum testverdict { TEST_ANY, TEST_OUTPUT, TEST_PASSED, TEST_DROPPED, TEST_FAILED };
