@@ -1,13 +1,13 @@
 /* Does a script that has just taken over fail so often that the one before it should come back? Pure.
  *
- * Each record that ends on the script is a sign. What is enriched, passed or dropped is a good one. A fault is
- * what only the script can have done: ScriptError, ScriptTimeout, ScriptMemory, ScriptAnswer, OutputInvalid.
- * Any other failure says nothing and counts nowhere: lookups and API trouble, poison, and `fail`, which is the
- * script's word about an event and not an accident.
+ * Each record that ends on the script is a sign. What is enriched, passed or dropped is a good one. A fault
+ * is what only the script can have done: ScriptError, ScriptTimeout, ScriptMemory, ScriptAnswer,
+ * OutputInvalid. Any other failure says nothing and counts nowhere: lookups and API trouble, poison, and
+ * `fail`, which is the script's word about an event and not an accident.
  *
- * Bad is a share of faults, once ROLLBACK_LEAST signs (or all that are waited for, where these are fewer) have
- * been seen, so that one poisonous event proves nothing. Proved is a script that was not bad until `records`
- * signs, or until `time_ms` had passed; but without so many signs no time proves anything. */
+ * Bad is a share of faults, once ROLLBACK_LEAST signs (or all that are waited for, where these are fewer)
+ * have been seen, so that one poisonous event proves nothing. Proved is a script that was not bad until
+ * `records` signs, or until `time_ms` had passed; but without so many signs no time proves anything. */
 #ifndef MILLRACE_ROLLBACK_H
 #define MILLRACE_ROLLBACK_H
 
