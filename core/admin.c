@@ -1,5 +1,6 @@
 /* The door for operators: metrics, probes and what else is told or done over HTTP. */
 #include "admin.h"
+#include "list.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -26,6 +27,14 @@ struct admin {
 	uint16_t port;
 	struct admin_route routes[ROUTES_MAX];
 	size_t route_count;
+	struct list late; /* answers that are to come */
+};
+
+struct admin_later {
+	struct list_node node;
+	struct admin *admin;
+	struct evhttp_request *request; /* NULL = nobody is there any more */
+	bool taken;                     /* by a handler */
 };
 
 bool admin_check(struct buf *why, const char *name, bool good, const char *reason)
@@ -196,12 +205,63 @@ static void send_answer(struct evhttp_request *request, const struct admin_answe
 		evbuffer_free(body);
 }
 
+/* ---- answers that take their time ---- */
+
+struct admin_later *admin_later(struct admin_answer *answer)
+{
+	answer->later->taken = true;
+	return answer->later;
+}
+
+/* libevent frees the request with its connection, but for one that it has parted from it. */
+static void on_asker_lost(struct evhttp_connection *connection, void *context)
+{
+	struct admin_later *later = context;
+	(void)connection;
+	if (evhttp_request_get_connection(later->request))
+		later->request = NULL;
+}
+
+static void forget_later(struct admin_later *later)
+{
+	struct evhttp_connection *connection =
+	        later->request ? evhttp_request_get_connection(later->request) : NULL;
+	if (connection)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	list_remove(&later->admin->late, &later->node);
+	mem_free(later);
+}
+
+void admin_answer_late(struct admin_later *later, int status, const char *type, struct buf *body)
+{
+	struct admin_answer answer = {.status = status, .type = type, .body = *body};
+	struct evhttp_request *request = later->request;
+	*body = (struct buf){0};
+	forget_later(later);
+	if (request)
+		send_answer(request, &answer);
+	buf_free(&answer.body);
+}
+
+static struct admin_later *may_be_late(struct admin *admin, struct evhttp_request *request)
+{
+	struct admin_later *later = mem_zalloc(1, sizeof *later);
+	*later = (struct admin_later){.admin = admin, .request = request};
+	list_append(&admin->late, &later->node);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_asker_lost, later);
+	return later;
+}
+
 static void on_request(struct evhttp_request *request, void *context)
 {
-	struct admin_answer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
+	struct admin_answer answer = {
+	        .status = 200, .type = "text/plain; charset=utf-8", .later = may_be_late(context, request)};
 	buf_init(&answer.body, 0);
 	answer_to(context, request, &answer);
-	send_answer(request, &answer);
+	if (!answer.later->taken) {
+		forget_later(answer.later);
+		send_answer(request, &answer);
+	}
 	buf_free(&answer.body);
 }
 
@@ -286,6 +346,7 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 	admin->hooks = *hooks;
 	admin->metrics = metrics;
 	admin->port = port_of(listener);
+	list_init(&admin->late, "late answers");
 	admin->http = evhttp_new(base);
 	if (admin->http == NULL || evhttp_bind_listener(admin->http, listener) == NULL) {
 		err_set(err, "admin.listen: no memory for the listener");
@@ -310,6 +371,9 @@ void admin_close(struct admin *admin)
 {
 	if (admin == NULL)
 		return;
+	struct list_node *node;
+	while ((node = list_first(&admin->late)) != NULL)
+		forget_later(container_of(node, struct admin_later, node));
 	if (admin->http)
 		evhttp_free(admin->http);
 	mem_free(admin);

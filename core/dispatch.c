@@ -558,6 +558,14 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	return dispatch;
 }
 
+void dispatch_retune(struct dispatch *dispatch, int64_t now)
+{
+	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
+		const struct upstream_config *config = dispatch->upstreams[i].config;
+		limiter_use(&dispatch->upstreams[i].limiter, config->concurrency, config->rate, now);
+	}
+}
+
 void dispatch_close(struct dispatch *dispatch)
 {
 	assert(dispatch->in_flight == 0 && dispatch_waiting(dispatch) == 0 &&
