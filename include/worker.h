@@ -16,7 +16,9 @@ struct worker_files {
 };
 
 struct worker_config {
-	const struct config *config;      /* borrowed for the worker's life */
+	const struct config *config; /* borrowed for the worker's life */
+	struct config *
+	        live; /* the same, where what needs no restart may change in it; NULL = nothing is reloaded */
 	const struct worker_files *files; /* NULL = Kafka */
 	bool strict_drain;                /* what the drain leaves unfinished ends in exit code 75 */
 	/* As pipeline_config.ended; called on the worker's thread. */
