@@ -16,6 +16,7 @@ static const struct {
         {"demo", command_demo, "the whole pipeline on an embedded broker and an embedded API"},
         {"enrich", command_enrich, "a script as a filter: JSON lines in, enriched JSON lines out"},
         {"check", command_check, "check configurations and scripts without running them"},
+        {"test", command_test, "the tests beside scripts: events, answers, what comes out"},
         {"reload", command_reload, "make a running engine load its script again"},
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},

@@ -225,10 +225,10 @@ static void keep(struct reload *reload)
 static void prove(struct reload *reload)
 {
 	struct err err = {""};
-	struct lastgood *good = lastgood_of(reload->script, reload->params, clock_wall(), &err);
 	end_watching(reload);
 	if (reload->rollback.faults * 2 >= reload->rollback.signs) /* where nothing is rolled back */
 		return;
+	struct lastgood *good = lastgood_of(reload->script, reload->params, clock_wall(), &err);
 	if (reload->refused_reason && strcmp(reload->refused, reload->identity) == 0)
 		set_text(&reload->refused_reason, NULL);
 	if (good == NULL) {

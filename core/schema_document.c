@@ -23,49 +23,13 @@ static void on_problem(void *context, const struct yaml_place *place, const char
 	complaint->told = true;
 }
 
-static void put_node(const struct yaml_node *node, struct buf *out, struct complaint *complaint);
-
-static void put_items(const struct yaml_node *node, struct buf *out, struct complaint *complaint)
-{
-	for (size_t i = 0; i < node->count; i++) {
-		if (i)
-			buf_append_byte(out, ',');
-		if (node->kind == YAML_MAP) { /* a key is a text, whatever it looks like */
-			yaml_tree_json_scalar(node->keys[i].text ? node->keys[i].text : "", false, out);
-			buf_append_byte(out, ':');
-		}
-		put_node(&node->items[i], out, complaint);
-	}
-}
-
-static void put_node(const struct yaml_node *node, struct buf *out, struct complaint *complaint)
-{
-	switch (node->kind) {
-	case YAML_TEXT:
-		if (!yaml_tree_json_scalar(node->text, node->plain, out))
-			on_problem(complaint, &node->place, "a number that JSON has no form for", NULL);
-		break;
-	case YAML_LIST:
-		buf_append_byte(out, '[');
-		put_items(node, out, complaint);
-		buf_append_byte(out, ']');
-		break;
-	case YAML_MAP:
-		buf_append_byte(out, '{');
-		put_items(node, out, complaint);
-		buf_append_byte(out, '}');
-		break;
-	case YAML_NOTHING: on_problem(complaint, &node->place, "nothing stands here", NULL); break;
-	}
-}
-
 static bool yaml_to_json(const char *text, size_t size, struct buf *out, struct err *err)
 {
 	struct complaint complaint = {.err = err};
 	struct yaml_listener listener = {&complaint, on_problem};
 	struct yaml_node *root = yaml_tree_parse(text, size, &listener);
 	if (root && !complaint.told)
-		put_node(root, out, &complaint);
+		yaml_tree_json(root, out, &listener);
 	if (out->full)
 		err_set(err, "the document is larger than 1 MiB");
 	yaml_tree_free(root);

@@ -392,3 +392,40 @@ bool yaml_tree_json_scalar(const char *text, bool plain, struct buf *out)
 	return integer_text(text, out) || decimal_text(text, out) ||
 	       text_json_string(out, text, strlen(text));
 }
+
+static void put_items(const struct yaml_node *node, struct buf *out, const struct yaml_listener *listener)
+{
+	for (size_t i = 0; i < node->count; i++) {
+		if (i)
+			buf_append_byte(out, ',');
+		if (node->kind == YAML_MAP) { /* a key is a text, whatever it looks like */
+			yaml_tree_json_scalar(node->keys[i].text ? node->keys[i].text : "", false, out);
+			buf_append_byte(out, ':');
+		}
+		yaml_tree_json(&node->items[i], out, listener);
+	}
+}
+
+void yaml_tree_json(const struct yaml_node *node, struct buf *out, const struct yaml_listener *listener)
+{
+	switch (node->kind) {
+	case YAML_TEXT:
+		if (!yaml_tree_json_scalar(node->text, node->plain, out))
+			listener->problem(listener->context, &node->place,
+			        "a number that JSON has no form for", NULL);
+		break;
+	case YAML_LIST:
+		buf_append_byte(out, '[');
+		put_items(node, out, listener);
+		buf_append_byte(out, ']');
+		break;
+	case YAML_MAP:
+		buf_append_byte(out, '{');
+		put_items(node, out, listener);
+		buf_append_byte(out, '}');
+		break;
+	case YAML_NOTHING:
+		listener->problem(listener->context, &node->place, "nothing stands here", NULL);
+		break;
+	}
+}

@@ -22,6 +22,7 @@ int command_run(int argc, char **argv);
 int command_demo(int argc, char **argv);
 int command_enrich(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_test(int argc, char **argv);
 int command_reload(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);

@@ -57,5 +57,7 @@ bool yaml_tree_is_null(const struct yaml_node *node);
  * the scalar's text, or what has taken its place. */
 struct buf;
 bool yaml_tree_json_scalar(const char *text, bool plain, struct buf *out);
+/* Appends the node as JSON in one line, keys as texts. What has no form in JSON is told. */
+void yaml_tree_json(const struct yaml_node *node, struct buf *out, const struct yaml_listener *listener);
 
 #endif

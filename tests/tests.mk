@@ -51,7 +51,8 @@ fuzz:
 
 .unit-programs: $(UNITS)
 
-.test-scripts: $(BUILD)/lua/millrace/engine.so
+.test-scripts: all
+	$(BUILD)/millrace test scripts
 	luacheck scripts tests/lua tests/system/scripts tests/chaos/scripts
 	MILLRACE_LUA=$(BUILD)/lua busted --lua=/usr/bin/luajit
 
