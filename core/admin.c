@@ -34,7 +34,6 @@ struct admin_later {
 	struct list_node node;
 	struct admin *admin;
 	struct evhttp_request *request; /* NULL = nobody is there any more */
-	bool taken;                     /* by a handler */
 };
 
 bool admin_check(struct buf *why, const char *name, bool good, const char *reason)
@@ -209,8 +208,9 @@ static void send_answer(struct evhttp_request *request, const struct admin_answe
 
 struct admin_later *admin_later(struct admin_answer *answer)
 {
-	answer->later->taken = true;
-	return answer->later;
+	struct admin_later *later = answer->later;
+	answer->later = NULL;
+	return later;
 }
 
 /* libevent frees the request with its connection, but for one that it has parted from it. */
@@ -258,7 +258,7 @@ static void on_request(struct evhttp_request *request, void *context)
 	        .status = 200, .type = "text/plain; charset=utf-8", .later = may_be_late(context, request)};
 	buf_init(&answer.body, 0);
 	answer_to(context, request, &answer);
-	if (!answer.later->taken) {
+	if (answer.later) { /* nobody took it */
 		forget_later(answer.later);
 		send_answer(request, &answer);
 	}

@@ -10,8 +10,7 @@
 
 enum {
 	TESTS_MS = 30000, /* less than `millrace reload` waits for an answer */
-	SAID_MAX = 64 * 1024,
-	TOLD_MAX = 800, /* of what the tests said */
+	SAID_MAX = 800,   /* the first failures are enough */
 };
 
 char *trial_tests_of(const char *script_path)
@@ -72,43 +71,28 @@ bool trial_has_tests(const struct trial *trial)
 	return there;
 }
 
-/* What did not pass, without the lines about what did: "✓ ...". */
-static void pick_failures(const struct bytes *said, struct buf *out)
-{
-	static const char passed[] = "\xe2\x9c\x93";
-	for (const char *at = said->data; *at && out->size < TOLD_MAX;) {
-		size_t size = strcspn(at, "\n");
-		if (size && strncmp(at, passed, sizeof passed - 1) != 0)
-			buf_printf(out, "%s%.*s", out->size ? "\n" : "", (int)size, at);
-		at += size + (at[size] == '\n');
-	}
-	if (out->size == 0)
-		buf_append_text(out, "they said nothing");
-}
-
 static void on_tested(void *context, const struct child_end *end)
 {
 	struct trial *trial = context;
 	struct err err = {""};
-	struct buf failures;
 	trial->child = NULL;
 	if (end->code == 0) {
 		trial->tested(trial->context, &err);
 		return;
 	}
 	char *tests = trial_tests_of(trial->config->script.path);
-	buf_init(&failures, 0);
-	pick_failures(&end->said, &failures);
 	trial->failure = TRIAL_TESTS;
 	if (end->late)
 		err_set(&err, "%s: its tests had not ended after %d s: %s", tests, TESTS_MS / 1000,
-		        failures.data);
+		        end->said.data);
 	else if (end->signal)
-		err_set(&err, "%s: its tests were ended by signal %d: %s", tests, end->signal, failures.data);
+		err_set(&err, "%s: its tests were ended by signal %d: %s", tests, end->signal,
+		        end->said.data);
 	else
-		err_set(&err, "%s: its tests do not pass (exit code %d): %s", tests, end->code,
-		        failures.data);
-	buf_free(&failures);
+		err_set(&err, "%s: its tests do not pass: %s", tests, end->said.data);
+	size_t size = strlen(err.text);
+	if (size && err.text[size - 1] == '\n')
+		err.text[size - 1] = '\0';
 	mem_free(tests);
 	trial->tested(trial->context, &err);
 }
@@ -116,7 +100,7 @@ static void on_tested(void *context, const struct child_end *end)
 bool trial_test(struct trial *trial, struct event_base *base, const char *program, struct err *err)
 {
 	char *tests = trial_tests_of(trial->config->script.path);
-	const char *const argv[] = {program, "test", tests, NULL};
+	const char *const argv[] = {program, "test", tests, "--quiet", NULL};
 	struct child_config child = {argv, TESTS_MS, SAID_MAX, on_tested, trial};
 	trial->child = child_start(base, &child, err);
 	mem_free(tests);

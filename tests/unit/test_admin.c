@@ -26,6 +26,7 @@ struct fixture {
 	const char *sick; /* why it is not ready; NULL = it is */
 	size_t refreshed, posted;
 	struct admin_later *later;
+	bool hasty; /* what may take its time does not */
 	char answer[256 * 1024];
 };
 
@@ -58,11 +59,22 @@ static void on_post(void *context, const struct admin_request *request, struct a
 	buf_printf(&answer->body, "{\"got\":%zu}\n", request->body.size);
 }
 
+static void give_slow(struct fixture *f)
+{
+	struct buf body;
+	buf_init(&body, 0);
+	buf_append_text(&body, "at last\n");
+	admin_answer_late(f->later, 409, "text/plain", &body);
+	assert_null(body.data);
+}
+
 static void on_slow(void *context, const struct admin_request *request, struct admin_answer *answer)
 {
 	struct fixture *f = context;
 	(void)request;
 	f->later = admin_later(answer);
+	if (f->hasty)
+		give_slow(f);
 }
 
 static bool open_admin(struct fixture *f, const char *listen, struct err *err)
@@ -293,15 +305,6 @@ static int begin_slow(struct fixture *f)
 	return fd;
 }
 
-static void give_slow(struct fixture *f)
-{
-	struct buf body;
-	buf_init(&body, 0);
-	buf_append_text(&body, "at last\n");
-	admin_answer_late(f->later, 409, "text/plain", &body);
-	assert_null(body.data);
-}
-
 static void an_answer_may_take_its_time(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +312,9 @@ static void an_answer_may_take_its_time(void **state)
 	assert_int_equal(ask(f, "GET", "/livez", ""), 200); /* nobody else waits for it */
 	give_slow(f);
 	assert_int_equal(converse(f, fd, "", 0), 409);
+	assert_string_equal(body(f), "at last\n");
+	f->hasty = true;
+	assert_int_equal(ask(f, "GET", "/slow", ""), 409);
 	assert_string_equal(body(f), "at last\n");
 }
 
