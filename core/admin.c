@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -27,6 +28,7 @@ struct admin {
 	uint16_t port;
 	struct admin_route routes[ROUTES_MAX];
 	size_t route_count;
+	struct list streams;
 	struct list late; /* answers that are to come */
 };
 
@@ -34,6 +36,15 @@ struct admin_later {
 	struct list_node node;
 	struct admin *admin;
 	struct evhttp_request *request; /* NULL = nobody is there any more */
+};
+
+/* One answer that goes on. */
+struct streaming {
+	struct list_node node;
+	struct admin_stream stream;
+	struct evhttp_request *request;
+	bool sending; /* a slice is with the connection */
+	bool lost;    /* the connection has gone; freed by the next turn */
 };
 
 bool admin_check(struct buf *why, const char *name, bool good, const char *reason)
@@ -99,6 +110,40 @@ static void show_index(void *context, const struct admin_request *request, struc
 		        admin->routes[i].about);
 }
 
+static int hex_digit(char digit)
+{
+	const char *digits = "0123456789abcdef";
+	const char *at = digit ? strchr(digits, digit | 32) : NULL;
+	return at ? (int)(at - digits) : -1;
+}
+
+static bool decode_value(const char *at, size_t left, char *value, size_t size)
+{
+	size_t used = 0;
+	while (left > 0 && used + 1 < size) {
+		size_t step = 1;
+		value[used] = *at == '+' ? ' ' : *at;
+		if (*at == '%' && left > 2 && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+			value[used] = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+			step = 3;
+		}
+		used++;
+		at += step;
+		left -= step;
+	}
+	value[used] = '\0';
+	return left == 0;
+}
+
+bool admin_value(const struct admin_request *request, const char *name, char *value, size_t size)
+{
+	size_t length = strlen(name);
+	for (const char *at = request->query; *at; at += strcspn(at, "&"), at += *at == '&')
+		if (strncmp(at, name, length) == 0 && at[length] == '=')
+			return decode_value(at + length + 1, strcspn(at + length + 1, "&"), value, size);
+	return false;
+}
+
 static bool is_loopback(struct evhttp_request *request)
 {
 	char *address = NULL;
@@ -108,11 +153,16 @@ static bool is_loopback(struct evhttp_request *request)
 	                          strncmp(address, "::ffff:127.", 11) == 0);
 }
 
+static const char *authorization(struct evhttp_request *request)
+{
+	return evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
+}
+
 /* Compares all of it whatever differs first: the time tells nothing about the token. */
 static bool bears_token(const struct admin *admin, struct evhttp_request *request)
 {
 	static const char scheme[] = "Bearer ";
-	const char *given = evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
+	const char *given = authorization(request);
 	if (admin->config.token == NULL || given == NULL || strncmp(given, scheme, sizeof scheme - 1) != 0)
 		return false;
 	given += sizeof scheme - 1;
@@ -130,6 +180,15 @@ static bool may_change(const struct admin *admin, struct evhttp_request *request
 		return true;
 	return is_loopback(request) &&
 	       evhttp_find_header(evhttp_request_get_input_headers(request), "Origin") == NULL;
+}
+
+static enum admin_caller caller_of(const struct admin *admin, struct evhttp_request *request)
+{
+	if (bears_token(admin, request))
+		return ADMIN_TRUSTED;
+	if (authorization(request))
+		return ADMIN_WRONG_TOKEN;
+	return may_change(admin, request) ? ADMIN_LOCAL : ADMIN_STRANGER;
 }
 
 static const char *method_of(struct evhttp_request *request)
@@ -179,24 +238,114 @@ static void answer_to(struct admin *admin, struct evhttp_request *request, struc
 		        "\"Authorization: Bearer TOKEN\" as set by admin.token.\n");
 		return;
 	}
-	struct admin_request asked = {.path = path, .query = query ? query : ""};
+	struct admin_request asked = {
+	        .path = path, .query = query ? query : "", .caller = caller_of(admin, request)};
 	asked.body.size = evbuffer_get_length(body);
 	asked.body.data = (const char *)evbuffer_pullup(body, -1);
 	route->handler(route->context, &asked, answer);
 }
 
+static void add_headers(struct evhttp_request *request, const struct admin_answer *answer)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	evhttp_add_header(headers, "Content-Type", answer->type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+}
+
+/* ---- streams ---- */
+
+/* libevent keeps a request that is being answered when its connection goes, and asks that the answer be ended
+ * all the same; this is called from where neither may be freed yet. */
+static void on_lost(struct evhttp_connection *connection, void *context)
+{
+	struct streaming *streaming = context;
+	(void)connection;
+	streaming->lost = true;
+}
+
+static void on_sent(struct evhttp_connection *connection, void *context)
+{
+	struct streaming *streaming = context;
+	(void)connection;
+	streaming->sending = false;
+}
+
+static void end_stream(struct admin *admin, struct streaming *streaming)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(streaming->request);
+	if (!streaming->lost && connection)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	list_remove(&admin->streams, &streaming->node);
+	streaming->stream.closed(streaming->stream.context);
+	evhttp_send_reply_end(streaming->request);
+	mem_free(streaming);
+}
+
+/* Its reader may say nothing for as long as it likes, but has to take what it is sent. */
+static void set_patience(struct evhttp_connection *connection)
+{
+	const struct timeval stalled = {.tv_sec = ADMIN_STALLED_S};
+	bufferevent_set_timeouts(evhttp_connection_get_bufferevent(connection), NULL, &stalled);
+}
+
+static void start_stream(
+        struct admin *admin, struct evhttp_request *request, const struct admin_answer *answer)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	struct streaming *streaming = mem_zalloc(1, sizeof *streaming);
+	streaming->stream = answer->stream;
+	streaming->request = request;
+	list_append(&admin->streams, &streaming->node);
+	add_headers(request, answer);
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+	evhttp_connection_set_closecb(connection, on_lost, streaming);
+	set_patience(connection);
+	evhttp_send_reply_start(request, answer->status, NULL);
+	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD)
+		end_stream(admin, streaming);
+}
+
+static void send_slice(struct admin *admin, struct streaming *streaming, struct evbuffer *chunk)
+{
+	struct buf slice;
+	buf_init(&slice, 0);
+	bool more = streaming->stream.fill(streaming->stream.context, &slice);
+	if (slice.size) {
+		evbuffer_add(chunk, slice.data, slice.size);
+		streaming->sending = true;
+		evhttp_send_reply_chunk_with_cb(streaming->request, chunk, on_sent, streaming);
+	}
+	buf_free(&slice);
+	if (!more)
+		end_stream(admin, streaming);
+}
+
+void admin_turn(struct admin *admin)
+{
+	if (list_empty(&admin->streams))
+		return;
+	struct evbuffer *chunk = evbuffer_new();
+	list_each (&admin->streams, node, after) {
+		struct streaming *streaming = container_of(node, struct streaming, node);
+		if (streaming->lost)
+			end_stream(admin, streaming);
+		else if (!streaming->sending && chunk)
+			send_slice(admin, streaming, chunk);
+	}
+	if (chunk)
+		evbuffer_free(chunk);
+}
+
 /* libevent would send the body of an answer to HEAD, too. */
 static void send_answer(struct evhttp_request *request, const struct admin_answer *answer)
 {
-	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
 	struct evbuffer *body = evbuffer_new();
 	char length[24];
 	snprintf(length, sizeof length, "%zu", answer->body.size);
-	evhttp_add_header(headers, "Content-Length", length);
-	evhttp_add_header(headers, "Content-Type", answer->type);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
-	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	add_headers(request, answer);
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length);
 	if (body && !head && answer->body.size > 0)
 		evbuffer_add(body, answer->body.data, answer->body.size);
 	evhttp_send_reply(request, answer->status, NULL, body);
@@ -258,10 +407,13 @@ static void on_request(struct evhttp_request *request, void *context)
 	        .status = 200, .type = "text/plain; charset=utf-8", .later = may_be_late(context, request)};
 	buf_init(&answer.body, 0);
 	answer_to(context, request, &answer);
-	if (answer.later) { /* nobody took it */
+	bool late = answer.later == NULL; /* somebody took it */
+	if (!late)
 		forget_later(answer.later);
+	if (!late && answer.stream.fill)
+		start_stream(context, request, &answer);
+	else if (!late)
 		send_answer(request, &answer);
-	}
 	buf_free(&answer.body);
 }
 
@@ -347,6 +499,7 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 	admin->metrics = metrics;
 	admin->port = port_of(listener);
 	list_init(&admin->late, "late answers");
+	list_init(&admin->streams, "streams");
 	admin->http = evhttp_new(base);
 	if (admin->http == NULL || evhttp_bind_listener(admin->http, listener) == NULL) {
 		err_set(err, "admin.listen: no memory for the listener");
@@ -374,6 +527,8 @@ void admin_close(struct admin *admin)
 	struct list_node *node;
 	while ((node = list_first(&admin->late)) != NULL)
 		forget_later(container_of(node, struct admin_later, node));
+	while ((node = list_first(&admin->streams)))
+		end_stream(admin, container_of(node, struct streaming, node));
 	if (admin->http)
 		evhttp_free(admin->http);
 	mem_free(admin);

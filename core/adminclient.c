@@ -1,4 +1,4 @@
-/* Asks a running engine's admin port: one request, one answer, blocking, bounded in time and size. */
+/* Asks a running engine's admin port: one request, one answer, or one that goes on; blocking, bounded. */
 #include "adminclient.h"
 #include "clock.h"
 #include "lookup.h"
@@ -72,6 +72,16 @@ bool adminclient_url_good(const char *url, struct err *err)
 	bool good = read_url(url, &place);
 	place_free(&place);
 	return good || refuse_url(url, err);
+}
+
+/* Where the client asks; place is to be freed whatever is answered. */
+static bool place_of(const struct adminclient *client, struct place *place, struct err *err)
+{
+	if (!read_url(client->url, place))
+		return refuse_url(client->url, err);
+	if (client->token && strpbrk(client->token, "\r\n"))
+		return err_set(err, "%s: the token has more than one line", client->url);
+	return true;
 }
 
 /* ---- the connection ---- */
@@ -276,17 +286,218 @@ static int ask(const struct adminclient *client, const struct place *place, cons
 	return status;
 }
 
+/* ---- an answer that goes on ---- */
+
+enum { LOOK_MS = 200, PIECE = 65536, CHUNK_LINE = 1024 };
+
+struct following {
+	struct talk talk;
+	const struct adminclient_follower *follower;
+	struct buf raw;  /* as it came, not yet taken apart */
+	struct buf text; /* what it says, up to the last newline not yet seen */
+	size_t chunk; /* bytes of the present chunk that are still to come, with its line's end; 0 = a size is
+	                 next */
+	bool chunked, last; /* last: nothing comes any more */
+	enum adminclient_end end;
+};
+
+static bool enough(const struct following *following)
+{
+	return following->follower->stop && following->follower->stop(following->follower->context);
+}
+
+static void take_away(struct buf *buf, size_t size)
+{
+	memmove(buf->data, buf->data + size, buf->size - size);
+	buf->size -= size;
+}
+
+/* More bytes: false and end when there are none. deadline 0 = none. */
+static bool more(struct following *following, int64_t deadline, struct err *err)
+{
+	struct pollfd wait = {.fd = following->talk.fd, .events = POLLIN};
+	for (;;) {
+		if (enough(following)) {
+			following->end = ADMINCLIENT_ENOUGH;
+			return false;
+		}
+		following->end = ADMINCLIENT_CUT;
+		if (deadline && clock_now() >= deadline)
+			return err_set(err, "%s", strerror(ETIMEDOUT));
+		int got = poll(&wait, 1, LOOK_MS);
+		char *room = got > 0 ? buf_reserve(&following->raw, PIECE) : NULL;
+		if (got > 0 && room == NULL)
+			return err_set(err, "a line is larger than %d MiB", ADMINCLIENT_BODY_MAX >> 20);
+		ssize_t n = got > 0 ? recv(following->talk.fd, room, PIECE, 0) : -1;
+		if (n == 0)
+			return err_set(err, "it hung up");
+		if (n > 0) {
+			buf_commit(&following->raw, (size_t)n);
+			return true;
+		}
+		if (errno != EAGAIN && errno != EINTR && got != 0)
+			return err_set(err, "%s", strerror(errno));
+	}
+}
+
+/* Of so many bytes that a chunk has left: without the line's end behind it. */
+static size_t text_of(size_t chunk)
+{
+	return chunk > 2 ? chunk - 2 : 0;
+}
+
+/* The line that begins a chunk; nothing happens while it has not come whole. */
+static bool begin_chunk(struct following *following, bool *whole, struct err *err)
+{
+	struct buf *raw = &following->raw;
+	const char *line = memmem(raw->data, raw->size, "\r\n", 2);
+	bool digits = strspn(raw->data, "0123456789abcdefABCDEF") > 0;
+	unsigned long long size = digits ? strtoull(raw->data, NULL, 16) : 0;
+	*whole = line != NULL;
+	if (!digits || size > ADMINCLIENT_BODY_MAX || (line == NULL && raw->size > CHUNK_LINE))
+		return err_set(err, "the answer is garbled");
+	if (line) {
+		following->last = size == 0;
+		following->chunk = (size_t)size + 2;
+		take_away(raw, (size_t)(line + 2 - raw->data));
+	}
+	return true;
+}
+
+/* Moves what has come from raw to text; false when it is garbled. */
+static bool take_chunks(struct following *following, struct err *err)
+{
+	struct buf *raw = &following->raw;
+	bool whole = true;
+	while (whole && raw->size && !following->last) {
+		if (following->chunked && following->chunk == 0) {
+			if (!begin_chunk(following, &whole, err))
+				return false;
+			continue;
+		}
+		size_t here =
+		        following->chunked && raw->size > following->chunk ? following->chunk : raw->size;
+		size_t left = following->chunked ? following->chunk - here : 0;
+		buf_append(&following->text, raw->data,
+		        following->chunked ? text_of(following->chunk) - text_of(left) : here);
+		following->chunk = left;
+		take_away(raw, here);
+	}
+	return !following->text.full ||
+	       err_set(err, "a line is larger than %d MiB", ADMINCLIENT_BODY_MAX >> 20);
+}
+
+/* False when the follower has enough. */
+static bool give_lines(struct following *following)
+{
+	size_t from = 0;
+	const char *newline;
+	while (following->text.size > from &&
+	        (newline = memchr(following->text.data + from, '\n', following->text.size - from)) != NULL) {
+		const char *line = following->text.data + from;
+		from = (size_t)(newline - following->text.data) + 1;
+		if (!following->follower->line(following->follower->context, line, (size_t)(newline - line)))
+			return false;
+	}
+	if (from)
+		take_away(&following->text, from);
+	return true;
+}
+
+static void follow_lines(struct following *following, struct err *err)
+{
+	for (;;) {
+		bool sound = take_chunks(following, err);
+		following->end = ADMINCLIENT_ENOUGH;
+		if (!give_lines(following))
+			return;
+		following->end = ADMINCLIENT_CUT;
+		if (!sound)
+			return;
+		following->end = ADMINCLIENT_ENDED;
+		if (following->last || !more(following, 0, err))
+			return;
+	}
+}
+
+/* The status; what is behind the head is in raw. */
+static int read_head(struct following *following, struct err *err)
+{
+	char *end;
+	size_t size;
+	struct buf *raw = &following->raw;
+	while ((end = raw->size ? memmem(raw->data, raw->size, "\r\n\r\n", 4) : NULL) == NULL) {
+		if (raw->size > HEAD_MAX) {
+			err_set(err, "what answers there does not speak HTTP");
+			return 0;
+		}
+		if (!more(following, following->talk.deadline, err))
+			return 0;
+	}
+	int status = strncmp(raw->data, "HTTP/1.", 7) == 0 ? atoi(raw->data + 9) : 0;
+	if (status < 100 || status > 599) {
+		err_set(err, "what answers there does not speak HTTP");
+		return 0;
+	}
+	if (status == 200) {
+		const char *coding = header(raw->data, end, "Transfer-Encoding", &size);
+		following->chunked = coding && size == 7 && strncasecmp(coding, "chunked", 7) == 0;
+		take_away(raw, (size_t)(end + 4 - raw->data));
+	}
+	return status;
+}
+
+static int follow(const struct adminclient *client, const struct place *place, const char *path,
+        struct following *following, struct buf *body, struct err *err)
+{
+	struct buf request;
+	int status = 0;
+	buf_init(&request, 0);
+	write_request(client, place, "GET", path, &request);
+	if (talk_open(&following->talk, place, err) && send_all(&following->talk, &request, err))
+		status = read_head(following, err);
+	if (status == 200)
+		follow_lines(following, err);
+	else if (status && receive_all(&following->talk, &following->raw, err))
+		status = read_answer(&following->raw, body, err);
+	buf_free(&request);
+	return status;
+}
+
+int adminclient_follow(const struct adminclient *client, const char *path,
+        const struct adminclient_follower *follower, struct buf *body, enum adminclient_end *end,
+        struct err *err)
+{
+	struct place place;
+	struct err why = {""};
+	struct following following = {
+	        .follower = follower, .talk = {.fd = -1, .deadline = clock_now() + client->timeout_ms}};
+	int status = 0;
+	buf_init(&following.raw, ADMINCLIENT_BODY_MAX + HEAD_MAX);
+	buf_init(&following.text, ADMINCLIENT_BODY_MAX);
+	if (place_of(client, &place, err)) {
+		status = follow(client, &place, path, &following, body, &why);
+		if (why.text[0])
+			err_set(err, "%s: %s", client->url, why.text);
+	}
+	*end = status == 200 ? following.end : ADMINCLIENT_REFUSED;
+	if (following.talk.fd >= 0)
+		close(following.talk.fd);
+	buf_free(&following.raw);
+	buf_free(&following.text);
+	place_free(&place);
+	return status;
+}
+
+/* ---- one question ---- */
+
 int adminclient_ask(const struct adminclient *client, const char *method, const char *path, struct buf *body,
         struct err *err)
 {
 	struct place place;
 	struct err why = {""};
 	int status = 0;
-	if (!read_url(client->url, &place)) {
-		refuse_url(client->url, err);
-	} else if (client->token && strpbrk(client->token, "\r\n")) {
-		err_set(err, "%s: the token has more than one line", client->url);
-	} else {
+	if (place_of(client, &place, err)) {
 		status = ask(client, &place, method, path, body, &why);
 		if (status == 0)
 			err_set(err, "%s: %s", client->url, why.text);

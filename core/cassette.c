@@ -3,12 +3,12 @@
 #include "diagnostic.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "text.h"
 #include "url.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +76,17 @@ void cassette_question(const struct http_transfer *transfer, struct cassette_que
 	        .body = transfer->body,
 	        .body_size = transfer->body ? transfer->body_size : 0};
 	char *named = NULL;
-	const char *rest = behind_base(transfer, &named);
+	const char *base = transfer->upstream->url, *rest = behind_base(transfer, &named);
+	/* "http://host" and "http://host/" are one address: the slash belongs to the path. */
+	if (rest > transfer->url && *base && base[strlen(base) - 1] == '/' && *rest != '/' && rest[-1] == '/')
+		rest--;
 	size_t path = strcspn(rest, "?&");
+	size_t kept = path == 1 && *rest == '/' ? 0 : path;
 	if (question->host == NULL)
 		question->host = named;
 	else
 		mem_free(named);
-	question->path = mem_dup(rest, path);
+	question->path = mem_dup(rest, kept);
 	question->query = mem_strdup(rest[path] ? rest + path + 1 : "");
 }
 
@@ -253,20 +257,7 @@ static bool same_json(const struct jsontree *a, uint32_t x, const struct jsontre
 static bool from_base64(const struct jsontree *tree, uint32_t index, struct buf *room, struct buf *out)
 {
 	struct bytes text = jsontree_string(tree, index, room);
-	size_t padding = text.size && text.data[text.size - 1] == '='
-	                         ? 1 + (text.size > 1 && text.data[text.size - 2] == '=')
-	                         : 0;
-	if (text.size % 4 || text.size > CASSETTE_FILE_MAX)
-		return false;
-	if (text.size == 0)
-		return true;
-	char *copy = mem_dup(text.data, text.size), *bytes = mem_alloc(text.size);
-	int size = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)copy, (int)text.size);
-	if (size >= 0)
-		buf_append(out, bytes, (size_t)size - padding);
-	mem_free(copy);
-	mem_free(bytes);
-	return size >= 0;
+	return text_from_base64(out, text.data, text.size);
 }
 
 static bool same_body(
@@ -416,6 +407,34 @@ static int64_t answer(
 	return elapsed > 0 && elapsed < 86400 ? (int64_t)(elapsed * 1000) : 0;
 }
 
+const char *cassette_find(struct cassette *cassette, const struct cassette_question *question)
+{
+	unsigned nearness;
+	for (size_t i = 0; i < cassette->count; i++)
+		if (differs(cassette, &cassette->recorded[i], question, &nearness) == NULL)
+			return cassette->recorded[i].file;
+	return NULL;
+}
+
+/* How many values the recorded call asked for beside the first. */
+static size_t companions(struct cassette *cassette, const struct recorded *recorded)
+{
+	const struct jsontree *tree = &recorded->tree;
+	uint32_t merge = jsontree_member(tree, recorded->request, "merge", 5), value = 0;
+	uint32_t query = jsontree_member(tree, recorded->request, "query", 5);
+	size_t count = 0;
+	if (merge && query && tree->nodes[merge].kind == JSONTREE_STRING) {
+		struct bytes name = jsontree_string(tree, merge, &cassette->other);
+		value = jsontree_member(tree, query, name.data, name.size);
+	}
+	if (value == 0 || tree->nodes[value].kind != JSONTREE_STRING)
+		return 0;
+	struct bytes values = jsontree_string(tree, value, &cassette->other);
+	for (size_t i = 0; i < values.size; i++)
+		count += values.data[i] == '|';
+	return count;
+}
+
 int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer, bool timed,
         const char **file, struct buf *why)
 {
@@ -423,11 +442,12 @@ int64_t cassette_play(struct cassette *cassette, struct http_transfer *transfer,
 	struct recorded *found = NULL, *nearest = NULL;
 	unsigned nearness, best = 0;
 	cassette_question(transfer, &question);
-	for (size_t i = 0; found == NULL && i < cassette->count; i++) {
+	for (size_t i = 0; i < cassette->count; i++) {
 		struct recorded *recorded = &cassette->recorded[i];
-		if (differs(cassette, recorded, &question, &nearness) == NULL)
-			found = recorded;
-		else if (nearest == NULL || nearness > best) {
+		if (differs(cassette, recorded, &question, &nearness) == NULL) {
+			if (found == NULL || companions(cassette, recorded) < companions(cassette, found))
+				found = recorded;
+		} else if (nearest == NULL || nearness > best) {
 			nearest = recorded;
 			best = nearness;
 		}
@@ -590,4 +610,29 @@ void cassette_close(struct cassette *cassette)
 size_t cassette_count(const struct cassette *cassette)
 {
 	return cassette->count;
+}
+
+static bool is_among(const struct jsontree *tree, uint32_t index, char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (jsontree_string_is(tree, index, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+size_t cassette_upstreams(const struct cassette *cassette, char **names, size_t most)
+{
+	struct buf room = {0};
+	size_t count = 0;
+	for (size_t i = 0; i < cassette->count && count < most; i++) {
+		const struct jsontree *tree = &cassette->recorded[i].tree;
+		uint32_t name = jsontree_member(tree, cassette->recorded[i].request, "upstream", 8);
+		if (name == 0 || tree->nodes[name].kind != JSONTREE_STRING ||
+		        is_among(tree, name, names, count))
+			continue;
+		struct bytes text = jsontree_string(tree, name, &room);
+		names[count++] = mem_dup(text.data, text.size);
+	}
+	buf_free(&room);
+	return count;
 }

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -26,7 +25,8 @@ struct noted {
 
 struct cassette_writer {
 	char *folder;
-	int events; /* descriptor; -1 until the first */
+	struct cassette *before; /* what the folder held */
+	int events;              /* descriptor; -1 until the first */
 	struct noted *noted;
 	size_t count;
 	struct jsontree tree;
@@ -67,7 +67,11 @@ struct cassette_writer *cassette_record(const char *folder, struct err *err)
 		err_set(err, "%s cannot be written: %s", folder, strerror(errno));
 		return NULL;
 	}
+	struct cassette *before = cassette_open(folder, err);
+	if (before == NULL)
+		return NULL;
 	writer = mem_zalloc(1, sizeof *writer);
+	writer->before = before;
 	writer->folder = mem_strdup(folder);
 	writer->events = -1;
 	jsontree_init(&writer->tree);
@@ -97,15 +101,10 @@ static bool is_json(struct cassette_writer *writer, const char *data, size_t siz
 	return size > 0 && jsontree_parse(&writer->tree, data, size, &limits, NULL);
 }
 
-static void append_base64(struct buf *out, const char *data, size_t size)
+/* In a query `key` is an API's; in JSON it names anything, such as a page's title. */
+static bool is_secret_member(const char *name, size_t size)
 {
-	char *room = buf_reserve(out, (size + 2) / 3 * 4 + 3);
-	if (room == NULL)
-		return;
-	room[0] = '"';
-	int coded = EVP_EncodeBlock((unsigned char *)room + 1, (const unsigned char *)data, (int)size);
-	room[coded + 1] = '"';
-	buf_commit(out, (size_t)coded + 2);
+	return size != 3 && cassette_secret(name, size);
 }
 
 /* JSON as JSON under `json`, text under "body", else "base64". */
@@ -114,13 +113,13 @@ static void append_body(struct cassette_writer *writer, struct buf *out, unsigne
 {
 	if (is_json(writer, data, size)) {
 		member(out, depth, false, json);
-		jsontree_print(&writer->tree, 0, depth, cassette_secret, CASSETTE_REDACTED, out);
+		jsontree_print(&writer->tree, 0, depth, is_secret_member, CASSETTE_REDACTED, out);
 	} else if (text_utf8_valid(data, size) == size) {
 		member(out, depth, false, "body");
 		text_json_string(out, data, size);
 	} else {
 		member(out, depth, false, "base64");
-		append_base64(out, data, size);
+		text_base64(out, data, size);
 	}
 }
 
@@ -271,6 +270,22 @@ static void append_name(struct buf *out, const char *text, size_t size)
 	}
 }
 
+static bool is_noted(const struct cassette_writer *writer, const char *file)
+{
+	for (size_t i = 0; i < writer->count; i++)
+		if (strcasecmp(writer->noted[i].file, file) == 0)
+			return true;
+	return false;
+}
+
+static bool is_there(const struct cassette_writer *writer, const char *file)
+{
+	char *path = mem_printf("%s/%s", writer->folder, file);
+	bool there = access(path, F_OK) == 0;
+	mem_free(path);
+	return there;
+}
+
 /* "en.wikipedia.org-977.json": the host, and what of the path or of the merged values tells it from others.
  */
 static char *name_file(
@@ -298,14 +313,20 @@ static char *name_file(
 	if (name.size == 0)
 		buf_append_text(&name, "exchange");
 	char *base = buf_steal(&name, &size), *file = mem_printf("%s.json", base);
-	for (size_t n = 2, i = 0; i < writer->count; i++)
-		if (strcasecmp(writer->noted[i].file, file) == 0) {
-			mem_free(file);
-			file = mem_printf("%s-%zu.json", base, n++);
-			i = (size_t)-1;
-		}
+	for (size_t n = 2; is_noted(writer, file) || is_there(writer, file); n++) {
+		mem_free(file);
+		file = mem_printf("%s-%zu.json", base, n);
+	}
 	mem_free(base);
 	return file;
+}
+
+/* Where the question stood before, unless a file for several values is another's already; else a new one. */
+static char *file_for(
+        const struct cassette_writer *writer, const struct cassette_question *question, const char *merge)
+{
+	const char *before = cassette_find(writer->before, question);
+	return before && !is_noted(writer, before) ? mem_strdup(before) : name_file(writer, question, merge);
 }
 
 static struct noted *note_of(struct cassette_writer *writer, const struct cassette_question *question,
@@ -323,7 +344,7 @@ static struct noted *note_of(struct cassette_writer *writer, const struct casset
 			return &writer->noted[i];
 		}
 	writer->noted = mem_realloc(writer->noted, (writer->count + 1) * sizeof *writer->noted);
-	struct noted made = {.file = name_file(writer, question, merge)};
+	struct noted made = {.file = file_for(writer, question, merge)};
 	append_request(writer, &made.request, question, transfer, merge);
 	made.key = buf_steal(&key, &size);
 	writer->noted[writer->count] = made;
@@ -409,6 +430,7 @@ void cassette_finish(struct cassette_writer *writer)
 {
 	if (writer == NULL)
 		return;
+	cassette_close(writer->before);
 	for (size_t i = 0; i < writer->count; i++) {
 		mem_free(writer->noted[i].key);
 		mem_free(writer->noted[i].file);

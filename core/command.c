@@ -1,8 +1,11 @@
 /* What the verbs of the command line share. */
 #include "command.h"
 #include "clock.h"
+#include "mem.h"
+#include "script_trouble.h"
 #include "text.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +37,23 @@ int command_bad_option(char **argv, int option, const struct option *long_option
 	if (near)
 		return command_usage(argv[0], "unknown option '%s'; did you mean '--%s'?", given, near);
 	return command_usage(argv[0], "unknown option '%s'", given);
+}
+
+bool command_token(const char *verb, const char *path, char token[COMMAND_TOKEN_MAX])
+{
+	FILE *file = fopen(path, "re");
+	size_t size = file ? fread(token, 1, COMMAND_TOKEN_MAX - 1, file) : 0;
+	bool good = file && !ferror(file);
+	if (!good)
+		fprintf(stderr, "millrace %s: --token-file: %s: %s\n", verb, path, strerror(errno));
+	if (file)
+		fclose(file);
+	while (size && (token[size - 1] == '\n' || token[size - 1] == '\r'))
+		size--;
+	token[size] = '\0';
+	if (good && size == 0)
+		fprintf(stderr, "millrace %s: --token-file: %s is empty\n", verb, path);
+	return good && size > 0;
 }
 
 bool command_colour(int fd)
@@ -127,4 +147,24 @@ struct config *command_load(const char *path, int *code)
 		return config;
 	config_free(config);
 	return NULL;
+}
+
+bool command_script_loads(const struct config *config)
+{
+	struct err err = {""};
+	struct script_world world;
+	config_world(config, &world);
+	struct script *script = script_open(&config->script, &world, &err);
+	bool good = script != NULL;
+	if (!good) {
+		struct buf text;
+		struct script_trouble trouble = {.message = err.text, .script = config->script.path};
+		buf_init(&text, 0);
+		script_trouble_text(&trouble, command_colour(STDERR_FILENO), &text);
+		fputs(text.data, stderr);
+		buf_free(&text);
+	}
+	script_release(script);
+	mem_free((void *)(size_t)world.sinks);
+	return good;
 }

@@ -5,7 +5,7 @@
 #include "kafka_ask.h"
 #include "mem.h"
 #include "reach.h"
-#include "script_place.h"
+#include "script_trouble.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +75,7 @@ static void check_upstreams(
 	char *path = mem_strdup(script_path(script));
 	diagnostics_add(&found,
 	        &(struct diagnostic){.severity = SEVERITY_WARNING,
+	                .code = M135_NO_UPSTREAM,
 	                .file = path,
 	                .message = "the script has a hook 'request', but the configuration has no upstream: "
 	                           "every event about which it asks will fail",
@@ -98,14 +99,13 @@ static bool check_script(
 		return true;
 	}
 	struct diagnostics found = {0};
-	struct buf source, text;
-	buf_init(&source, 0);
+	struct buf text;
+	struct script_trouble trouble = {.message = err.text, .script = config->path};
 	buf_init(&text, 0);
-	script_place_diagnose(config->path, err.text, &found, &source);
-	diagnostics_text(&found, source.data, source.size, command_colour(STDERR_FILENO), &text);
+	script_trouble_diagnose(&trouble, &found);
+	diagnostics_text(&found, NULL, 0, command_colour(STDERR_FILENO), &text);
 	tell(check, &found, text.data);
 	diagnostics_free(&found);
-	buf_free(&source);
 	buf_free(&text);
 	return false;
 }

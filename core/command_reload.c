@@ -6,7 +6,6 @@
 #include "text.h"
 #include "yaml_tree.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +34,11 @@ static const char help[] =
         "engine was busy or not done in time, 2 usage, 69 unreachable.\n"
         "See also: millrace check --help\n";
 
-enum { POLL_MS = 200, LEAST_MS = 1000 /* for one question, however little time is left */, TOKEN_MAX = 4096 };
+enum { POLL_MS = 200, LEAST_MS = 1000 /* for one question, however little time is left */ };
 
 struct reload_options {
 	const char *url, *token_file;
-	char token[TOKEN_MAX];
+	char token[COMMAND_TOKEN_MAX];
 	bool wait;
 	int64_t timeout_ms;
 };
@@ -190,24 +189,6 @@ static int reload(const struct reload_options *options)
 	return code;
 }
 
-static bool read_token(struct reload_options *options)
-{
-	FILE *file = fopen(options->token_file, "re");
-	size_t size = file ? fread(options->token, 1, TOKEN_MAX - 1, file) : 0;
-	bool good = file && !ferror(file);
-	if (!good)
-		fprintf(stderr, "millrace reload: --token-file: %s: %s\n", options->token_file,
-		        strerror(errno));
-	if (file)
-		fclose(file);
-	while (size && (options->token[size - 1] == '\n' || options->token[size - 1] == '\r'))
-		size--;
-	options->token[size] = '\0';
-	if (good && size == 0)
-		fprintf(stderr, "millrace reload: --token-file: %s is empty\n", options->token_file);
-	return good && size > 0;
-}
-
 int command_reload(int argc, char **argv)
 {
 	enum { URL = 256, TOKEN_FILE, WAIT, TIMEOUT };
@@ -235,7 +216,7 @@ int command_reload(int argc, char **argv)
 		return command_usage("reload", "unexpected argument '%s'", argv[optind]);
 	if (!adminclient_url_good(options.url, &err))
 		return command_usage("reload", "--url: %s", err.text);
-	if (options.token_file && !read_token(&options))
+	if (options.token_file && !command_token("reload", options.token_file, options.token))
 		return EXIT_USAGE;
 	return reload(&options);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
+void config_problem(struct config_loader *loader, enum code code, const struct yaml_place *place,
         const char *hint, const char *format, ...)
 {
 	struct buf message;
@@ -23,7 +23,8 @@ void config_problem(struct config_loader *loader, enum severity severity, const 
 	for (size_t i = 0; i < message.size; i++)
 		if ((unsigned char)message.data[i] < 0x20)
 			message.data[i] = '?';
-	struct diagnostic diagnostic = {.severity = severity,
+	struct diagnostic diagnostic = {.severity = explain_severity(code),
+	        .code = code,
 	        .file = (char *)(size_t)loader->file,
 	        .line = place->line,
 	        .column = place->column,
@@ -72,7 +73,7 @@ struct yaml_place config_place(const struct config_loader *loader, const char *p
 
 static void yaml_problem(void *context, const struct yaml_place *place, const char *text, const char *hint)
 {
-	config_problem(context, SEVERITY_ERROR, place, hint, "%s", text);
+	config_problem(context, M102_YAML, place, hint, "%s", text);
 }
 
 void config_finish_report(struct config_report *report, const char *text, size_t size)
@@ -132,7 +133,7 @@ bool config_aside_open(struct config_aside *aside, const struct config_loader *l
 	                                       .top = {1, 1, 0}}};
 	char *text = config_read_file(path, YAML_TREE_BYTES, &size, &why);
 	if (text == NULL)
-		config_problem((struct config_loader *)(size_t)loader, SEVERITY_ERROR, place, NULL,
+		config_problem((struct config_loader *)(size_t)loader, M106_NO_SUCH_FILE, place, NULL,
 		        "the file '%s' cannot be read: %s", path, why);
 	else
 		aside->root = yaml_tree_parse(text, size, &listener);
@@ -152,7 +153,8 @@ void config_aside_close(struct config_aside *aside)
 
 static struct config *unreadable(const char *path, const char *why, struct config_report *report)
 {
-	struct diagnostic diagnostic = {.file = (char *)(size_t)path, .message = (char *)(size_t)why};
+	struct diagnostic diagnostic = {
+	        .code = M100_FILE, .file = (char *)(size_t)path, .message = (char *)(size_t)why};
 	diagnostics_add(&report->found, &diagnostic);
 	config_finish_report(report, NULL, 0);
 	return NULL;

@@ -29,7 +29,7 @@ static void load_section(struct config_loader *loader, const struct config_secti
 static void expected(const struct spot *spot, const struct yaml_node *node)
 {
 	if (node->kind != YAML_NOTHING)
-		config_problem(spot->loader, SEVERITY_ERROR, &node->place, NULL, "%s: expected %s, found %s",
+		config_problem(spot->loader, M105_VALUE, &node->place, NULL, "%s: expected %s, found %s",
 		        spot->path, config_value_wanted(spot->key->type), config_found(node));
 }
 
@@ -45,7 +45,7 @@ static bool file_there(const struct spot *spot, char **text)
 	char *path = config_resolve(spot->loader, *text);
 	bool there = stat(path, &status) == 0 && S_ISREG(status.st_mode);
 	if (!there)
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place,
+		config_problem(spot->loader, M106_NO_SUCH_FILE, &spot->node->place,
 		        path[0] == '/' ? NULL
 		                       : "looked for in this file's folder and in the working directory",
 		        "%s: there is no file '%s'", spot->path, *text);
@@ -62,12 +62,11 @@ static void refuse_value(const struct spot *spot, const struct config_text *valu
 	             : spot->key->type == CONFIG_BOOL ? mem_strdup("YAML 1.2 has no yes, no, on or off")
 	                                              : NULL;
 	if (spot->key->secret || value->secret)
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
+		config_problem(spot->loader, M105_VALUE, &spot->node->place, NULL,
 		        "%s: expected %s, found something else", spot->path,
 		        config_value_wanted(spot->key->type));
 	else
-		config_problem(
-		        spot->loader, SEVERITY_ERROR, &spot->node->place, hint, "%s: %s", spot->path, why);
+		config_problem(spot->loader, M105_VALUE, &spot->node->place, hint, "%s: %s", spot->path, why);
 	mem_free(hint);
 }
 
@@ -99,7 +98,7 @@ static bool list_there(const struct spot *spot)
 		return false;
 	}
 	if (spot->node->count == 0 && spot->key->fallback == NULL)
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
+		config_problem(spot->loader, M105_VALUE, &spot->node->place, NULL,
 		        "%s: expected %s, found an empty list", spot->path,
 		        config_value_wanted(spot->key->type));
 	note_origin(spot, &spot->node->place, NULL, false);
@@ -137,7 +136,7 @@ static void load_statuses(const struct spot *spot)
 		return;
 	*count = 0;
 	if (spot->node->count > RETRY_ON_MAX) {
-		config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place,
+		config_problem(spot->loader, M105_VALUE, &spot->node->place,
 		        "leave the key out for 408, 425, 429 and all 5xx", "%s: at most %d statuses",
 		        spot->path, RETRY_ON_MAX);
 		return;
@@ -148,7 +147,7 @@ static void load_statuses(const struct spot *spot)
 		if (value.text && status_of(value.text, &statuses[*count]))
 			(*count)++;
 		else if (value.text)
-			config_problem(spot->loader, SEVERITY_ERROR, &item->place, NULL,
+			config_problem(spot->loader, M105_VALUE, &item->place, NULL,
 			        "%s: expected an HTTP status from 300 to 599, found '%s'", spot->path,
 			        value.text);
 		config_text_free(&value);
@@ -166,7 +165,7 @@ static void load_property(const struct spot *spot, const struct yaml_node *name,
 		        node->kind == YAML_LIST
 		                ? mem_strdup("write one text, its parts separated by commas")
 		                : mem_printf("property names contain dots: '%s.NAME: value'", name->text);
-		config_problem(spot->loader, SEVERITY_ERROR, &node->place, hint,
+		config_problem(spot->loader, M105_VALUE, &node->place, hint,
 		        "%s.%s: expected a value, found %s", spot->path, name->text, config_found(node));
 		mem_free(hint);
 		return;
@@ -223,7 +222,7 @@ static void load_key_fields(const struct spot *spot)
 		struct config_text value =
 		        config_text(spot->loader, &node->items[i], "a path such as page.page_id");
 		if (value.text && !path_valid(value.text))
-			config_problem(spot->loader, SEVERITY_ERROR, &node->items[i].place, NULL,
+			config_problem(spot->loader, M105_VALUE, &node->items[i].place, NULL,
 			        "%s: expected a path such as page.page_id, found '%s'", spot->path,
 			        value.text);
 		if (value.text && node->keys[i].kind == YAML_TEXT)
@@ -270,7 +269,7 @@ static void load_element(const struct spot *spot, const struct yaml_node *name, 
 	if (name->kind != YAML_TEXT)
 		return;
 	if (!named_valid(name->text) || strcmp(name->text, "errors") == 0) {
-		config_problem(spot->loader, SEVERITY_ERROR, &name->place, NULL,
+		config_problem(spot->loader, M108_NAME, &name->place, NULL,
 		        "%s: '%.80s' cannot be a name: expected letters, digits, '_' and '-', and not the "
 		        "word errors",
 		        spot->path, name->text);
@@ -287,7 +286,7 @@ static void load_named(const struct spot *spot)
 {
 	if (spot->node->kind != YAML_MAP || spot->node->count == 0 || spot->node->count > NAMED_MAX) {
 		if (spot->node->kind == YAML_MAP)
-			config_problem(spot->loader, SEVERITY_ERROR, &spot->node->place, NULL,
+			config_problem(spot->loader, M105_VALUE, &spot->node->place, NULL,
 			        "%s: expected from 1 to %d names, found %zu", spot->path, NAMED_MAX,
 			        spot->node->count);
 		else
@@ -393,7 +392,7 @@ static void report_unknown(struct config_loader *loader, const struct config_sec
 			buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
 		hint = buf_steal(&list, NULL);
 	}
-	config_problem(loader, SEVERITY_ERROR, &name->place, hint, "unknown key '%s'", full);
+	config_problem(loader, M101_UNKNOWN_KEY, &name->place, hint, "unknown key '%s'", full);
 	mem_free(hint);
 	mem_free(full);
 	mem_free(elsewhere);
@@ -414,10 +413,10 @@ static void check_presence(struct config_loader *loader, const struct config_sec
 		     second = other ? yaml_tree_find(node, other->name) : -1;
 		char *full = join(path, key->name), *alternative = other ? join(path, other->name) : NULL;
 		if (usual >= 0 && second >= 0)
-			config_problem(loader, SEVERITY_ERROR, &node->keys[second].place, "keep one of them",
-			        "'%s' and '%s' exclude each other", full, alternative);
+			config_problem(loader, M104_KEYS_EXCLUDE, &node->keys[second].place,
+			        "keep one of them", "'%s' and '%s' exclude each other", full, alternative);
 		else if (key->required && usual < 0 && second < 0)
-			config_problem(loader, SEVERITY_ERROR, &here, key->prose,
+			config_problem(loader, M103_KEY_MISSING, &here, key->prose,
 			        alternative ? "'%s' or '%s' is required" : "'%s' is required", full,
 			        alternative);
 		mem_free(full);
@@ -445,7 +444,7 @@ static void load_section(struct config_loader *loader, const struct config_secti
 {
 	bool map = node && node->kind == YAML_MAP;
 	if (node && !map && node->kind != YAML_NOTHING && !yaml_tree_is_null(node))
-		config_problem(loader, SEVERITY_ERROR, &node->place, NULL,
+		config_problem(loader, M105_VALUE, &node->place, NULL,
 		        "%s: expected keys and values, found %s", *path ? path : "the file",
 		        config_found(node));
 	else if (node && node->kind != YAML_NOTHING)
@@ -529,7 +528,7 @@ void config_read_script(struct config_loader *loader, const struct yaml_node *ro
 	const struct config_key *key = find_key(&config_root, "script");
 	const struct yaml_node *node = script_node(root);
 	if (node == NULL)
-		config_problem(loader, SEVERITY_ERROR, &loader->top, key->prose, "'script' is required");
+		config_problem(loader, M103_KEY_MISSING, &loader->top, key->prose, "'script' is required");
 	else
 		load_section(loader, key->section, config_member(loader->config, key->offset), node, "script",
 		        false);

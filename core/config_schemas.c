@@ -28,12 +28,11 @@ void config_schemarepo(const struct config *config, struct schemarepo *repo)
 	                .max_bytes = SCHEMA_MAX}};
 }
 
-static void problem(
-        const struct search *search, enum severity severity, const char *key, const struct err *err)
+static void problem(const struct search *search, enum code code, const char *key, const struct err *err)
 {
 	struct config_loader loader = search->loader;
 	struct yaml_place place = config_place(&loader, key);
-	config_problem(&loader, severity, &place, NULL, "%s: %s", key, err->text);
+	config_problem(&loader, code, &place, NULL, "%s: %s", key, err->text);
 }
 
 static void look_at_repositories(const struct search *search)
@@ -47,9 +46,8 @@ static void look_at_repositories(const struct search *search)
 	}
 }
 
-/* `key` is blamed with that severity for a schema that is not there or cannot be used. */
-static void look_at_schema(
-        const struct search *search, const char *path, const char *key, enum severity severity)
+/* `key` is blamed with that code for a schema that is not there or cannot be used. */
+static void look_at_schema(const struct search *search, const char *path, const char *key, enum code code)
 {
 	struct schema *schema;
 	struct err err = {""};
@@ -62,7 +60,7 @@ static void look_at_schema(
 		mem_free(what);
 		mem_free(good);
 	} else {
-		problem(search, severity, key, &err);
+		problem(search, code, key, &err);
 	}
 	schema_free(schema);
 }
@@ -75,7 +73,7 @@ void config_check_schemas(
 	        .listener = listener};
 	if (config->schema_uri_count == 0) {
 		struct err err = {"none are configured: events are not held against schemas"};
-		problem(&search, SEVERITY_WARNING, "schemas.uris", &err);
+		problem(&search, M331_NO_SCHEMAS, "schemas.uris", &err);
 	} else {
 		config_schemarepo(config, &search.repo);
 		look_at_repositories(&search);
@@ -85,11 +83,11 @@ void config_check_schemas(
 			char *key =
 			        alone ? mem_strdup("sink.schema") : mem_printf("sinks.%s.schema", sink->name);
 			if (sink->schema)
-				look_at_schema(&search, sink->schema, key, SEVERITY_ERROR);
+				look_at_schema(&search, sink->schema, key, M304_PINNED_SCHEMA);
 			mem_free(key);
 		}
 		if (config->errors.stream)
-			look_at_schema(&search, error_schema, "errors.stream", SEVERITY_WARNING);
+			look_at_schema(&search, error_schema, "errors.stream", M332_ERROR_SCHEMA);
 		mem_free((void *)(size_t)search.repo.fetch.routes);
 	}
 	config_finish_report(report, NULL, 0);

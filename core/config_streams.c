@@ -14,10 +14,10 @@ struct resolver {
 	struct streams streams;
 };
 
-static void problem(struct resolver *resolver, enum severity severity, const char *path, const char *text)
+static void problem(struct resolver *resolver, enum code code, const char *path, const char *text)
 {
 	struct yaml_place place = config_place(&resolver->loader, path);
-	config_problem(&resolver->loader, severity, &place, NULL, "%s: %s", path, text);
+	config_problem(&resolver->loader, code, &place, NULL, "%s: %s", path, text);
 }
 
 static void add_name(const char **names, size_t *count, const char *name)
@@ -68,7 +68,7 @@ static const struct stream *known(struct resolver *resolver, const char *path, c
 		return stream;
 	char *text =
 	        mem_printf("the stream '%s' is not known at %s", name, resolver->loader.config->streams_uri);
-	problem(resolver, SEVERITY_ERROR, path, text);
+	problem(resolver, M112_STREAM, path, text);
 	mem_free(text);
 	return NULL;
 }
@@ -79,7 +79,7 @@ static void not_its_topic(
 	char *topics = list_topics(stream);
 	char *text = mem_printf("'%s' is no topic of the stream '%s', which has %s: is topic_prefix right?",
 	        topic, stream->name, topics);
-	problem(resolver, SEVERITY_ERROR, path, text);
+	problem(resolver, M112_STREAM, path, text);
 	mem_free(text);
 	mem_free(topics);
 }
@@ -99,7 +99,7 @@ static void take_topics(struct resolver *resolver)
 		return;
 	}
 	if (stream->topic_count == 0) {
-		problem(resolver, SEVERITY_ERROR, "source.stream", "the stream has no topics");
+		problem(resolver, M112_STREAM, "source.stream", "the stream has no topics");
 		return;
 	}
 	mem_free(source->topics[0]);
@@ -147,7 +147,7 @@ static void take_key(struct resolver *resolver)
 		bool own = sink->key_count > 0;
 		if (!same_fields(own ? sink->key : config->key, own ? sink->key_count : config->key_count,
 		            stream->key, stream->key_count))
-			problem(resolver, SEVERITY_WARNING, "key",
+			problem(resolver, M136_STREAM_DOUBT, "key",
 			        "other fields than message_key_fields of the sink's stream: its consumers "
 			        "may find "
 			        "the records of one key on several partitions");
@@ -222,16 +222,16 @@ enum config_streams config_resolve_streams(struct config *config, struct config_
 		bool prefixed = config->topic_prefix && *config->topic_prefix;
 		if (outcome != STREAMS_UNKNOWN) {
 			if (*err.text)
-				problem(&resolver, SEVERITY_WARNING, "streams.config_uri", err.text);
+				problem(&resolver, M136_STREAM_DOUBT, "streams.config_uri", err.text);
 			take(&resolver);
 		} else if (prefixed) {
 			char *text = mem_printf(
 			        "%.700s; the topics are named by topic_prefix and the streams' names",
 			        err.text);
-			problem(&resolver, SEVERITY_WARNING, "streams.config_uri", text);
+			problem(&resolver, M136_STREAM_DOUBT, "streams.config_uri", text);
 			mem_free(text);
 		} else {
-			problem(&resolver, SEVERITY_ERROR, "streams.config_uri", err.text);
+			problem(&resolver, M112_STREAM, "streams.config_uri", err.text);
 			result = CONFIG_STREAMS_AWAY;
 		}
 	}

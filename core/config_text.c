@@ -55,7 +55,7 @@ static const char *expand(struct config_loader *loader, const struct yaml_place 
 	const char *rest = name + size;
 	bool otherwise = strncmp(rest, ":-", 2) == 0, demand = strncmp(rest, ":?", 2) == 0;
 	if (size == 0 || end == NULL || (rest != end && !otherwise && !demand)) {
-		config_problem(loader, SEVERITY_ERROR, place, "write $$ for a dollar sign",
+		config_problem(loader, M107_VARIABLE, place, "write $$ for a dollar sign",
 		        "expected ${NAME}, ${NAME:-default} or ${NAME:?why}");
 		return NULL;
 	}
@@ -64,7 +64,7 @@ static const char *expand(struct config_loader *loader, const struct yaml_place 
 	bool missing = value == NULL || ((otherwise || demand) && *value == '\0');
 	if (missing && !otherwise) {
 		char *hint = demand ? NULL : mem_printf("set it, or give a default: ${%s:-...}", variable);
-		config_problem(loader, SEVERITY_ERROR, place, hint, "the variable %s is not set%s%.*s",
+		config_problem(loader, M107_VARIABLE, place, hint, "the variable %s is not set%s%.*s",
 		        variable, demand ? ": " : "", demand ? (int)(end - rest - 2) : 0, rest + 2);
 		mem_free(hint);
 		mem_free(variable);
@@ -109,8 +109,8 @@ static char *read_secret(struct config_loader *loader, const struct yaml_place *
 	        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe nobody writes to is not waited for */
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	if (file == NULL || fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) {
-		config_problem(loader, SEVERITY_ERROR, place, NULL, "the file '%s' cannot be read: %s", path,
-		        file ? "it is not a regular file" : strerror(errno));
+		config_problem(loader, M106_NO_SUCH_FILE, place, NULL, "the file '%s' cannot be read: %s",
+		        path, file ? "it is not a regular file" : strerror(errno));
 		if (file)
 			fclose(file);
 		return NULL;
@@ -119,7 +119,7 @@ static char *read_secret(struct config_loader *loader, const struct yaml_place *
 	size_t size = fread(text, 1, FILE_MAX + 1, file);
 	fclose(file);
 	if (size > FILE_MAX || memchr(text, '\0', size)) {
-		config_problem(loader, SEVERITY_ERROR, place, NULL, "the file '%s' is %s", path,
+		config_problem(loader, M106_NO_SUCH_FILE, place, NULL, "the file '%s' is %s", path,
 		        size > FILE_MAX ? "larger than 1 MiB" : "not a text: it contains a NUL byte");
 		mem_free(text);
 		return NULL;
@@ -153,7 +153,7 @@ struct config_text config_text(struct config_loader *loader, const struct yaml_n
 	if (config_is_file_form(node))
 		return text_of_file(loader, &node->items[0]);
 	if (node->kind != YAML_TEXT || yaml_tree_is_null(node)) {
-		config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s", wanted,
+		config_problem(loader, M105_VALUE, &node->place, NULL, "expected %s, found %s", wanted,
 		        config_found(node));
 		return value;
 	}
@@ -201,8 +201,8 @@ static void params_scalar(struct params *params, const struct yaml_node *node, b
 	buf_init(&scalar, 0);
 	bool plain = node->kind == YAML_TEXT && node->plain;
 	if (!yaml_tree_json_scalar(null ? "" : value.text, plain, &scalar)) {
-		config_problem(params->loader, SEVERITY_ERROR, &node->place, NULL, "%s has no form in JSON",
-		        value.text);
+		config_problem(
+		        params->loader, M105_VALUE, &node->place, NULL, "%s has no form in JSON", value.text);
 		params->wrong = true;
 	} else {
 		secret = !null && (secret || value.secret);
@@ -259,7 +259,7 @@ static bool is_params(struct config_loader *loader, const struct yaml_node *node
 {
 	bool map = node->kind == YAML_MAP && (loader->aside || !config_is_file_form(node));
 	if (!map && node->kind != YAML_NOTHING)
-		config_problem(loader, SEVERITY_ERROR, &node->place, NULL, "expected %s, found %s",
+		config_problem(loader, M105_VALUE, &node->place, NULL, "expected %s, found %s",
 		        config_value_wanted(CONFIG_PARAMS), config_found(node));
 	return map;
 }

@@ -156,7 +156,7 @@ static void wrong(struct config_loader *loader, const char *path, const char *hi
 {
 	struct yaml_place place = config_place(loader, path);
 	config_problem(
-	        loader, SEVERITY_ERROR, &place, hint, "%s: expected %s, found '%s'", path, expected, found);
+	        loader, M105_VALUE, &place, hint, "%s: expected %s, found '%s'", path, expected, found);
 }
 
 static bool made_of(const char *text, size_t most, const char *letters)
@@ -221,7 +221,7 @@ static void verify_servers(
 	const char *value = servers(properties, count);
 	struct yaml_place place = config_place(loader, path);
 	if (config_origin_find(loader->config, path) && (value == NULL || *value == '\0'))
-		config_problem(loader, SEVERITY_ERROR, &place,
+		config_problem(loader, M103_KEY_MISSING, &place,
 		        "such as bootstrap.servers: \"localhost:9092\"", "'%s.bootstrap.servers' is required",
 		        path);
 }
@@ -235,12 +235,12 @@ static void verify_property(struct config_loader *loader, const char *path, enum
 	const struct config_origin *origin = config_origin_find(loader->config, full);
 	if (origin && !kafka_check_property(client, property->name, property->value, &err)) {
 		bool known = !strstr(err.text, "has no property");
-		config_problem(loader, SEVERITY_ERROR, &origin->place, NULL, "%s: %s", path,
+		config_problem(loader, M109_KAFKA_PROPERTY, &origin->place, NULL, "%s: %s", path,
 		        origin->secret && known ? "a value that librdkafka refuses" : err.text);
 	}
 	const char *doubt = kafka_doubt(property->name, property->value);
 	if (origin && client == KAFKA_CONSUMER && doubt)
-		config_problem(loader, SEVERITY_WARNING, &origin->place, NULL, "%s: %s", path, doubt);
+		config_problem(loader, M131_KAFKA_DOUBT, &origin->place, NULL, "%s: %s", path, doubt);
 	mem_free(full);
 }
 
@@ -259,7 +259,7 @@ static void verify_client(struct config_loader *loader, const char *path, enum k
 	struct err err;
 	struct yaml_place place = config_place(loader, path);
 	if (loader->found->errors == 0 && !kafka_check_client(client, settings, &err))
-		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: %s", path, err.text);
+		config_problem(loader, M109_KAFKA_PROPERTY, &place, NULL, "%s: %s", path, err.text);
 }
 
 static void verify_clients(struct config_loader *loader)
@@ -444,7 +444,7 @@ static void verify_retry(struct config_loader *loader, const struct retry_config
 	char *cap = mem_printf("%s.cap", path);
 	struct yaml_place place = config_place(loader, cap);
 	if (retry->cap_ms < retry->base_ms)
-		config_problem(loader, SEVERITY_ERROR, &place, NULL,
+		config_problem(loader, M105_VALUE, &place, NULL,
 		        "%s: expected at least 'base' (%lld ms), found %lld ms", cap,
 		        (long long)retry->base_ms, (long long)retry->cap_ms);
 	mem_free(cap);
@@ -457,7 +457,7 @@ static void verify_hosts(
 	bool template = upstream->url && strstr(upstream->url, "{host}");
 	struct yaml_place place = config_place(loader, url);
 	if (template && upstream->host_count == 0)
-		config_problem(loader, SEVERITY_ERROR, &place, "such as hosts: [\"*.example.org\"]",
+		config_problem(loader, M110_HOSTS, &place, "such as hosts: [\"*.example.org\"]",
 		        "%s: '{host}' in an address demands '%s', the hosts that a request may name", url,
 		        hosts);
 	for (size_t i = 0; i < upstream->host_count; i++)
@@ -473,10 +473,10 @@ static void verify_tls(struct config_loader *loader, const struct upstream_confi
 	char *tls = mem_printf("%s.tls", path);
 	struct yaml_place place = config_place(loader, tls);
 	if ((upstream->tls_cert == NULL) != (upstream->tls_key == NULL))
-		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: 'cert' and 'key' go together", tls);
+		config_problem(loader, M105_VALUE, &place, NULL, "%s: 'cert' and 'key' go together", tls);
 	if (upstream->url && strncmp(upstream->url, "http://", 7) == 0 &&
 	        (upstream->tls_ca || upstream->tls_cert))
-		config_problem(loader, SEVERITY_WARNING, &place, "the address begins with http://",
+		config_problem(loader, M133_TLS_UNUSED, &place, "the address begins with http://",
 		        "%s has no effect without https", tls);
 	mem_free(tls);
 }
@@ -489,7 +489,7 @@ static void verify_upstream(struct config_loader *loader, const struct upstream_
 	if (fault && strstr(fault, "password")) { /* which must not be shown */
 		struct yaml_place place = config_place(loader, url);
 		place.length = 0;
-		config_problem(loader, SEVERITY_ERROR, &place, NULL, "%s: expected %s", url, fault);
+		config_problem(loader, M105_VALUE, &place, NULL, "%s: expected %s", url, fault);
 	} else if (fault) {
 		wrong(loader, url, NULL, fault, upstream->url);
 	}
@@ -511,13 +511,13 @@ static void verify_user_agent(struct config_loader *loader)
 	const char *agent = loader->config->user_agent;
 	struct yaml_place place = config_place(loader, "http.user_agent");
 	if (loader->config->upstream_count && config_origin_find(loader->config, "http.user_agent") == NULL)
-		config_problem(loader, SEVERITY_WARNING, &place,
+		config_problem(loader, M132_USER_AGENT, &place,
 		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
 		        "(team@example.org)\"",
 		        "'http.user_agent' is not set");
 	for (const char *at = agent; at && *at; at++)
 		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
-			config_problem(loader, SEVERITY_ERROR, &place, NULL,
+			config_problem(loader, M105_VALUE, &place, NULL,
 			        "http.user_agent: expected one line of text without control characters");
 			return;
 		}
@@ -549,7 +549,7 @@ static void verify_memory(struct config_loader *loader)
 	                ? "give the container more memory, set limits.memory, or lower script.memory or the "
 	                  "upstreams' max_body"
 	                : "raise it, or lower script.memory or the upstreams' max_body";
-	config_problem(loader, SEVERITY_ERROR, &place, hint,
+	config_problem(loader, M111_MEMORY, &place, hint,
 	        "limits.memory: %zu MiB%s is too little: %zu MiB are needed (the engine %zu, script.memory "
 	        "%zu, and four "
 	        "times the largest max_body %zu)",
@@ -566,7 +566,7 @@ static void verify_message(struct config_loader *loader, const struct sink_confi
 	const struct config_origin *origin = config_origin_find(loader->config, path);
 	size_t needed = BUDGET_PER_MESSAGE * sink->max_bytes;
 	if (origin && origin->place.line && loader->found->errors == 0 && needed > budget->records)
-		config_problem(loader, SEVERITY_WARNING, &origin->place, "raise limits.memory, or lower it",
+		config_problem(loader, M134_MEMORY_TIGHT, &origin->place, "raise limits.memory, or lower it",
 		        "%s: an output of that size needs %zu MiB at one time, and limits.memory leaves %zu "
 		        "MiB "
 		        "for records",

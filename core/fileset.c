@@ -16,6 +16,7 @@
 
 /* Folders are a queue, so that the nearest are looked into before a limit is reached. */
 struct listing {
+	const char *suffix;
 	char *folders[FILESET_FOLDERS];
 	unsigned depths[FILESET_FOLDERS];
 	size_t folder_count;
@@ -41,10 +42,10 @@ static void add_file(struct listing *listing, const char *path)
 	listing->files[listing->file_count++] = mem_strdup(path);
 }
 
-static bool is_lua(const char *name)
+static bool counts(const struct listing *listing, const char *name)
 {
-	size_t size = strlen(name);
-	return size > 4 && strcmp(name + size - 4, ".lua") == 0;
+	size_t size = strlen(name), suffix = strlen(listing->suffix);
+	return size > suffix && strcmp(name + size - suffix, listing->suffix) == 0;
 }
 
 /* Most names in a folder need no stat: what is no folder is of interest by its suffix only. */
@@ -54,12 +55,12 @@ static void add_entry(struct listing *listing, const char *folder, const struct 
 	struct stat status;
 	bool plain = entry->d_type == DT_REG;
 	int size = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-	if (entry->d_name[0] == '.' || size >= (int)sizeof path || (plain && !is_lua(entry->d_name)) ||
-	        stat(path, &status) != 0)
+	if (entry->d_name[0] == '.' || size >= (int)sizeof path ||
+	        (plain && !counts(listing, entry->d_name)) || stat(path, &status) != 0)
 		return;
 	if (S_ISDIR(status.st_mode) && depth < FILESET_DEPTH)
 		add_folder(listing, path, depth + 1);
-	else if (S_ISREG(status.st_mode) && is_lua(entry->d_name))
+	else if (S_ISREG(status.st_mode) && counts(listing, entry->d_name))
 		add_file(listing, path);
 }
 
@@ -139,7 +140,7 @@ static void describe(const struct fileset *set, const struct listing *listing, c
 
 void fileset_look(const struct fileset *set, struct fileset_look *look, fileset_folder *visit, void *context)
 {
-	struct listing listing = {.folder_count = 0};
+	struct listing listing = {.suffix = set->suffix ? set->suffix : ".lua"};
 	if (set->folder)
 		add_folder(&listing, set->folder, 1);
 	for (size_t i = 0; i < listing.folder_count; i++) {

@@ -49,7 +49,9 @@ struct filewatch {
 
 static void set_copy(struct fileset *to, const struct fileset *from)
 {
-	*to = (struct fileset){.folder = mem_strdup(from->folder), .file_count = from->file_count};
+	*to = (struct fileset){.folder = mem_strdup(from->folder),
+	        .suffix = mem_strdup(from->suffix),
+	        .file_count = from->file_count};
 	for (size_t i = 0; i < from->file_count; i++)
 		to->files[i] = mem_strdup(from->files[i]);
 }
@@ -57,6 +59,7 @@ static void set_copy(struct fileset *to, const struct fileset *from)
 static void set_free(struct fileset *set)
 {
 	mem_free((char *)(size_t)set->folder);
+	mem_free((char *)(size_t)set->suffix);
 	for (size_t i = 0; i < set->file_count; i++)
 		mem_free((char *)(size_t)set->files[i]);
 }

@@ -1,5 +1,6 @@
 /* HTTP exchanges on the event loop: curl_multi on libevent. */
 #include "http.h"
+#include "clock.h"
 #include "http_player.h"
 #include "mem.h"
 #include "text.h"
@@ -660,12 +661,9 @@ void http_send(struct http *http, struct http_transfer *transfer)
 	transfer->answer_header_count = 0;
 	transfer->exchange = NULL;
 	buf_init(&transfer->answer, transfer->upstream->max_body);
-	transfer->played = http->playing && request_ok(transfer);
-	if (transfer->played)
-		playing_send(http->playing, transfer);
-	else if (http->playing == NULL)
-		start(http, transfer);
-	if (list_linked(&transfer->node))
+	transfer->played_from = NULL;
+	transfer->played = http->playing && request_ok(transfer) && playing_send(http->playing, transfer);
+	if (transfer->played || start(http, transfer))
 		return;
 	transfer->failure = HTTP_INVALID;
 	list_append(&http->finished, &transfer->node);
@@ -698,6 +696,8 @@ size_t http_in_flight(const struct http *http)
 
 int64_t http_next(const struct http *http)
 {
+	if (http->playing && !list_empty(&http->finished))
+		return clock_now();
 	return http->playing ? playing_next(http->playing) : -1;
 }
 

@@ -107,9 +107,12 @@ void playing_close(struct playing *playing)
 	mem_free(playing);
 }
 
-void playing_send(struct playing *playing, struct http_transfer *transfer)
+bool playing_send(struct playing *playing, struct http_transfer *transfer)
 {
-	int64_t after_ms = limit(transfer, playing->player.play(playing->player.context, transfer));
+	int64_t after_ms = playing->player.play(playing->player.context, transfer);
+	if (after_ms == HTTP_PLAY_NETWORK)
+		return false;
+	after_ms = limit(transfer, after_ms);
 	struct list_node *where = &playing->waiting.head;
 	transfer->elapsed = (double)after_ms / 1000;
 	transfer->due = clock_now() + after_ms;
@@ -120,6 +123,7 @@ void playing_send(struct playing *playing, struct http_transfer *transfer)
 		}
 	list_insert_before(&playing->waiting, where, &transfer->node);
 	arm(playing);
+	return true;
 }
 
 void playing_cancel(struct playing *playing, struct http_transfer *transfer)

@@ -17,6 +17,13 @@ static void new_line(struct buf *out, unsigned depth)
 
 static uint32_t print(const struct printing *printing, uint32_t index, unsigned depth);
 
+/* A count of tokens is no token. */
+static bool may_hide(const struct jsontree_node *value)
+{
+	return value->kind == JSONTREE_STRING || value->kind == JSONTREE_ARRAY ||
+	       value->kind == JSONTREE_OBJECT;
+}
+
 /* Answers the index behind the member. */
 static uint32_t print_member(const struct printing *printing, uint32_t key, unsigned depth)
 {
@@ -24,7 +31,8 @@ static uint32_t print_member(const struct printing *printing, uint32_t key, unsi
 	struct bytes name = jsontree_raw(tree, key);
 	buf_append(printing->out, name.data, name.size);
 	buf_append_text(printing->out, ": ");
-	if (printing->hide && printing->hide(jsontree_text(tree, key), tree->nodes[key].size)) {
+	if (printing->hide && may_hide(&tree->nodes[key + 1]) &&
+	        printing->hide(jsontree_text(tree, key), tree->nodes[key].size)) {
 		buf_printf(printing->out, "\"%s\"", printing->instead);
 		return tree->nodes[key + 1].next;
 	}

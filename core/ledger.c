@@ -11,6 +11,7 @@ static const char *const kind_names[LEDGER_KINDS] = {
         [LEDGER_LUA] = "lua",
         [LEDGER_SOURCE] = "source",
         [LEDGER_SINK] = "sink",
+        [LEDGER_TAP] = "tap",
 };
 
 void ledger_init(struct ledger *ledger, size_t limit)

@@ -21,8 +21,13 @@ static const struct {
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
+        {"init", command_init, "a new project: script, tests, samples, configuration, editor settings"},
+        {"types", command_types, "what scripts may call, as types for the Lua language server"},
+        {"tap", command_tap, "what passes through a running engine, live"},
+        {"top", command_top, "a running engine at a glance, drawn anew every second"},
         {"health", command_health, "is a running engine alive, or ready?"},
         {"metrics", command_metrics, "every metric at /metrics, with type, labels and help"},
+        {"explain", command_explain, "what a code in an error message means, and what to do"},
         {"version", command_version, "what runs, with its libraries"},
 };
 

@@ -8,6 +8,7 @@
  *                dispatch_submit      limit, send; retry, back off
  * libcurl   ~~>  dispatch_done        the answer, or the final refusal                            ANSWERED
  *                transform            hook: output | pass | drop | retry | fail | wait            MADE
+ *     thread ~~> diff_done            ... | wait for a diff that another thread makes
  *                outputs_judged       are they what their schemas say? wait for schemas
  *                lanes_made           when every earlier record of its lane has left              RELEASED
  *                send                 all outputs, or one error event                             SENDING
@@ -260,6 +261,8 @@ static void forget_calls(struct pipeline *p, struct record *r)
 {
 	for (size_t i = 0; i < r->lookup_count; i++)
 		dispatch_cancel(p->dispatch, &r->lookups[i]);
+	if (r->diff.state != DIFF_IDLE)
+		differ_cancel(p->config.differ, &r->diff);
 	record_forget_lookups(&p->records, r);
 }
 
@@ -365,6 +368,50 @@ static void dispatch_done(void *context, struct lookup *lookup)
 	}
 	walk(p, r);
 }
+
+/* ---- diffs ---- */
+
+/* The answers are in Lua; the requests stay for a retry. */
+static void compare(struct pipeline *p, struct record *r, const struct textdiff *question)
+{
+	record_forget_answers(&p->records, r);
+	r->diff = (struct diff_task){.question = *question, .age = r->age};
+	r->diffed = true;
+	record_move(&p->records, r, RECORD_ASKING);
+	differ_submit(p->config.differ, &r->diff);
+}
+
+static bool diff_has_room(void *context, struct diff_task *task, size_t bytes)
+{
+	struct pipeline *p = context;
+	struct record *r = container_of(task, struct record, diff);
+	look_at_holders(p);
+	if (bytes > ledger_room(p->ledger) && !records_oldest(&p->records, r)) {
+		p->gate.closed = true;
+		return false;
+	}
+	record_charge_lookups(&p->records, r, bytes);
+	return true;
+}
+
+static void diff_done(void *context, struct diff_task *task)
+{
+	struct pipeline *p = context;
+	struct record *r = container_of(task, struct record, diff);
+	look_at_clock(p);
+	record_charge_lookups(&p->records, r, task->text.size);
+	walk(p, r);
+}
+
+static void resume_diff(struct record *r, struct script_result *result)
+{
+	struct bytes text = {r->diff.text.data, r->diff.text.size};
+	r->diffed = false;
+	script_resume_diff(&r->event, r->diff.outcome, &text, result);
+	buf_free(&r->diff.text);
+}
+
+/* ---- again ---- */
 
 /* The record starts again from its bytes; bounded by the upstream's retry.deadline. */
 static void rest(struct pipeline *p, struct record *r, const struct script_result *result)
@@ -510,9 +557,11 @@ static void request(struct pipeline *p, struct record *r)
 static void count_pauses(struct record *r)
 {
 	int64_t longest = 0;
-	for (size_t i = 0; i < r->lookup_count; i++)
+	for (size_t i = 0; i < r->lookup_count; i++) {
 		if (r->lookups[i].paused_ms > longest)
 			longest = r->lookups[i].paused_ms;
+		r->lookups[i].paused_ms = 0;
+	}
 	r->paused_ms += longest;
 }
 
@@ -527,7 +576,9 @@ static void transform(struct pipeline *p, struct record *r)
 		lookup->part = -2;
 	}
 	double before = script_usage(r->event.script).cpu_seconds;
-	if (r->hook_waits)
+	if (r->diffed)
+		resume_diff(r, &result);
+	else if (r->hook_waits)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
@@ -537,7 +588,12 @@ static void transform(struct pipeline *p, struct record *r)
 	mem_free(answers);
 	r->hook_waits = result.verdict == VERDICT_WAIT;
 	switch (result.verdict) {
-	case VERDICT_WAIT: ask(p, r, &result); break;
+	case VERDICT_WAIT:
+		if (result.diff.from.data)
+			compare(p, r, &result.diff);
+		else
+			ask(p, r, &result);
+		break;
 	case VERDICT_PASS: pass(p, r); break;
 	case VERDICT_DROP: drop(p, r, result.type); break;
 	case VERDICT_RETRY: rest(p, r, &result); break;
@@ -619,8 +675,8 @@ static void walk(struct pipeline *p, struct record *r)
 				request(p, r);
 			continue;
 		case RECORD_ASKING:
-			if (r->lookups_open > 0)
-				suspend; /* dispatch_done calls again */
+			if (r->lookups_open > 0 || r->diff.state != DIFF_IDLE)
+				suspend; /* dispatch_done or diff_done calls again */
 			record_move(&p->records, r, RECORD_ANSWERED);
 			continue;
 		case RECORD_ANSWERED: transform(p, r); continue;
@@ -838,7 +894,7 @@ static bool only_waits(const struct record *r, const void *with)
 	const struct stop *stop = with;
 	if (r->state == RECORD_RESTING || r->schemas != RECORD_SCHEMAS_THERE)
 		return true;
-	if (r->state != RECORD_ASKING)
+	if (r->state != RECORD_ASKING || r->diff.state != DIFF_IDLE)
 		return false;
 	for (size_t i = 0; i < r->lookup_count; i++) {
 		const struct lookup *lookup = &r->lookups[i];
@@ -992,6 +1048,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	if (p->draining)
 		give_back_matching(p, only_waits, &(struct stop){p->dispatch, false}, "stopped");
 	relieve(p);
+	if (p->config.differ)
+		differ_go_on(p->config.differ); /* there may be room now */
 	int64_t next = dispatch_tick(p->dispatch, now);
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
@@ -1065,6 +1123,8 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .random = chance,
 	        .no_breaker = config->files};
 	p->config = *config;
+	if (config->differ)
+		differ_attach(config->differ, &(struct differ_hooks){p, diff_has_room, diff_done});
 	p->failure = (struct failure_config){.stream = errors->stream ? errors->stream : errors->topic,
 	        .emitter_id = config->emitter_id,
 	        .max_bytes = errors->max_bytes,

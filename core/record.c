@@ -166,6 +166,22 @@ void record_forget_lookups(struct records *records, struct record *record)
 	record_promise(records, record, 0);
 }
 
+void record_forget_answers(struct records *records, struct record *record)
+{
+	for (size_t i = 0; i < record->lookup_count; i++)
+		response_free(&record->lookups[i].response);
+	record_charge_lookups(records, record, 0);
+}
+
+void record_charge_lookups(struct records *records, struct record *record, size_t more)
+{
+	size_t bytes = more + record->lookup_count * sizeof *record->lookups;
+	for (size_t i = 0; i < record->lookup_count; i++)
+		bytes += request_bytes(&record->lookups[i].request) +
+		         response_bytes(&record->lookups[i].response);
+	record_charge(records, record, LEDGER_ANSWER, bytes);
+}
+
 void record_forget_outputs(struct records *records, struct record *record)
 {
 	for (size_t i = 0; i < record->output_count; i++)
@@ -180,6 +196,7 @@ void record_free(struct records *records, struct record *record)
 {
 	record_forget_lookups(records, record);
 	record_forget_outputs(records, record);
+	buf_free(&record->diff.text);
 	script_forget(&record->event);
 	record_charge(records, record, LEDGER_INPUT, 0);
 	list_remove(&records->states[record->state], &record->node);

@@ -22,8 +22,10 @@ struct work {
 	struct script_result *result;
 	const struct script_answer_part *answers;
 	size_t answer_count;
-	struct output *output; /* script_pass */
-	bool again;            /* request: a second try, after the event may have been changed */
+	enum textdiff_outcome diffed; /* script_resume_diff */
+	const struct bytes *text;     /* likewise */
+	struct output *output;        /* script_pass */
+	bool again;                   /* request: a second try, after the event may have been changed */
 };
 
 void script_hold(struct script *script)
@@ -408,7 +410,7 @@ static void take_transform(lua_State *L, const struct work *work)
 	output_take(work->run, &(size_t){output_plain(L, lua_gettop(L))}, 1, work->result);
 }
 
-/* Lets transform run until it ends or fetches; `count` arguments are on its stack. */
+/* Lets transform run until it ends or waits; `count` arguments are on its stack. */
 static void go_on(lua_State *L, const struct work *work, int count)
 {
 	struct script *script = work->script;
@@ -429,7 +431,7 @@ static void go_on(lua_State *L, const struct work *work, int count)
 	}
 	lua_settop(co, 1);
 	lua_xmove(co, L, 1);
-	script_result_free(work->result); /* requests of a fetch that failed */
+	script_result_free(work->result); /* of a wait that came to nothing */
 	take_transform(L, work);
 }
 
@@ -459,29 +461,47 @@ static int run_resume(lua_State *L)
 	return 0;
 }
 
-static void run_on(struct script_event *event, lua_CFunction function,
-        const struct script_answer_part *answers, size_t count, struct script_result *result)
+static int run_resume_diff(lua_State *L)
 {
-	struct script *script = event->script;
-	struct work work = {script, event, event->run, result, answers, count, NULL, false};
+	const struct work *work = state_context(L);
+	int count = wait_push_diff(L, work->run, work->diffed, work->text);
+	lua_xmove(L, work->run->coroutine, count);
+	go_on(L, work, count);
+	return 0;
+}
+
+static void run_on(struct work *work, lua_CFunction function)
+{
 	struct state_call call = {
-	        .name = "hook 'transform'", .function = function, .context = &work, .run = event->run};
-	*result = (struct script_result){.verdict = VERDICT_OUTPUT};
-	state_call(script, &call, result);
-	for (size_t i = 0; i < count; i++)
-		script_drop_part(script, answers[i].part);
-	if (result->verdict == VERDICT_WAIT)
+	        .name = "hook 'transform'", .function = function, .context = work, .run = work->run};
+	*work->result = (struct script_result){.verdict = VERDICT_OUTPUT};
+	state_call(work->script, &call, work->result);
+	for (size_t i = 0; i < work->answer_count; i++)
+		script_drop_part(work->script, work->answers[i].part);
+	if (work->result->verdict == VERDICT_WAIT)
 		return;
-	event->run->coroutine = NULL;
-	output_drop(event->run);
+	work->run->coroutine = NULL;
+	output_drop(work->run);
+}
+
+static struct work work_on(struct script_event *event, const struct script_answer_part *answers, size_t count,
+        struct script_result *result)
+{
+	return (struct work){.script = event->script,
+	        .event = event,
+	        .run = event->run,
+	        .result = result,
+	        .answers = answers,
+	        .answer_count = count};
 }
 
 void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
         struct script_result *result)
 {
 	static const char missing[] = "the script has no hook 'transform'";
+	struct work work = work_on(event, answers, count, result);
 	if (event->script->transform != LUA_NOREF) {
-		run_on(event, run_transform, answers, count, result);
+		run_on(&work, run_transform);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -493,7 +513,17 @@ void script_transform(struct script_event *event, const struct script_answer_par
 void script_resume(struct script_event *event, const struct script_answer_part *answers, size_t count,
         struct script_result *result)
 {
-	run_on(event, run_resume, answers, count, result);
+	struct work work = work_on(event, answers, count, result);
+	run_on(&work, run_resume);
+}
+
+void script_resume_diff(struct script_event *event, enum textdiff_outcome outcome, const struct bytes *text,
+        struct script_result *result)
+{
+	struct work work = work_on(event, NULL, 0, result);
+	work.diffed = outcome;
+	work.text = text;
+	run_on(&work, run_resume_diff);
 }
 
 static int run_pass(lua_State *L)

@@ -2,6 +2,7 @@
 #include "script_private.h"
 #include "mem.h"
 #include "text.h"
+#include "url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,14 +128,6 @@ static void read_upstream(struct reader *reader)
 	lua_pop(reader->L, 1);
 }
 
-static bool host_matches(const char *host, const char *pattern)
-{
-	if (strncmp(pattern, "*.", 2) != 0)
-		return strcasecmp(host, pattern) == 0;
-	size_t length = strlen(host), suffix = strlen(pattern + 1);
-	return length > suffix && host[0] != '.' && strcasecmp(host + length - suffix, pattern + 1) == 0;
-}
-
 static bool host_well_formed(const char *host, size_t size)
 {
 	size_t name = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
@@ -152,7 +145,7 @@ static void check_host_allowed(const struct reader *reader, const char *host)
 	struct buf *out = &reader->script->scratch;
 	buf_clear(out);
 	for (size_t i = 0; i < upstream->host_count; i++) {
-		if (host_matches(host, upstream->hosts[i]))
+		if (url_host_matches(host, upstream->hosts[i]))
 			return;
 		buf_printf(out, "%s%s", i ? ", " : "", upstream->hosts[i]);
 	}

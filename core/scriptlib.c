@@ -158,26 +158,6 @@ static int time_format(lua_State *L)
 	return 1;
 }
 
-/* Waits for answers without blocking anybody: yields through transform's coroutine to script_resume. */
-static int fetch(lua_State *L)
-{
-	struct script *script = script_of(L);
-	struct run *run = script->run;
-	if (run == NULL || run->coroutine != L)
-		return luaL_error(L, "millrace.fetch works in transform only, and not inside a coroutine of "
-		                     "the script's own");
-	if (++run->fetches > FETCHES_MAX)
-		return luaL_error(
-		        L, "millrace.fetch was called more than %d times for one record", FETCHES_MAX);
-	lua_settop(L, 1);
-	if (!lua_istable(L, 1))
-		return luaL_error(L, "millrace.fetch: a request or an array of them expected, got %s",
-		        verdict_describe(L, 1));
-	script_result_free(script->result);
-	request_read(L, 1, "millrace.fetch: this request cannot be sent", true, &run->asked_array);
-	return lua_yield(L, 0);
-}
-
 /* json.decode with more CPU time for long texts; the real one is upvalue 1. */
 static int decode(lua_State *L)
 {
@@ -218,8 +198,9 @@ static void add_group(lua_State *L, const char *name, const char *full_name, con
 
 void scriptlib_open(lua_State *L)
 {
-	static const luaL_Reg top[] = {{"output", output_make}, {"outputs", output_many}, {"fetch", fetch},
-	        {"path", request_path}, {"escape", request_escape}, {NULL, NULL}};
+	static const luaL_Reg top[] = {{"output", output_make}, {"outputs", output_many},
+	        {"fetch", wait_fetch}, {"diff", wait_diff}, {"path", request_path},
+	        {"escape", request_escape}, {NULL, NULL}};
 	static const luaL_Reg logs[] = {{"debug", log_debug_line}, {"info", log_info_line},
 	        {"warn", log_warn_line}, {"error", log_error_line}, {NULL, NULL}};
 	static const luaL_Reg hashes[] = {

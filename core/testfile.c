@@ -38,6 +38,7 @@ static void complain(
         struct reading *reading, const struct yaml_place *place, const char *message, const char *hint)
 {
 	struct diagnostic diagnostic = {.severity = SEVERITY_ERROR,
+	        .code = M401_TEST_FILE,
 	        .file = reading->file->path,
 	        .line = place->line,
 	        .column = place->column,

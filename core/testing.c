@@ -559,7 +559,6 @@ static void read_response(lua_State *L, int table, struct response *response)
 	response->error_type = copied_field(L, table, "error_type", NULL);
 	response->error_message = copied_field(L, table, "error_message", NULL);
 }
-
 /* event:answer(n, response): "ok", "unparsable", or "retry" or "fail" with what split said of the n-th
  * request. */
 static int event_answer(lua_State *L)
@@ -588,6 +587,16 @@ static int event_answer(lua_State *L)
 	return 2;
 }
 
+/* There is no loop to keep turning: the diff is made right here. */
+static void resume_diff(struct script_event *event, struct script_result *result)
+{
+	struct buf text;
+	buf_init(&text, 0);
+	enum textdiff_outcome outcome = textdiff(&result->diff, &text);
+	script_resume_diff(event, outcome, &(struct bytes){text.data, text.size}, result);
+	buf_free(&text);
+}
+
 static int go_on(lua_State *L,
         void (*run)(struct script_event *, const struct script_answer_part *, size_t, struct script_result *))
 {
@@ -600,6 +609,8 @@ static int go_on(lua_State *L,
 		held->parts[i] = LUA_NOREF;
 	}
 	run(&held->event, answers, held->asked, &next);
+	while (next.verdict == VERDICT_WAIT && next.diff.from.data)
+		resume_diff(&held->event, &next);
 	script_result_free(&held->result);
 	held->result = next;
 	return give_result(L, held);

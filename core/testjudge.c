@@ -3,6 +3,7 @@
 #include "jsondiff.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "script_trouble.h"
 #include "text.h"
 
 #include <errno.h>
@@ -265,8 +266,30 @@ static const enum testverdict verdict_of[] = {
         [OUTCOME_FAILED] = TEST_FAILED,
 };
 
-static void append_end(struct buf *out, const struct testrun_event *event)
+/* What is the script's own fault is told with its line and the event. */
+static void append_failure(struct buf *out, const struct testrun *run, size_t n)
 {
+	const struct testrun_event *event = &run->events[n];
+	const struct testvalue *given = n < run->test->event_count ? &run->test->events[n] : NULL;
+	struct script_trouble trouble = {.type = event->reason,
+	        .message = event->message ? event->message : "",
+	        .stack = event->stack,
+	        .script = run->script,
+	        .event = {given ? given->text : NULL, given ? given->size : 0}};
+	buf_printf(out, "failed, %s", event->reason);
+	if (run->script && strncmp(event->reason, "Script", 6) == 0) {
+		buf_append_byte(out, '\n');
+		script_trouble_text(&trouble, false, out);
+		while (out->size && out->data[out->size - 1] == '\n')
+			out->data[--out->size] = '\0';
+	} else {
+		buf_printf(out, ": %s", trouble.message);
+	}
+}
+
+static void append_end(struct buf *out, const struct testrun *run, size_t n)
+{
+	const struct testrun_event *event = &run->events[n];
 	switch (event->outcome) {
 	case OUTCOME_ENRICHED:
 		buf_append_text(out, "an output:");
@@ -278,14 +301,7 @@ static void append_end(struct buf *out, const struct testrun_event *event)
 		break;
 	case OUTCOME_PASSED: buf_append_text(out, "passed"); break;
 	case OUTCOME_DROPPED: buf_printf(out, "dropped, %s", event->reason); break;
-	default:
-		buf_printf(out, "failed, %s: %s", event->reason, event->message ? event->message : "");
-		for (const char *at = event->stack; at && *at;) {
-			size_t size = strcspn(at, "\n");
-			buf_append_text(out, "\n  ");
-			buf_append(out, at, size);
-			at += size + (at[size] == '\n');
-		}
+	default: append_failure(out, run, n);
 	}
 }
 
@@ -308,7 +324,7 @@ static bool judge_end(struct judging *judging, const struct testexpect *expect, 
 		if (expect->type)
 			buf_printf(&out, " %s", expect->type);
 		buf_append_text(&out, ", got ");
-		append_end(&out, event);
+		append_end(&out, judging->run, n);
 		add(judging, line, &out);
 		return false;
 	}

@@ -525,7 +525,10 @@ void testrun_run(const struct testfile *file, struct testcase *test, struct test
 {
 	struct err err;
 	double began = real_seconds();
-	*run = (struct testrun){.count = test->event_count, .log = {.limit = 2 * LOG_BYTES}};
+	*run = (struct testrun){.script = file->script,
+	        .test = test,
+	        .count = test->event_count,
+	        .log = {.limit = 2 * LOG_BYTES}};
 	run->events = mem_zalloc(test->event_count + 1, sizeof *run->events);
 	for (size_t i = 0; i < test->answer_count; i++)
 		test->answers[i].used = 0;

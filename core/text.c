@@ -175,6 +175,59 @@ void text_human_bytes(uint64_t bytes, char out[32])
 	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
 }
 
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+bool text_from_base64(struct buf *out, const char *text, size_t size)
+{
+	size_t padding = size >= 4 && text[size - 1] == '=' ? 1 + (text[size - 2] == '=') : 0;
+	unsigned long bits = 0;
+	if (size % 4)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		const char *digit = text[i] ? strchr(base64, text[i]) : NULL;
+		if (digit == NULL && i < size - padding)
+			return false;
+		bits = bits << 6 | (digit ? (unsigned long)(digit - base64) : 0);
+		if (i % 4 != 3)
+			continue;
+		char bytes[] = {(char)(bits >> 16), (char)(bits >> 8), (char)bits};
+		bits = 0;
+		if (!buf_append(out, bytes, i == size - 1 ? 3 - padding : 3))
+			return false;
+	}
+	return true;
+}
+
+bool text_base64(struct buf *out, const char *data, size_t size)
+{
+	const unsigned char *at = (const unsigned char *)data;
+	buf_append_byte(out, '"');
+	for (; size > 0; at += 3, size = size > 3 ? size - 3 : 0) {
+		unsigned long group = (unsigned long)at[0] << 16 |
+		                      (size > 1 ? (unsigned long)at[1] << 8 : 0) | (size > 2 ? at[2] : 0);
+		char four[4] = {base64[group >> 18], base64[group >> 12 & 63],
+		        size > 1 ? base64[group >> 6 & 63] : '=', size > 2 ? base64[group & 63] : '='};
+		if (!buf_append(out, four, sizeof four))
+			return false;
+	}
+	return buf_append_byte(out, '"');
+}
+
+size_t text_show_character(struct buf *out, const char *at, size_t left)
+{
+	unsigned char first = (unsigned char)at[0];
+	size_t size = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+	bool control =
+	        first < 0x20 || first == 0x7F || (first == 0xC2 && left > 1 && (unsigned char)at[1] < 0xA0);
+	if (size > left || text_utf8_valid(at, size) != size)
+		size = 1;
+	if (control || (first >= 0x80 && size == 1))
+		buf_append_byte(out, '?');
+	else
+		buf_append(out, at, size);
+	return size;
+}
+
 char *text_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -18,12 +18,14 @@ static bool looks_like_host(const char *host)
 	return *host != '\0' && host[strspn(host, allowed)] == '\0';
 }
 
-static bool matches(const char *pattern, const char *host)
+bool url_host_matches(const char *host, const char *pattern)
 {
+	if (strcmp(pattern, "*") == 0)
+		return true;
 	if (strncmp(pattern, "*.", 2) != 0)
 		return strcasecmp(pattern, host) == 0;
 	size_t suffix = strlen(pattern) - 1, size = strlen(host);
-	return size > suffix && strcasecmp(host + size - suffix, pattern + 1) == 0;
+	return size > suffix && host[0] != '.' && strcasecmp(host + size - suffix, pattern + 1) == 0;
 }
 
 bool url_host_allowed(const struct upstream_config *upstream, const char *host)
@@ -31,7 +33,7 @@ bool url_host_allowed(const struct upstream_config *upstream, const char *host)
 	if (!looks_like_host(host))
 		return false;
 	for (size_t i = 0; i < upstream->host_count; i++)
-		if (matches(upstream->hosts[i], host))
+		if (url_host_matches(host, upstream->hosts[i]))
 			return true;
 	return upstream->host_count == 0;
 }

@@ -1,8 +1,10 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_tap.h"
 #include "checkpoint.h"
 #include "clock.h"
+#include "differ.h"
 #include "helper.h"
 #include "http.h"
 #include "log.h"
@@ -10,6 +12,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "reload.h"
+#include "tap.h"
 #include "text.h"
 #include "versions.h"
 
@@ -56,6 +59,7 @@ struct worker {
 	struct http *http;
 	struct schemas *schemas; /* NULL = events are not held against any */
 	struct conform *conform;
+	struct differ *differ;
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -65,6 +69,7 @@ struct worker {
 	struct source_config source_config;
 	struct source *source;
 	struct admin *admin;
+	struct tap *tap;
 	bool stopping, draining, failed;
 	int64_t commit_at;
 	struct worker_end end; /* read by others after the thread has ended */
@@ -357,7 +362,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .connections = connections(config),
 	        .player = worker->config.player};
 	worker->http = http_open(worker->base, &http, err);
-	if (worker->http == NULL)
+	worker->differ = differ_open(worker->base, worker->metrics, err);
+	if (worker->http == NULL || worker->differ == NULL)
 		return false;
 	worker->sink_count = config->sink_count + 1;
 	worker->sink_configs = mem_zalloc(worker->sink_count, sizeof *worker->sink_configs);
@@ -377,6 +383,7 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .sinks = worker->sink_configs,
 	        .sink_count = worker->sink_count,
 	        .emitter_id = config->emitter_id,
+	        .differ = worker->differ,
 	        .conform = worker->conform,
 	        .ended = worker->config.ended,
 	        .ended_context = worker->config.context,
@@ -502,6 +509,9 @@ static void answer_status(void *context, const struct admin_request *request, st
 	answer->type = "application/json";
 	buf_append_text(&answer->body, "{\"name\":");
 	text_json_string(&answer->body, worker->config.config->name, strlen(worker->config.config->name));
+	buf_append_text(&answer->body, ",\"group\":");
+	text_json_string(&answer->body, worker->config.config->source.group,
+	        strlen(worker->config.config->source.group));
 	buf_printf(&answer->body,
 	        ",\"version\":\"%s\",\"state\":\"%s\",\"records\":{\"taken\":%llu,\"enriched\":%llu,"
 	        "\"passed\":%llu,"
@@ -513,7 +523,29 @@ static void answer_status(void *context, const struct admin_request *request, st
 	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
 	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
-	buf_append_text(&answer->body, "}\n");
+	buf_printf(&answer->body, ",\"taps\":%zu}\n", tap_readers(worker->tap));
+}
+
+static void watch(void *context, const struct observe *observe)
+{
+	const struct worker *worker = context;
+	pipeline_observe(worker->pipeline, observe);
+}
+
+static void open_tap(struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	struct tap_config tap = {.sinks = worker->sink_configs,
+	        .sink_count = worker->sink_count,
+	        .upstreams = config->upstreams,
+	        .upstream_count = config->upstream_count,
+	        .script_sha256 = reload_sha256(worker->reload),
+	        .name = config->name,
+	        .ledger = &worker->ledger,
+	        .watch = watch,
+	        .context = worker};
+	worker->tap = tap_open(&tap);
+	admin_tap_route(worker->admin, worker->tap);
 }
 
 static bool open_admin(struct worker *worker, struct err *err)
@@ -530,6 +562,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 		return false;
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
+	open_tap(worker);
 	pthread_mutex_lock(&worker->mutex);
 	worker->admin_port = admin_port(worker->admin);
 	pthread_mutex_unlock(&worker->mutex);
@@ -578,7 +611,8 @@ static void arm(struct worker *worker, int64_t next, int64_t now)
 	event_add(worker->tick, &after);
 }
 
-/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done. */
+/* Where time is invented it goes on by itself to what is due next, once nothing else is to be done: a diff
+ * that is being made takes no time. */
 static void skip_to(int64_t next, int64_t now)
 {
 	if (next > now)
@@ -600,8 +634,10 @@ static bool turn(struct worker *worker, bool more)
 	int64_t next = pipeline_turn(worker->pipeline, now);
 	next = sooner(next, worker->schemas ? schemas_turn(worker->schemas, now) : -1);
 	next = sooner(next, http_next(worker->http));
-	if (clock_invented() && !more)
+	if (clock_invented() && !more && !differ_busy(worker->differ))
 		skip_to(next, now);
+	if (worker->admin)
+		admin_turn(worker->admin);
 	if (now >= worker->commit_at) {
 		if (worker->checkpoint)
 			checkpoint_use_script(worker->checkpoint, reload_sha256(worker->reload));
@@ -671,8 +707,10 @@ static void tear_down(struct worker *worker)
 {
 	if (worker->admin)
 		admin_close(worker->admin);
+	tap_close(worker->tap);
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
+	differ_close(worker->differ, CLOSE_MS);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	schemas_close(worker->schemas, CLOSE_MS);

@@ -15,7 +15,7 @@ install: all
 	install -D -m 644 README.md $(DESTDIR)$(DATADIR)/doc/millrace/README.md
 	sed 's|@BINDIR@|$(BINDIR)|' docker/host/millrace.service > $(BUILD)/millrace.service
 	install -D -m 644 $(BUILD)/millrace.service $(DESTDIR)$(UNITDIR)/millrace.service
-	@set -e; cd scripts; find . -name '*.lua' -o -name '*.jsonl' -o -name README.md | while read -r file; do \
+	@set -e; cd scripts; find . -path ./template -prune -o \( -name '*.lua' -o -name '*.yaml' -o -name '*.jsonl' -o -name README.md \) -print | while read -r file; do \
 		install -D -m 644 "$$file" "$(DESTDIR)$(DATADIR)/millrace/scripts/$$file"; done
 	install -D -m 644 scripts/millrace/testing.lua $(DESTDIR)$(DATADIR)/lua/5.1/millrace/testing.lua
 	install -D -m 755 $(BUILD)/lua/millrace/engine.so $(DESTDIR)$(PREFIX)/lib/lua/5.1/millrace/engine.so

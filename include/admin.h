@@ -1,7 +1,8 @@
 /* The door for operators: metrics, probes and what else is told or done over HTTP, on the loop's own base.
  *
  * GET (and HEAD) /metrics, /livez, /readyz and / are there from the start; others are added by admin_route.
- * Requests are bounded in size and time. No page tells a secret. */
+ * Requests are bounded in size and time. No page tells a secret, and none content to who does not bear the
+ * token. */
 #ifndef MILLRACE_ADMIN_H
 #define MILLRACE_ADMIN_H
 
@@ -34,17 +35,38 @@ struct admin_hooks {
 /* "[+] sink ok" or "[-] sink: no metadata of its topic yet"; answers `good`. */
 bool admin_check(struct buf *why, const char *name, bool good, const char *reason);
 
+enum admin_caller {
+	ADMIN_STRANGER,    /* from another machine, or a web page's doing */
+	ADMIN_WRONG_TOKEN, /* bears a token that is not ours, wherever it is */
+	ADMIN_LOCAL,       /* from this machine: may change something, but is shown no content */
+	ADMIN_TRUSTED,     /* bears the token */
+};
+
 struct admin_request {
 	const char *path;
 	const char *query; /* behind the "?", as it came; "" = none */
 	struct bytes body;
+	enum admin_caller caller;
 };
 
+/* An answer that goes on for as long as somebody reads it, sent in chunks. The loop waits for no reader: what
+ * is not read stays with whoever fills, and a reader that takes nothing for ADMIN_STALLED_S is cut off. */
+struct admin_stream {
+	void *context;
+	/* Appends what there is to send, ADMIN_SLICE bytes or about so many at most; false ends the answer
+	 * behind it. Asked by admin_turn, while nothing of an earlier slice is left with the connection. */
+	bool (*fill)(void *context, struct buf *out);
+	void (*closed)(void *context); /* always the last call, however it ended */
+};
+
+enum { ADMIN_SLICE = 64 * 1024, ADMIN_STALLED_S = 60 };
+
 struct admin_answer {
-	int status;                /* 200 */
-	const char *type;          /* text/plain; charset=utf-8 */
-	struct buf body;           /* freed by admin */
-	struct admin_later *later; /* private: see admin_later */
+	int status;                 /* 200 */
+	const char *type;           /* text/plain; charset=utf-8 */
+	struct buf body;            /* freed by admin */
+	struct admin_stream stream; /* where fill is set: in place of the body */
+	struct admin_later *later;  /* private: see admin_later */
 };
 
 /* For an answer that takes its time: the handler takes this, leaves the answer as it is, and gives the real
@@ -72,8 +94,13 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 void admin_close(struct admin *admin);
 /* Adds a page, or replaces the one of the same path (so `/` can become a real page); copies the struct. */
 void admin_route(struct admin *admin, const struct admin_route *route);
+/* Sends what streams have to send. Once a turn of the loop, or they end with it. */
+void admin_turn(struct admin *admin);
 uint16_t admin_port(const struct admin *admin);
 /* True when the query has this name, with or without a value: "verbose", "a=1&verbose=true". */
 bool admin_asked(const struct admin_request *request, const char *name);
+/* The value of that name in the query, without its percent-encoding, in `value`; false: there is none, or it
+ * is longer than `size` has room for. */
+bool admin_value(const struct admin_request *request, const char *name, char *value, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
-/* Asks a running engine's admin port: one request, one answer, blocking, bounded in time and size.
+/* Asks a running engine's admin port: one request, one answer, or one that goes on; blocking, bounded in time
+ * and size.
  *
  * Plain HTTP/1.1 (RFC 9112) without libraries, for the verbs of the command line; no part of the engine
  * itself. */
@@ -26,6 +27,29 @@ bool adminclient_url_good(const char *url, struct err *err);
  * with "/". 0 and err (which names the address): nobody there, no answer in time, no HTTP, or more than
  * ADMINCLIENT_BODY_MAX. */
 int adminclient_ask(const struct adminclient *client, const char *method, const char *path, struct buf *body,
+        struct err *err);
+
+/* Reads an answer that goes on, line by line. */
+struct adminclient_follower {
+	void *context;
+	/* One line, without its newline; false: that is enough. */
+	bool (*line)(void *context, const char *line, size_t size);
+	/* Asked between lines, and five times a second while none come; true: that is enough. NULL = never.
+	 */
+	bool (*stop)(void *context);
+};
+
+enum adminclient_end {
+	ADMINCLIENT_REFUSED, /* there was no stream: see the status */
+	ADMINCLIENT_ENOUGH,  /* the follower said so */
+	ADMINCLIENT_ENDED,   /* the other side said so */
+	ADMINCLIENT_CUT,     /* the connection broke; err says how */
+};
+
+/* As adminclient_ask with GET, but a 200 is read for as long as it goes on; the client's time is for what
+ * comes before its first line. body gets what comes with another status. */
+int adminclient_follow(const struct adminclient *client, const char *path,
+        const struct adminclient_follower *follower, struct buf *body, enum adminclient_end *end,
         struct err *err);
 
 #endif

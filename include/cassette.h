@@ -14,7 +14,9 @@
  *
  * A question is answered by the recorded one with the same upstream, method, host, path, query and body;
  * headers do not count. Of the parameter that `merge` names, the recorded question needs only to hold all
- * values that are asked for. What may be secret is written as "(redacted)", and that is equal to anything. */
+ * values that are asked for; where several do, the one with the fewest answers: a call that failed or left
+ * some out was asked again in smaller ones. What may be secret is written as "(redacted)", and that is equal
+ * to anything. */
 #ifndef MILLRACE_CASSETTE_H
 #define MILLRACE_CASSETTE_H
 
@@ -56,6 +58,10 @@ bool cassette_secret(const char *name, size_t size);
 struct cassette *cassette_open(const char *folder, struct err *err);
 void cassette_close(struct cassette *cassette); /* NULL is fine */
 size_t cassette_count(const struct cassette *cassette);
+/* The upstreams that recorded questions name, each once, at most so many; the caller frees them. */
+size_t cassette_upstreams(const struct cassette *cassette, char **names, size_t most);
+/* Name of the file that answers the question; NULL = none does. */
+const char *cassette_find(struct cassette *cassette, const struct cassette_question *question);
 /* Answers the transfer as http_player.play does: fills it and tells after how many ms the answer comes
  * (`timed`: what it took when it was recorded, else 0). -1 when nothing recorded fits; `why` then gets the
  * question and the nearest recorded one. file (may be NULL) gets the name of the file that answered. */
@@ -67,7 +73,7 @@ void cassette_rewind(struct cassette *cassette);
 /* ---- writing ---- */
 
 /* Makes the folder where there is none. NULL and err: it cannot be made or written, or holds files that are
- * no cassette's. Files of the same question are replaced. */
+ * no cassette's. A question that is recorded there already keeps its file, which is replaced. */
 struct cassette_writer *cassette_record(const char *folder, struct err *err);
 /* Notes a call that is over. `merge`: the parameter whose values may be joined, NULL = none. False and err.
  */

@@ -27,8 +27,13 @@ int command_reload(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
+int command_tap(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_health(int argc, char **argv);
+int command_init(int argc, char **argv);
+int command_types(int argc, char **argv);
 int command_metrics(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 /* "millrace VERB: ..." and where to read on, on stderr; answers EXIT_USAGE. */
@@ -36,6 +41,9 @@ int command_usage(const char *verb, const char *format, ...) __attribute__((form
 /* For what getopt_long answered '?' or ':' to (with ':' first in the short options): names the option, with a
  * "did you mean"; answers EXIT_USAGE. */
 int command_bad_option(char **argv, int option, const struct option *long_options);
+/* What a token file (--token-file) holds, without its newline; false after the trouble was told. */
+enum { COMMAND_TOKEN_MAX = 4096 };
+bool command_token(const char *verb, const char *path, char token[COMMAND_TOKEN_MAX]);
 /* May colours be used on this descriptor? A terminal, NO_COLOR unset, TERM not dumb. */
 bool command_colour(int fd);
 /* The options --log-level and --log-format, for every verb that logs: its long options end with COMMAND_LOG,
@@ -60,6 +68,8 @@ void command_log_init(
 /* Asks what is known of the configuration's streams and tells problems on stderr; while nobody knows it tries
  * again, for `patience_ms`. Answers EXIT_SUCCESS, EXIT_UNREACHABLE or EXIT_CONFIG. */
 int command_resolve_streams(struct config *config, int64_t patience_ms);
+/* Does the configuration's script load, and pass its selftest? What is wrong is on stderr, with its line. */
+bool command_script_loads(const struct config *config);
 /* For verbs that look at a job from outside: loads its configuration and asks once for its streams. Problems
  * are on stderr; NULL with *code EXIT_CONFIG or EXIT_UNREACHABLE. */
 struct config *command_load(const char *path, int *code);

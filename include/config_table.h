@@ -111,7 +111,7 @@ struct config_loader {
 };
 
 /* Adds a problem at a place; message is a format. */
-void config_problem(struct config_loader *loader, enum severity severity, const struct yaml_place *place,
+void config_problem(struct config_loader *loader, enum code code, const struct yaml_place *place,
         const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* Writes the report's text and counts from what was found; `text` is the file's, for the lines, or NULL. */
 void config_finish_report(struct config_report *report, const char *text, size_t size);

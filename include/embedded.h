@@ -1,5 +1,5 @@
-/* Files of scripts/ inside the binary, so that `millrace demo` needs none beside it. Made by
- * scripts/embed.mk. */
+/* Files of scripts/ inside the binary, so that `millrace demo`, `init` and `types` need none beside it. Made
+ * by scripts/embed.mk. */
 #ifndef MILLRACE_EMBEDDED_H
 #define MILLRACE_EMBEDDED_H
 

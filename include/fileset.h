@@ -1,8 +1,9 @@
 /* Files that belong together: which there are now, and a digest of what they hold.
  *
- * They are the `*.lua` of a folder and of the folders in it (hidden ones are left out; symlinks are followed,
- * so that of a mounted ConfigMap the links are read and not `..data`), and some files named one by one.
- * Looking blocks as long as the disk does, touches nothing but its arguments, and is bounded: see the limits.
+ * They are the `*.lua` (or what `suffix` says) of a folder and of the folders in it (hidden ones are left
+ * out; symlinks are followed, so that of a mounted ConfigMap the links are read and not `..data`), and some
+ * files named one by one. Looking blocks as long as the disk does, touches nothing but its arguments, and is
+ * bounded: see the limits.
  */
 #ifndef MILLRACE_FILESET_H
 #define MILLRACE_FILESET_H
@@ -22,6 +23,7 @@ enum {
 
 struct fileset {
 	const char *folder; /* NULL = none */
+	const char *suffix; /* of the files in it that count; NULL = ".lua" */
 	const char *files[FILESET_NAMED];
 	size_t file_count;
 };

@@ -60,14 +60,15 @@ struct http_transfer {
 	http_room *room; /* NULL = there is always room */
 	/* answered: owned by the transfer until http_transfer_free */
 	enum http_failure failure;
-	char reason[200];              /* what went wrong, for people; never content */
+	char reason[500];              /* what went wrong, for people; never content */
 	int status;                    /* 0 unless HTTP_ANSWERED */
 	struct header *answer_headers; /* names in lower case */
 	size_t answer_header_count;
-	struct buf answer; /* decompressed body */
-	size_t came;       /* bytes of the body, also where it is not kept */
-	size_t announced;  /* bytes that it will have as its headers say; 0 = they do not say */
-	double elapsed;    /* seconds */
+	struct buf answer;       /* decompressed body */
+	size_t came;             /* bytes of the body, also where it is not kept */
+	size_t announced;        /* bytes that it will have as its headers say; 0 = they do not say */
+	double elapsed;          /* seconds */
+	const char *played_from; /* the file that answered, the player's own; NULL = the network did */
 	/* private to http.c */
 	struct list_node node;
 	struct http_exchange *exchange;
@@ -75,9 +76,11 @@ struct http_transfer {
 	bool played; /* waits for that */
 };
 
-/* Answers calls in place of the network: fills failure, reason, status, answer_headers and answer, which is
- * empty and limited to max_body, and says after how many ms that is there. An answer later than the call's
- * timeout becomes one, an answer over max_body too large. Called from within http_send. */
+/* Answers calls in place of the network: fills failure, reason, status, answer_headers, answer, which is
+ * empty and limited to max_body, and played_from, and says after how many ms that is there. An answer later
+ * than the call's timeout becomes one, an answer over max_body too large. HTTP_PLAY_NETWORK: it filled
+ * nothing, the network is asked. Called from within http_send. */
+enum { HTTP_PLAY_NETWORK = -1 };
 struct http_player {
 	void *context;
 	int64_t (*play)(void *context, struct http_transfer *transfer);
@@ -87,7 +90,7 @@ struct http_config {
 	const char *user_agent;
 	size_t connections; /* most connections kept: the sum of the upstreams' concurrency, or more calls
 	                     * than that in flight would close each other's connections */
-	const struct http_player *player; /* NULL = the network; else nothing is sent anywhere */
+	const struct http_player *player; /* NULL = the network */
 };
 
 struct http *http_open(struct event_base *base, const struct http_config *config, struct err *err);
@@ -100,7 +103,8 @@ void http_transfer_free(struct http_transfer *transfer);  /* frees the answer's 
 size_t http_in_flight(const struct http *http);           /* sent and not yet given back */
 size_t http_connections_opened(const struct http *http);  /* since the start */
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
-/* When the next played answer comes, steady ms; -1 = none is to come. Of the network nobody knows. */
+/* When the next played answer comes, or its done is due, steady ms; -1 = none is to come. Of the network
+ * nobody knows. */
 int64_t http_next(const struct http *http);
 /* True when the text may stand in a header or URL: no CR, LF, NUL or other control bytes. */
 bool http_text_ok(const char *text, size_t size);

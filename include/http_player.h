@@ -15,7 +15,8 @@ struct playing;
 struct playing *playing_open(struct event_base *base, const struct http_player *player,
         void (*over)(void *context, struct http_transfer *transfer), void *context);
 void playing_close(struct playing *playing); /* forgets what is in flight; NULL is fine */
-void playing_send(struct playing *playing, struct http_transfer *transfer);
+/* False: the player leaves it to the network. */
+bool playing_send(struct playing *playing, struct http_transfer *transfer);
 void playing_cancel(struct playing *playing, struct http_transfer *transfer);
 size_t playing_in_flight(const struct playing *playing);
 int64_t playing_next(

@@ -80,7 +80,8 @@ uint64_t jsontree_value_hash(const struct jsontree *tree, uint32_t index);
 /* Is the number a whole one? 1.0 and 1e3 are. */
 bool jsontree_is_whole(const struct jsontree *tree, uint32_t index);
 /* Appends the value for people: a member or element a line, two spaces for each level below `indent`; scalars
- * as they stand in the text. Values of members of which `hide` (NULL: none) says so become `instead`. */
+ * as they stand in the text. Texts, arrays and objects of members of which `hide` (NULL: none) says so become
+ * `instead`. */
 void jsontree_print(const struct jsontree *tree, uint32_t index, unsigned indent,
         bool (*hide)(const char *name, size_t size), const char *instead, struct buf *out);
 /* The bytes of the whole value in the text, a string's quotes included. */

@@ -17,6 +17,7 @@ enum ledger_kind {
 	LEDGER_LUA,    /* heaps of the live Lua states */
 	LEDGER_SOURCE, /* the consumer's prefetch: its configured maximum */
 	LEDGER_SINK,   /* the producers' queues: copies of outputs, and the same compressed on its way */
+	LEDGER_TAP,    /* queues of taps: what their readers have not taken yet */
 	LEDGER_KINDS
 };
 

@@ -94,6 +94,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(SCRIPT_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_script_duration_seconds", "hook", "CPU time of hooks.")  \
 	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "kind",                                \
 		"Hook calls that failed by themselves: error, timeout, memory.")                                      \
+	X(DIFF_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_diff_duration_seconds", "", "CPU time of scripts' diffs.") \
+	X(DIFFS, METRIC_COUNTER, NONE, "millrace_diffs_total", "outcome",                                             \
+		"Diffs that scripts asked for, by outcome: made, too_large, timeout, cancelled (its record was given back).") \
 	X(SCRIPT_RELOADS, METRIC_COUNTER, NONE, "millrace_script_reloads_total", "outcome",                           \
 		"Reloads asked for or seen by the watch, by outcome: swapped, unchanged, failed, tests_failed, busy, " \
 		"refused (it was rolled back before); and rolled_back, which the engine did by itself.")              \

@@ -37,6 +37,7 @@ struct pipeline_config {
 	const struct sink_config *sinks; /* the error stream is the last */
 	size_t sink_count;               /* error stream included */
 	const char *emitter_id;
+	struct differ *differ;   /* borrowed: makes the diffs that scripts ask for */
 	struct conform *conform; /* borrowed; NULL = events are not held against schemas */
 	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL.
 	 */

@@ -8,11 +8,13 @@
  *      |          +-- no hook, pass, fail -+----------+<---------+-----------+  not delivered: sent again
  *      +-------------- RESTING <-- retry --+
  *
- * ANSWERED -> ASKING: a hook that waits for a follow-up lookup. GIVEN_BACK is reached from every state but
- * SETTLED: the partition was revoked or lost, or the process stops; such a record moves no offset. */
+ * ANSWERED -> ASKING: a hook that waits for a follow-up lookup or a diff. GIVEN_BACK is reached from every
+ * state but SETTLED: the partition was revoked or lost, or the process stops; such a record moves no offset.
+ */
 #ifndef MILLRACE_RECORD_H
 #define MILLRACE_RECORD_H
 
+#include "differ.h"
 #include "dispatch.h"
 #include "lanes.h"
 #include "ledger.h"
@@ -27,7 +29,7 @@
 enum record_state {
 	RECORD_TAKEN,      /* copied, has a ticket */
 	RECORD_DECODED,    /* a Lua value in its state */
-	RECORD_ASKING,     /* lookups are on their way */
+	RECORD_ASKING,     /* lookups are on their way, or a diff is */
 	RECORD_ANSWERED,   /* all lookups are final, or there are none */
 	RECORD_RESTING,    /* starts again from its bytes at `due` */
 	RECORD_MADE,       /* outcome decided, outputs encoded; waits for the elders of its lane */
@@ -61,10 +63,12 @@ struct record {
 	struct script_event event;
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
-	bool hook_waits;                   /* transform is suspended in millrace.fetch */
-	enum record_schemas schemas;       /* DECODED, MADE: waits for a schema */
-	int64_t schemas_since;             /* steady ms, while it waits */
-	bool unchecked;                    /* MADE: its outputs are still to be held against their schemas */
+	bool hook_waits;                   /* transform is suspended in millrace.fetch or diff */
+	bool diffed;                       /* it was in millrace.diff: `diff` is what came of it */
+	struct diff_task diff;
+	enum record_schemas schemas; /* DECODED, MADE: waits for a schema */
+	int64_t schemas_since;       /* steady ms, while it waits */
+	bool unchecked;              /* MADE: its outputs are still to be held against their schemas */
 	struct place place;
 	enum outcome outcome;
 	char *reason;  /* DROPPED: the reason; FAILED: the type */
@@ -107,6 +111,10 @@ void record_charge(struct records *records, struct record *record, enum ledger_k
 void record_promise(struct records *records, struct record *record, size_t bytes);
 /* Forgets lookups (none may be with dispatch), outputs, the event in Lua. */
 void record_forget_lookups(struct records *records, struct record *record);
+/* Their answers alone: transform has them. */
+void record_forget_answers(struct records *records, struct record *record);
+/* Charges for the lookups' requests and answers, and so many bytes more. */
+void record_charge_lookups(struct records *records, struct record *record, size_t more);
 void record_forget_outputs(struct records *records, struct record *record);
 /* Frees a record that is SETTLED or GIVEN_BACK. */
 void record_free(struct records *records, struct record *record);

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "output.h"
 #include "request.h"
+#include "textdiff.h"
 #include "upstream.h"
 
 #include <stdbool.h>
@@ -90,7 +91,8 @@ struct script_input {
  * max_bytes), PoisonEvent (the input is not JSON, or not an object), and whatever `fail` names. */
 enum verdict {
 	VERDICT_ASK,    /* requests */
-	VERDICT_WAIT,   /* transform called millrace.fetch: requests; continue with script_resume */
+	VERDICT_WAIT,   /* transform called millrace.fetch: requests, continue with script_resume; or
+	                   millrace.diff: diff, continue with script_resume_diff */
 	VERDICT_OUTPUT, /* outputs */
 	VERDICT_PASS,   /* publish the input as it came: script_pass makes the output */
 	VERDICT_DROP,   /* type = reason */
@@ -108,6 +110,8 @@ struct script_result {
 	bool host_scope;
 	struct request *requests; /* ASK, WAIT */
 	size_t request_count;
+	struct textdiff diff; /* WAIT, where from.data is set: the texts stay valid until the event goes on or
+	                         is let go */
 	struct output *outputs; /* OUTPUT: all but the header millrace-source is set */
 	size_t output_count;
 };
@@ -170,6 +174,9 @@ void script_transform(struct script_event *event, const struct script_answer_par
         struct script_result *result);
 /* Continues a transform that answered VERDICT_WAIT. */
 void script_resume(struct script_event *event, const struct script_answer_part *answers, size_t count,
+        struct script_result *result);
+/* Continues one that waits for a diff: transform gets the text, or nil and the outcome's name. */
+void script_resume_diff(struct script_event *event, enum textdiff_outcome outcome, const struct bytes *text,
         struct script_result *result);
 /* The input as an output of the first sink: stamped and encoded when it has a stream, byte-identical when
  * not. */

@@ -7,6 +7,7 @@
  * script_request.c what `request` answers becomes struct request
  * script_output.c  what `transform` answers becomes struct output
  * script_answer.c  a call's answer becomes Lua values
+ * script_wait.c    what transform may wait for: answers and diffs
  * script_verdict.c the userdata that millrace.drop and its like make
  * scriptlib.c      the module `millrace`
  * sandbox.c        the globals that a script sees; sandbox_string.c its pattern functions
@@ -29,7 +30,7 @@ enum {
 	LABEL_SIZE = 65, /* an identifier and its NUL */
 	REQUESTS_MAX = 256, /* of one answer of `request` */
 	OUTPUTS_MAX = 1000, /* of one record */
-	FETCHES_MAX = 100,  /* of one transform */
+	FETCHES_MAX = 100,  /* of one transform; diffs likewise */
 	MESSAGE_MAX = 4096, /* of a failure */
 };
 
@@ -65,15 +66,15 @@ struct script_texts {
 struct run {
 	uint64_t serial;           /* verdicts of other records are told apart by it */
 	struct script_input input; /* what it points to is the record's */
-	int ref;                   /* table {event, meta, coroutine} */
-	bool asked_array;          /* request (or fetch) asked by an array: so the answers come */
-	unsigned attempt, fetches;
+	int ref;          /* table {event, meta, coroutine, and the texts of a diff that is waited for} */
+	bool asked_array; /* request (or fetch) asked by an array: so the answers come */
+	unsigned attempt, fetches, diffs;
 	lua_State *coroutine;   /* of transform; kept alive by ref */
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
 	size_t output_count, output_room;
 	size_t output_bytes; /* made so far, keys and headers too */
 };
-enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE };
+enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE, RUN_FROM, RUN_TO };
 
 struct state_call;
 
@@ -213,6 +214,13 @@ void output_fill(lua_State *L, int index, size_t sink, const struct script_input
 /* script_answer.c */
 void answer_push(lua_State *L, const struct script_answer_part *answer);
 void answer_push_all(lua_State *L, const struct script_answer_part *answers, size_t count, bool array);
+
+/* script_wait.c */
+int wait_fetch(lua_State *L); /* millrace.fetch */
+int wait_diff(lua_State *L);  /* millrace.diff */
+/* Pushes what millrace.diff answers; how many values that is. */
+int wait_push_diff(
+        lua_State *L, const struct run *run, enum textdiff_outcome outcome, const struct bytes *text);
 
 /* scriptlib.c */
 void scriptlib_open(lua_State *L); /* takes the params from the top; leaves the module in their place */

@@ -31,6 +31,8 @@ struct testrun_event {
 };
 
 struct testrun {
+	const char *script; /* path; the test file's */
+	const struct testcase *test;
 	struct testrun_event *events;
 	size_t count;
 	struct buf problems; /* lines: questions that nothing answered, why it did not run */

@@ -11,6 +11,10 @@
 /* Appends the bytes as a JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD.
  */
 bool text_json_string(struct buf *out, const char *data, size_t size);
+/* Appends the bytes as a JSON string in base64 (RFC 4648 §4, with padding). */
+bool text_base64(struct buf *out, const char *data, size_t size);
+/* Appends the bytes that such a text (without the quotes) stands for; false when it is none. */
+bool text_from_base64(struct buf *out, const char *text, size_t size);
 /* How many bytes from the start are well-formed UTF-8 (RFC 3629); `size` when all are. */
 size_t text_utf8_valid(const char *data, size_t size);
 /* "250ms", "5s", "2m", "1h", "7d" -> milliseconds. A bare number is refused (but "0"). */
@@ -25,6 +29,9 @@ const char *text_did_you_mean(const char *word, const char *const *candidates, s
 char *text_folder(const char *path);
 /* Milliseconds as "0.4 s", "15 s", "2 min 10 s", "3 h 5 min" or "2 d 4 h", for people. */
 void text_human_duration(int64_t ms, char out[32]);
+/* Appends the first character of a text (`left` > 0 bytes) as it may go to a terminal: what would move its
+ * cursor or is no UTF-8 becomes `?`. Answers how many bytes of the text it was. */
+size_t text_show_character(struct buf *out, const char *at, size_t left);
 /* 1234567 -> "1.2 MB", for people. */
 void text_human_bytes(uint64_t bytes, char out[32]);
 

@@ -11,8 +11,8 @@
 struct upstream_config {
 	char *name;
 	char *url; /* http or https; "{host}" in it is replaced by the request's host, and demands `hosts` */
-	char **hosts; /* hosts a request may name: exact, or "*.example.org"; none given = any, sent as Host
-	                 header */
+	char **hosts; /* hosts a request may name: exact, "*.example.org", or "*"; none given = any, sent as
+	                 Host header */
 	size_t host_count;
 	int64_t timeout_ms; /* of one call, from its start to its last byte */
 	int64_t connect_timeout_ms;

@@ -12,6 +12,8 @@
 
 /* Does the upstream's URL hold "{host}"? Then the host stands in the URL and no Host header is needed. */
 bool url_holds_host(const struct upstream_config *upstream);
+/* `pattern` as in upstream.hosts: a name, "*.example.org", or "*" for any. */
+bool url_host_matches(const char *host, const char *pattern);
 /* May a request to this upstream name the host? It must look like one, and match `hosts` where given. */
 bool url_host_allowed(const struct upstream_config *upstream, const char *host);
 /* Appends the text with all but the unreserved characters encoded (RFC 3986 §2.3). */

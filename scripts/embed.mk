@@ -3,8 +3,9 @@
 
 .DEFAULT_GOAL := all
 
-EMBEDDED := $(sort $(wildcard scripts/*.lua scripts/lib/*.lua scripts/types/*.lua scripts/examples/*.lua \
-	scripts/samples/*.jsonl))
+EMBEDDED := $(sort $(wildcard scripts/*.lua scripts/lib/*.lua scripts/types/*.lua \
+	scripts/samples/*.jsonl scripts/template/* scripts/template/scripts/* scripts/template/samples/*))
+EMBEDDED := $(filter-out scripts/template/scripts scripts/template/samples,$(EMBEDDED))
 OBJECTS += $(BUILD)/gen/embedded.o
 
 $(BUILD)/gen/embedded.c: $(EMBEDDED) $(BUILD)/gen/embedded.list scripts/embed.mk

@@ -9,20 +9,7 @@
 local millrace = require "millrace"
 local mediawiki = require "lib.mediawiki"
 
-
--- Canaries are probes that test the stream itself, and no wiki has that name. The output stream gets its own.
-local function is_canary(event)
-  return type(event.meta) == "table" and event.meta.domain == "canary"
-end
-
-
--- A deleted page has no text to ask for, and hidden text is not to be asked for.
-local function has_visible_content(event)
-  if event.page_change_kind == "delete" then
-    return false
-  end
-  return type(event.revision) ~= "table" or event.revision.is_content_visible ~= false
-end
+local is_canary, has_visible_content = mediawiki.is_canary, mediawiki.has_visible_content
 
 
 ---@type millrace.script

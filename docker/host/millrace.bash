@@ -11,6 +11,7 @@ _millrace()
 	fi
 	case $before in
 	--log-level) mapfile -t COMPREPLY < <(compgen -W "debug info warn error" -- "$word") && return ;;
+	--stage) mapfile -t COMPREPLY < <(compgen -W "in request response out error all" -- "$word") && return ;;
 	--log-format) mapfile -t COMPREPLY < <(compgen -W "auto text json logfmt" -- "$word") && return ;;
 	esac
 	if [[ $word == -* ]]; then

@@ -12,6 +12,9 @@
 --     missing            fail | pass     a revision that is not there after 10 s   (fail)
 --     page_id_mismatch   accept | fail   a revision that is on another page now    (accept)
 --
+-- Jobs of other kinds use its smaller functions: is_canary, has_visible_content, digits, is_host, headers,
+-- missing. What is known about the REST API is in lib/mediawiki_rest.lua.
+--
 -- Facts are MediaWiki's own: includes/Api/ApiMain.php, ApiPageSet.php and ApiQueryRevisionsBase.php.
 
 local millrace = require "millrace"
@@ -53,7 +56,28 @@ local missing_is = choice("missing", "fail", "pass")
 local page_id_mismatch_is = choice("page_id_mismatch", "accept", "fail")
 
 
--- The digits of an integer >= 1, or nil: `tostring` rounds numbers to 14 digits.
+---Canaries are probes that test the stream itself, and no wiki has that name. Output streams get their own.
+---@param event millrace.event
+---@return boolean
+function _M.is_canary(event)
+  return type(event.meta) == "table" and event.meta.domain == "canary"
+end
+
+
+---A deleted page has no content to ask for, and hidden content is not to be asked for.
+---@param event millrace.event
+---@return boolean
+function _M.has_visible_content(event)
+  if event.page_change_kind == "delete" then
+    return false
+  end
+  return type(event.revision) ~= "table" or event.revision.is_content_visible ~= false
+end
+
+
+---The digits of an integer >= 1, or nil: `tostring` rounds numbers to 14 digits.
+---@param value any
+---@return string?
 local function digits(value)
   if type(value) == "number" then
     local whole = value >= 1 and value <= LARGEST_EXACT and value % 1 == 0
@@ -62,6 +86,7 @@ local function digits(value)
   local text = type(value) == "userdata" and tostring(value) or ""
   return text:match("^[1-9]%d*$")
 end
+_M.digits = digits
 
 
 local function table_at(parent, name)
@@ -82,6 +107,7 @@ local function is_host(text)
   local port = text:match("^%w[%w._-]*(.*)$")
   return port == "" or (port ~= nil and #port <= 6 and port:find("^:%d+$") ~= nil)
 end
+_M.is_host = is_host
 
 
 -- What is wrong with the event's shape as far as it is used here, or nil.
@@ -124,6 +150,18 @@ local function expected_bytes(slots)
 end
 
 
+---Headers that say what a request is for: the wiki's own log names the request that caused the event.
+---@param event millrace.event
+---@return table<string, string>
+function _M.headers(event)
+  local request_id = event.meta.request_id
+  if type(request_id) == "string" and #request_id <= 128 and request_id:find("^[%w._-]+$") then
+    return { ["X-Request-Id"] = request_id }
+  end
+  return {}
+end
+
+
 ---The question for the revision of a page change event. The script's `revisions` must be `revisions_by_id`:
 ---it is what lets questions to one wiki share a call.
 ---@param event millrace.event
@@ -133,14 +171,9 @@ function _M.revision_request(event)
   if wrong then
     return fail("InvalidEvent", wrong)
   end
-  local headers = {}
-  local request_id = event.meta.request_id
-  if type(request_id) == "string" and #request_id <= 128 and request_id:find("^[%w._-]+$") then
-    headers["X-Request-Id"] = request_id
-  end
   return {
     host = event.meta.domain,
-    headers = headers,
+    headers = _M.headers(event),
     query = {
       action = "query",
       format = "json",
@@ -249,7 +282,12 @@ local function age(event, meta)
 end
 
 
-local function missing(event, meta)
+---The verdict on a revision that the wiki does not have: retry while a replica may be late, then what
+---`script.params.missing` says.
+---@param event millrace.event
+---@param meta millrace.meta
+---@return millrace.verdict
+function _M.missing(event, meta)
   local seconds = age(event, meta)
   if seconds and seconds < LATE_FOR then
     return retry("missing_revision", { after = LATE_WAIT })
@@ -310,7 +348,7 @@ function _M.revision(response, event, meta)
     return nil, fail("NoAnswer", ("the API says nothing about revision %s"):format(id))
   end
   if part.missing then
-    return nil, missing(event, meta)
+    return nil, _M.missing(event, meta)
   end
   local revision = part.revision
   local slots = table_at(revision, "slots") or {}

@@ -103,6 +103,22 @@ local millrace = {}
 ---@return millrace.response|millrace.response[]
 function millrace.fetch(request) end
 
+---The unified diff of two texts by lines, as `diff -u` prints it (`--- a`, `+++ b`, hunks); "" where they are
+---equal. Works in `transform` and waits as `fetch` does, while another thread compares them. nil and a reason
+---where there is none: "too_large" (a text or the diff is larger than `max`, or there are too many lines), or
+---"timeout".
+---@param a string
+---@param b string
+---@param options? millrace.diff_options
+---@return string?
+---@return string? reason
+---@nodiscard
+function millrace.diff(a, b, options) end
+
+---@class millrace.diff_options
+---@field context? integer        unchanged lines around a change; 3 unless given
+---@field max? integer            most bytes of each text and of the diff; 2 MiB unless given, 64 MiB at most
+
 ---Percent-encodes everything but letters, digits, "-", ".", "_" and "~".
 ---@param value string|number|millrace.number
 ---@return string

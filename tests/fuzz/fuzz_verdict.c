@@ -26,7 +26,7 @@ static const struct {
 } calls[] = {{NULL, "pass"}, {NULL, "drop"}, {NULL, "fail"}, {NULL, "retry"}, {NULL, "output"},
         {NULL, "outputs"}, {NULL, "fetch"}, {NULL, "path"}, {NULL, "escape"}, {"json", "encode"},
         {"json", "decode"}, {"json", "array"}, {"json", "number"}, {"json", "is_array"}, {"hash", "sha1"},
-        {"uuid", "v5"}, {"time", "parse"}, {"time", "format"}, {"log", "debug"}};
+        {"uuid", "v5"}, {"time", "parse"}, {"time", "format"}, {"log", "debug"}, {NULL, "diff"}};
 
 /* ---- a Lua value from bytes ---- */
 
@@ -191,7 +191,8 @@ static void check(const struct script_result *result, bool transformed)
 	switch (result->verdict) {
 	case VERDICT_ASK: fuzz_require(!transformed, "transform asks"); break;
 	case VERDICT_WAIT:
-		fuzz_require(transformed && result->request_count > 0, "%zu", result->request_count);
+		fuzz_require(transformed && (result->request_count > 0) != (result->diff.from.data != NULL),
+		        "%zu requests", result->request_count);
 		break;
 	case VERDICT_OUTPUT:
 		fuzz_require(transformed && result->output_count > 0, "%zu", result->output_count);
@@ -221,7 +222,17 @@ static void finish(struct script_event *event, struct script_result *result, con
 		script_finish_output(event, &result->outputs[i], i, input);
 }
 
-/* As long as transform fetches, answers come. */
+static void resume_diff(
+        struct script_event *event, const struct textdiff *question, struct script_result *next)
+{
+	struct buf made;
+	buf_init(&made, 0);
+	enum textdiff_outcome outcome = textdiff(question, &made);
+	script_resume_diff(event, outcome, &(struct bytes){made.data, made.size}, next);
+	buf_free(&made);
+}
+
+/* As long as transform waits, answers and diffs come. */
 static void transform(struct script_event *event, struct fuzz *fuzz, const struct script_input *input)
 {
 	static char body[] = "{}";
@@ -236,7 +247,10 @@ static void transform(struct script_event *event, struct fuzz *fuzz, const struc
 		for (size_t n = 0; n < result.request_count; n++)
 			answers[n] = (struct script_answer_part){&response, &result.requests[n], -2};
 		struct script_result next = {0};
-		script_resume(event, answers, result.request_count, &next);
+		if (result.diff.from.data)
+			resume_diff(event, &result.diff, &next);
+		else
+			script_resume(event, answers, result.request_count, &next);
 		free(answers);
 		script_result_free(&result);
 		result = next;

@@ -13,7 +13,7 @@ from pathlib import Path
 import kafka
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = Path(os.environ.get("MILLRACE", ROOT / "build" / "millrace"))
+BINARY = Path(os.environ.get("MILLRACE", ROOT / "build" / "millrace")).resolve()  # tests run it elsewhere, too
 SCRIPT = ROOT / "scripts" / "page_content_change.lua"
 # Sanitizers and slow machines make everything slower; no test asserts how fast something is.
 PATIENCE = float(os.environ.get("MILLRACE_PATIENCE", "90"))

@@ -1,5 +1,8 @@
 """An Action API that behaves as it is told: answers revids queries as MediaWiki does, or fails on purpose.
 
+It has two more routes, to which rules hold as well: the REST API's HTML of a revision (html()), and a model server
+that scores one (score()).
+
 Runs in a process of its own (`python3 stub.py`, prints its port); the class Stub starts and steers it. What a
 revision says follows from its host and id (content()), so a checker can compute it again. A rule is a dict:
 
@@ -28,6 +31,7 @@ import gzip
 import json
 import os
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -45,6 +49,8 @@ PARAGRAPHS = [
     "تعمل الطاحونة بقوة الماء.\tκαὶ ὁ μύλος 🎉🏳️‍🌈 \u2028 \u007f end\n",
     "C:\\new\\table \\u0041 \\\" \b\f \u001f / </script> &amp; <!-- x --> %s %d ${HOME} `x`\n",
 ]
+REST_HTML = re.compile(r"/w/rest\.php/v1/revision/(\d+)/html")
+MODEL = re.compile(r"/v1/models/([^/]+):predict")
 BIG_EVERY = 50
 TOO_MANY = 50
 
@@ -75,6 +81,18 @@ def content(host, rev, role="main", size=None):
         pieces.append(piece)
         left -= len(piece)
     return "".join(pieces)
+
+
+def html(host, rev):
+    """The page as readers see it; it differs from its parent in two lines."""
+    lines = [f"<p>{host} {n} {PARAGRAPHS[n % len(PARAGRAPHS)].rstrip()}</p>" for n in range(40)]
+    lines[rev % 40] = f"<p>revision {rev}</p>"
+    return "<html>\n" + "\n".join(lines) + "\n</html>\n"
+
+
+def score(rev):
+    """How likely the revision is to be reverted."""
+    return rev * 37 % 101 / 100
 
 
 def slot(role, text):
@@ -197,6 +215,10 @@ class Connection(asyncio.Protocol):
         arguments = {name: values[-1] for name, values in parse_qs(query or body.decode(), True).items()}
         state.calls += 1
         texts = arguments["revids"].split("|") if arguments.get("revids") else []
+        if REST_HTML.fullmatch(path):
+            texts = [REST_HTML.fullmatch(path)[1]]
+        elif MODEL.fullmatch(path):
+            texts = [str(json.loads(body)["rev_id"])]
         revs = [int(text) for text in texts if text.isdigit()]
         state.lookups += len(revs)
         state.batches[str(len(revs))] = state.batches.get(str(len(revs)), 0) + 1
@@ -258,6 +280,8 @@ class Connection(asyncio.Protocol):
                                 "maxlag", "Waiting for 10.0.0.1: 7 seconds lagged.", host="10.0.0.1", lag=7)))
         elif do == "error":
             self.send(200, {"MediaWiki-API-Error": whole["code"]}, self.json(error_body(whole["code"], "No.")))
+        elif REST_HTML.fullmatch(path) or MODEL.fullmatch(path):
+            self.other(path, revs[0], rules[0])
         elif path != "/w/api.php":
             self.send(404, {"Content-Type": "text/html"}, b"<html>no such wiki</html>")
         else:
@@ -274,6 +298,16 @@ class Connection(asyncio.Protocol):
             self.send(200, {}, body, truncate=do == "truncate", headers_asked=None if plain else headers,
                       chunked=bool(revs) and revs[0] % 7 == 3)
         self.next()
+
+    def other(self, path, rev, rule):
+        if rule["do"] == "missing":
+            self.send(404, {}, self.json({"errorKey": "rest-nonexistent-revision", "httpCode": 404}))
+        elif REST_HTML.fullmatch(path):
+            self.send(200, {"Content-Type": "text/html; charset=utf-8", "ETag": f'"{rev}/stub"'}, html(self.host, rev).encode())
+        else:
+            self.send(200, {}, self.json({
+                "model_name": MODEL.fullmatch(path)[1], "model_version": "3", "revision_id": rev, "output": {
+                    "prediction": score(rev) >= 0.5, "probabilities": {"true": score(rev), "false": 1 - score(rev)}}}))
 
     def trickle(self, do, body, whole):
         """Answers that take their time, or never come to their end."""
@@ -388,6 +422,8 @@ class Stub:
         assert line, "the API stub did not start"
         self.port = int(line)
         self.url = f"http://127.0.0.1:{self.port}/w/api.php"
+        self.rest = f"http://127.0.0.1:{self.port}/w/rest.php/v1"
+        self.root = f"http://127.0.0.1:{self.port}"
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
     def _steer(self, verb, value=None):

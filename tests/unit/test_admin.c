@@ -26,7 +26,11 @@ struct fixture {
 	const char *sick; /* why it is not ready; NULL = it is */
 	size_t refreshed, posted;
 	struct admin_later *later;
-	bool hasty; /* what may take its time does not */
+	bool hasty;                           /* what may take its time does not */
+	size_t slices, slice, filled, closed; /* of streams */
+	bool endless, valued;
+	enum admin_caller caller;
+	char value[8];
 	char answer[256 * 1024];
 };
 
@@ -77,6 +81,29 @@ static void on_slow(void *context, const struct admin_request *request, struct a
 		give_slow(f);
 }
 
+/* As many slices as `slices`, each of f->slice bytes, then the end. */
+static bool on_fill(void *context, struct buf *out)
+{
+	struct fixture *f = context;
+	for (size_t i = 0; i < f->slice && f->filled < f->slices; i++)
+		buf_append_byte(out, (char)('a' + f->filled % 26));
+	f->filled += f->filled < f->slices;
+	return f->filled < f->slices || f->endless;
+}
+
+static void on_closed(void *context)
+{
+	((struct fixture *)context)->closed++;
+}
+
+static void on_stream(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct fixture *f = context;
+	f->caller = request->caller;
+	f->valued = admin_value(request, "v", f->value, sizeof f->value);
+	answer->stream = (struct admin_stream){.context = f, .fill = on_fill, .closed = on_closed};
+}
+
 static bool open_admin(struct fixture *f, const char *listen, struct err *err)
 {
 	const struct admin_config config = {.listen = listen, .token = f->token};
@@ -87,6 +114,8 @@ static bool open_admin(struct fixture *f, const char *listen, struct err *err)
 		        &(struct admin_route){"POST", "/-/reload", "loads the script again", on_post, f});
 	if (f->admin)
 		admin_route(f->admin, &(struct admin_route){"GET", "/slow", "takes its time", on_slow, f});
+	if (f->admin)
+		admin_route(f->admin, &(struct admin_route){"GET", "/stream", "goes on", on_stream, f});
 	return f->admin != NULL;
 }
 
@@ -113,6 +142,7 @@ static int converse(struct fixture *f, int fd, const char *request, size_t size)
 		        sent < size ? send(fd, request + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
 		sent += n > 0 ? (size_t)n : 0;
 		event_base_loop(f->base, EVLOOP_NONBLOCK);
+		admin_turn(f->admin);
 		n = recv(fd, f->answer + got, sizeof f->answer - 1 - got, MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			break;
@@ -377,6 +407,106 @@ static void nonsense_harms_nobody(void **state)
 	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
 }
 
+static void a_stream_goes_on_in_chunks_until_it_ends(void **state)
+{
+	struct fixture *f = *state;
+	f->slices = 3;
+	f->slice = 5;
+	assert_int_equal(ask(f, "GET", "/stream", ""), 200);
+	assert_true(answered(f, "Transfer-Encoding: chunked"));
+	assert_string_equal(body(f), "5\r\naaaaa\r\n5\r\nbbbbb\r\n5\r\nccccc\r\n0\r\n\r\n");
+	assert_int_equal(f->closed, 1);
+	assert_int_equal(ask(f, "HEAD", "/stream", ""), 200);
+	assert_string_equal(body(f), "");
+	assert_int_equal(f->closed, 2);
+}
+
+/* Serves the loop for as long as something happens, and a little longer. */
+static void serve_for(struct fixture *f, size_t turns)
+{
+	for (size_t i = 0; i < turns; i++) {
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+		admin_turn(f->admin);
+		if (i % 100 == 0)
+			usleep(1000);
+	}
+}
+
+static int open_stream(struct fixture *f)
+{
+	static const char request[] = "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+	int fd = connect_to(f, AF_INET);
+	assert_int_equal(send(fd, request, sizeof request - 1, 0), sizeof request - 1);
+	return fd;
+}
+
+static void a_reader_that_takes_nothing_is_given_what_fits_and_no_more(void **state)
+{
+	struct fixture *f = *state;
+	f->slices = 100000;
+	f->slice = ADMIN_SLICE;
+	int fd = open_stream(f);
+	serve_for(f, 5000);
+	size_t stuck = f->filled;
+	assert_in_range(stuck, 1, 400); /* what sockets hold */
+	serve_for(f, 5000);
+	assert_int_equal(f->filled, stuck);
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200); /* and others are served */
+	assert_int_equal(f->closed, 0);
+	close(fd);
+	serve_for(f, 1000);
+	assert_int_equal(f->closed, 1);
+}
+
+static void a_stream_without_news_ends_with_its_reader_or_with_the_port(void **state)
+{
+	struct fixture *f = *state;
+	f->endless = true;
+	close(open_stream(f));
+	int fd = open_stream(f);
+	serve_for(f, 1000);
+	assert_int_equal(f->closed, 1);
+	admin_close(f->admin);
+	assert_int_equal(f->closed, 2);
+	close(fd);
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+}
+
+static void who_asks_is_known(void **state)
+{
+	struct fixture *f = *state;
+	f->token = "sesame";
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	static const struct {
+		const char *header;
+		enum admin_caller caller;
+	} all[] = {{"", ADMIN_LOCAL}, {"Origin: http://site.example\r\n", ADMIN_STRANGER},
+	        {"Authorization: Bearer sesame\r\n", ADMIN_TRUSTED},
+	        {"Authorization: Bearer sesam\r\n", ADMIN_WRONG_TOKEN},
+	        {"Authorization: Basic sesame\r\n", ADMIN_WRONG_TOKEN}};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		assert_int_equal(ask(f, "GET", "/stream", all[i].header), 200);
+		assert_int_equal(f->caller, all[i].caller);
+	}
+}
+
+static void values_of_a_query_are_decoded(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *query, *value;
+	} all[] = {{"?v=1", "1"}, {"?a&v=x+y%2C%zz&v=2", "x y,%zz"}, {"?v=", ""}, {"?w=1", NULL},
+	        {"?v", NULL}, {"", NULL}, {"?v=12345678", NULL}};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		char path[64];
+		snprintf(path, sizeof path, "/stream%s", all[i].query);
+		assert_int_equal(ask(f, "GET", path, ""), 200);
+		assert_int_equal(f->valued, all[i].value != NULL);
+		if (all[i].value)
+			assert_string_equal(f->value, all[i].value);
+	}
+}
+
 static void an_ipv6_address_stands_in_brackets(void **state)
 {
 	struct fixture *f = *state;
@@ -444,6 +574,11 @@ int main(void)
 	        story(one_connection_serves_many_requests),
 	        story(too_much_is_refused),
 	        story(nonsense_harms_nobody),
+	        story(a_stream_goes_on_in_chunks_until_it_ends),
+	        story(a_reader_that_takes_nothing_is_given_what_fits_and_no_more),
+	        story(a_stream_without_news_ends_with_its_reader_or_with_the_port),
+	        story_closed(who_asks_is_known),
+	        story(values_of_a_query_are_decoded),
 	        story_closed(an_ipv6_address_stands_in_brackets),
 	        story_closed(what_cannot_be_listened_on_is_named),
 	        story_closed(a_port_in_use_is_told),

@@ -224,6 +224,110 @@ static void addresses_are_checked_before_they_are_used(void **state)
 			fail_msg("%s was taken", bad[i]);
 }
 
+/* ---- an answer that goes on ---- */
+
+struct heard {
+	struct buf text;
+	size_t lines, enough; /* enough: after so many, 0 = never */
+	bool stops;
+};
+
+static bool hear(void *context, const char *line, size_t size)
+{
+	struct heard *heard = context;
+	buf_printf(&heard->text, "[%.*s]", (int)size, line);
+	return ++heard->lines != heard->enough;
+}
+
+static bool stops(void *context)
+{
+	const struct heard *heard = context;
+	return heard->stops && heard->lines > 0;
+}
+
+static int follow(struct server *server, struct heard *heard, enum adminclient_end *end, struct err *err)
+{
+	char url[64];
+	struct buf body = {0};
+	server_start(server);
+	snprintf(url, sizeof url, "http://127.0.0.1:%u", server->port);
+	const struct adminclient client = {.url = url, .timeout_ms = 20000};
+	const struct adminclient_follower follower = {.context = heard, .line = hear, .stop = stops};
+	int status = adminclient_follow(&client, "/-/tap", &follower, &body, end, err);
+	pthread_join(server->thread, NULL);
+	close(server->fd);
+	buf_free(&body);
+	return status;
+}
+
+static void lines_come_whole_however_they_are_cut(void **state)
+{
+	static const char *const answers[] = {
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+	        "chunked\r\n\r\n3\r\none\r\n6\r\n\ntwo\nt\r\n5\r\nhree\n\r\n0\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+	        "chunked\r\n\r\nE;x=y\r\none\ntwo\nthree\n\r\n0\r\n\r\n"};
+	(void)state;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+		struct server server = {.answer = answers[i]};
+		struct heard heard = {.lines = 0};
+		struct err err = {""};
+		enum adminclient_end end;
+		assert_int_equal(follow(&server, &heard, &end, &err), 200);
+		assert_int_equal(end, ADMINCLIENT_ENDED);
+		assert_string_equal(heard.text.data, "[one][two][three]");
+		buf_free(&heard.text);
+	}
+}
+
+static void whoever_has_enough_stops(void **state)
+{
+	(void)state;
+	for (int by_line = 0; by_line < 2; by_line++) {
+		struct server server = {.hangs = true,
+		        .answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\ntwo\n\r\n"};
+		struct heard heard = {.enough = by_line ? 1 : 0, .stops = !by_line};
+		struct err err = {""};
+		enum adminclient_end end;
+		assert_int_equal(follow(&server, &heard, &end, &err), 200);
+		assert_int_equal(end, ADMINCLIENT_ENOUGH);
+		assert_string_equal(heard.text.data, by_line ? "[one]" : "[one][two]");
+		buf_free(&heard.text);
+	}
+}
+
+static void a_stream_that_breaks_off_is_told(void **state)
+{
+	static const char *const answers[] = {
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n4\r\ntw",
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\nnonsense\r\n",
+	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\nffffffffffffffff\r\nx"};
+	(void)state;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+		struct server server = {.answer = answers[i]};
+		struct heard heard = {.lines = 0};
+		struct err err = {""};
+		enum adminclient_end end;
+		assert_int_equal(follow(&server, &heard, &end, &err), 200);
+		assert_int_equal(end, ADMINCLIENT_CUT);
+		assert_string_equal(heard.text.data, "[one]");
+		assert_true(err.text[0]);
+		buf_free(&heard.text);
+	}
+}
+
+static void a_refusal_is_no_stream(void **state)
+{
+	struct server server = {.answer = "HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nno\n"};
+	struct heard heard = {.lines = 0};
+	struct err err = {""};
+	enum adminclient_end end;
+	(void)state;
+	assert_int_equal(follow(&server, &heard, &end, &err), 403);
+	assert_int_equal(end, ADMINCLIENT_REFUSED);
+	assert_int_equal(heard.lines, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +339,10 @@ int main(void)
 	        cmocka_unit_test(nobody_there_is_said_with_the_address),
 	        cmocka_unit_test(a_token_of_two_lines_is_not_sent),
 	        cmocka_unit_test(addresses_are_checked_before_they_are_used),
+	        cmocka_unit_test(lines_come_whole_however_they_are_cut),
+	        cmocka_unit_test(whoever_has_enough_stops),
+	        cmocka_unit_test(a_stream_that_breaks_off_is_told),
+	        cmocka_unit_test(a_refusal_is_no_stream),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

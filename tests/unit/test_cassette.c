@@ -212,6 +212,25 @@ static void a_shared_call_answers_each_of_its_values(void **state)
 	cassette_close(cassette);
 }
 
+static void of_shared_calls_the_smallest_answers(void **state)
+{
+	const struct folder *folder = *state;
+	struct cassette_writer *writer = record(folder);
+	static const char *const urls[] = {"http://127.0.0.1:6500/w/api.php?revids=1%7C2%7C3",
+	        "http://127.0.0.1:6500/w/api.php?revids=2%7C3", "http://127.0.0.1:6500/w/api.php?revids=3"};
+	static const int statuses[] = {503, 200, 404};
+	for (size_t i = 0; i < 3; i++) {
+		struct http_transfer transfer = ask(&wiki, NULL, urls[i]);
+		note(folder, writer, &transfer, "revids", statuses[i], "{}", 2);
+	}
+	cassette_finish(writer);
+	struct cassette *cassette = replay(folder);
+	expect_answer(cassette, ask(&wiki, NULL, "http://127.0.0.1:6500/w/api.php?revids=1"), 503, "{}");
+	expect_answer(cassette, ask(&wiki, NULL, "http://127.0.0.1:6500/w/api.php?revids=2"), 200, "{}");
+	expect_answer(cassette, ask(&wiki, NULL, "http://127.0.0.1:6500/w/api.php?revids=3"), 404, "{}");
+	cassette_close(cassette);
+}
+
 static void answers_come_in_their_order_and_the_last_again(void **state)
 {
 	struct folder *folder = *state;
@@ -354,6 +373,7 @@ int main(void)
 	        IN_A_FOLDER(what_was_asked_is_answered_again),
 	        IN_A_FOLDER(another_question_is_told_with_the_nearest),
 	        IN_A_FOLDER(a_shared_call_answers_each_of_its_values),
+	        IN_A_FOLDER(of_shared_calls_the_smallest_answers),
 	        IN_A_FOLDER(answers_come_in_their_order_and_the_last_again),
 	        IN_A_FOLDER(no_secret_reaches_the_disk_and_all_are_matched),
 	        IN_A_FOLDER(recording_again_replaces_and_names_never_clash),

@@ -107,243 +107,283 @@ struct bad {
 
 static const struct bad bad_files[] = {
         /* keys */
-        {"name:", "nam:", "t.yaml:1:1: error: 'name' is required", NULL},
-        {"limits:", "limit:", "t.yaml:13:1: error: unknown key 'limit'", "did you mean 'limits'?"},
-        {"{memory:", "{memmory:", "t.yaml:13:10: error: unknown key 'limits.memmory'",
+        {"name:", "nam:", "t.yaml:1:1: error[M103]: 'name' is required", NULL},
+        {"limits:", "limit:", "t.yaml:13:1: error[M101]: unknown key 'limit'", "did you mean 'limits'?"},
+        {"{memory:", "{memmory:", "t.yaml:13:10: error[M101]: unknown key 'limits.memmory'",
                 "did you mean 'memory'?"},
-        {"  user_agent:", "  timeout: 5s\n  user_agent:", "t.yaml:7:3: error: unknown key 'http.timeout'",
+        {"  user_agent:", "  timeout: 5s\n  user_agent:",
+                "t.yaml:7:3: error[M101]: unknown key 'http.timeout'",
                 "there is 'http.upstreams.NAME.timeout'"},
-        {"limits:", "dlq: x\nlimits:", "t.yaml:13:1: error: unknown key 'dlq'",
+        {"limits:", "dlq: x\nlimits:", "t.yaml:13:1: error[M101]: unknown key 'dlq'",
                 "known at the top: name, topic_prefix, source"},
         {"script: {", "script: {reload: maybe, ",
-                "t.yaml:5:18: error: script.reload: expected watch, signal or off, found 'maybe'", NULL},
-        {"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n", "t.yaml:4:3: error: duplicate key 'topics'",
-                "it already stands in line 3"},
-        {"  topics: [in]\n", "", "t.yaml:2:1: error: 'source.topics' or 'source.stream' is required",
+                "t.yaml:5:18: error[M105]: script.reload: expected watch, signal or off, found 'maybe'",
+                NULL},
+        {"  topics: [in]\n", "  topics: [in]\n  topics: [in]\n",
+                "t.yaml:4:3: error[M102]: duplicate key 'topics'", "it already stands in line 3"},
+        {"  topics: [in]\n", "", "t.yaml:2:1: error[M103]: 'source.topics' or 'source.stream' is required",
                 "Topics to read, by their full names."},
         {"limits:", "streams: {config_uri: meta}\nlimits:",
-                "t.yaml:13:23: error: streams.config_uri: expected an address that begins with http:// or "
+                "t.yaml:13:23: error[M105]: streams.config_uri: expected an address that begins with http:// "
+                "or "
                 "https://, "
                 "found 'meta'",
                 NULL},
         {"limits:", "streams: {cache: here}\nlimits:",
-                "t.yaml:13:18: error: streams.cache: expected a path that begins with /, found 'here'", NULL},
+                "t.yaml:13:18: error[M105]: streams.cache: expected a path that begins with /, found 'here'",
+                NULL},
         {"limits:", "routes: {\"https://a/x\": \"http://b\"}\nlimits:",
-                "t.yaml:13:1: error: routes: expected an address up to its host, such as "
+                "t.yaml:13:1: error[M105]: routes: expected an address up to its host, such as "
                 "https://meta.wikimedia.org, "
                 "found 'https://a/x'",
                 NULL},
         {"limits:", "schemas: {uris: [x]}\nlimits:",
-                "t.yaml:13:17: error: schemas.uris: expected file:///FOLDER, http://HOST/... or "
+                "t.yaml:13:17: error[M105]: schemas.uris: expected file:///FOLDER, http://HOST/... or "
                 "https://HOST/..., found 'x'",
                 NULL},
         {"limits:", "schemas: {input: warn}\nlimits:",
-                "t.yaml:13:18: error: schemas.input: expected off where there is no repository, found 'warn'",
+                "t.yaml:13:18: error[M105]: schemas.input: expected off where there is no repository, found "
+                "'warn'",
                 "give the repositories in 'schemas.uris'"},
         {"  stream: out", "  stream: out\n  unknown: strip",
-                "t.yaml:12:12: error: sink.unknown: expected fail where outputs are not held against their "
+                "t.yaml:12:12: error[M105]: sink.unknown: expected fail where outputs are not held against "
+                "their "
                 "schemas, found 'strip'",
                 "give the repositories in 'schemas.uris'"},
         /* types, units, ranges */
         {"/\"}", "/\", timeout: 60}",
-                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "t.yaml:9:46: error[M105]: http.upstreams.api.timeout: expected a duration such as 250ms, 5s "
+                "or "
                 "2m, found '60'",
                 "a unit is missing: did you mean '60s'?"},
         {"/\"}", "/\", timeout: 2h}",
-                "t.yaml:9:46: error: http.upstreams.api.timeout: expected from 1ms to 1h, found '2h'", NULL},
+                "t.yaml:9:46: error[M105]: http.upstreams.api.timeout: expected from 1ms to 1h, found '2h'",
+                NULL},
         {"/\"}", "/\", timeout: [5s]}",
-                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "t.yaml:9:46: error[M105]: http.upstreams.api.timeout: expected a duration such as 250ms, 5s "
+                "or "
                 "2m, found a list",
                 NULL},
         {"/\"}", "/\", timeout: }",
-                "t.yaml:9:46: error: http.upstreams.api.timeout: expected a duration such as 250ms, 5s or "
+                "t.yaml:9:46: error[M105]: http.upstreams.api.timeout: expected a duration such as 250ms, 5s "
+                "or "
                 "2m, found nothing",
                 NULL},
         {"/\"}", "/\", concurrency: many}",
-                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "t.yaml:9:50: error[M105]: http.upstreams.api.concurrency: expected a whole number from 1 to "
+                "4096, "
                 "or auto, found 'many'",
                 NULL},
         {"/\"}", "/\", concurrency: 0}",
-                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "t.yaml:9:50: error[M105]: http.upstreams.api.concurrency: expected a whole number from 1 to "
+                "4096, "
                 "or auto, found '0'",
                 NULL},
         {"/\"}", "/\", concurrency: 1e2}",
-                "t.yaml:9:50: error: http.upstreams.api.concurrency: expected a whole number from 1 to 4096, "
+                "t.yaml:9:50: error[M105]: http.upstreams.api.concurrency: expected a whole number from 1 to "
+                "4096, "
                 "or auto, found '1e2'",
                 NULL},
         {"/\"}", "/\", rate: 200}",
-                "t.yaml:9:43: error: http.upstreams.api.rate: expected a rate such as 200/s or 12000/m, or "
+                "t.yaml:9:43: error[M105]: http.upstreams.api.rate: expected a rate such as 200/s or "
+                "12000/m, or "
                 "none, found '200'",
                 "a unit is missing: did you mean '200/s'?"},
         {"/\"}", "/\", max_body: 10}",
-                "t.yaml:9:47: error: http.upstreams.api.max_body: expected a size such as 512KiB, 10MiB or "
+                "t.yaml:9:47: error[M105]: http.upstreams.api.max_body: expected a size such as 512KiB, "
+                "10MiB or "
                 "1GB, found '10'",
                 "a unit is missing: did you mean '10MiB'?"},
         {"/\"}", "/\", http2: yes}",
-                "t.yaml:9:44: error: http.upstreams.api.http2: expected true or false, found 'yes'",
+                "t.yaml:9:44: error[M105]: http.upstreams.api.http2: expected true or false, found 'yes'",
                 "YAML 1.2 has no yes, no, on or off"},
         {"/\"}", "/\", retry: {on: [429, 200]}}",
-                "t.yaml:9:55: error: http.upstreams.api.retry.on: expected an HTTP status from 300 to 599, "
+                "t.yaml:9:55: error[M105]: http.upstreams.api.retry.on: expected an HTTP status from 300 to "
+                "599, "
                 "found '200'",
                 NULL},
         {"/\"}", "/\", retry: {on: []}}",
-                "t.yaml:9:49: error: http.upstreams.api.retry.on: expected a list of HTTP statuses such as "
+                "t.yaml:9:49: error[M105]: http.upstreams.api.retry.on: expected a list of HTTP statuses "
+                "such as "
                 "[429, 503], found an empty list",
                 NULL},
         {"/\"}", "/\", retry: {base: 1m}}",
-                "t.yaml:9:37: error: http.upstreams.api.retry.cap: expected at least 'base' (60000 ms), "
+                "t.yaml:9:37: error[M105]: http.upstreams.api.retry.cap: expected at least 'base' (60000 "
+                "ms), "
                 "found 30000 ms",
                 NULL},
         {"limits:", "order: keys\nlimits:",
-                "t.yaml:13:8: error: order: expected key, partition or none, found 'keys'", NULL},
+                "t.yaml:13:8: error[M105]: order: expected key, partition or none, found 'keys'", NULL},
         {"limits:", "log: {level: loud}\nlimits:",
-                "t.yaml:13:14: error: log.level: expected debug, info, warn or error, found 'loud'", NULL},
+                "t.yaml:13:14: error[M105]: log.level: expected debug, info, warn or error, found 'loud'",
+                NULL},
         {"limits:", "log: verbose\nlimits:",
-                "t.yaml:13:6: error: log: expected keys and values, found a text", NULL},
-        {"[in]", "in", "t.yaml:3:11: error: source.topics: expected a list such as [a, b], found a text",
+                "t.yaml:13:6: error[M105]: log: expected keys and values, found a text", NULL},
+        {"[in]", "in",
+                "t.yaml:3:11: error[M105]: source.topics: expected a list such as [a, b], found a text",
                 NULL},
         {"[in]", "[]",
-                "t.yaml:3:11: error: source.topics: expected a list such as [a, b], found an empty list",
+                "t.yaml:3:11: error[M105]: source.topics: expected a list such as [a, b], found an empty "
+                "list",
                 NULL},
-        {"[in]", "[[in]]", "t.yaml:3:12: error: expected a text, found a list", NULL},
+        {"[in]", "[[in]]", "t.yaml:3:12: error[M105]: expected a text, found a list", NULL},
         {"limits:", "key: page_id\nlimits:",
-                "t.yaml:13:6: error: key: expected names and paths such as {page_id: page.page_id}, or "
+                "t.yaml:13:6: error[M105]: key: expected names and paths such as {page_id: page.page_id}, or "
                 "record, found a text",
                 NULL},
         {"limits:", "key: {a: .b}\nlimits:",
-                "t.yaml:13:10: error: key: expected a path such as page.page_id, found '.b'", NULL},
+                "t.yaml:13:10: error[M105]: key: expected a path such as page.page_id, found '.b'", NULL},
         {"{path: enrich.lua}", "{path: enrich.lua, params: [1]}",
-                "t.yaml:5:36: error: expected names and values, found a list", NULL},
+                "t.yaml:5:36: error[M105]: expected names and values, found a list", NULL},
         {"{path: enrich.lua}", "{path: enrich.lua, params: {x: .nan}}",
-                "t.yaml:5:40: error: .nan has no form in JSON", NULL},
-        {"enrich.lua", "gone.lua", "t.yaml:5:16: error: script.path: there is no file 'gone.lua'",
+                "t.yaml:5:40: error[M105]: .nan has no form in JSON", NULL},
+        {"enrich.lua", "gone.lua", "t.yaml:5:16: error[M106]: script.path: there is no file 'gone.lua'",
                 "looked for in this file's folder and in the working directory"},
-        {"enrich.lua", ".", "t.yaml:5:16: error: script.path: there is no file '.'", NULL},
+        {"enrich.lua", ".", "t.yaml:5:16: error[M106]: script.path: there is no file '.'", NULL},
         /* values that concern more than one key */
         {"my-job", "my job",
-                "t.yaml:1:7: error: name: expected letters, digits, '.', '_' and '-', at most 128, found 'my "
+                "t.yaml:1:7: error[M105]: name: expected letters, digits, '.', '_' and '-', at most 128, "
+                "found 'my "
                 "job'",
                 NULL},
-        {"[in]", "[in, in]", "t.yaml:3:11: error: source.topics: expected each topic once, found 'in'", NULL},
+        {"[in]", "[in, in]", "t.yaml:3:11: error[M105]: source.topics: expected each topic once, found 'in'",
+                NULL},
         {"[in]", "[\"^in.*\"]",
-                "t.yaml:3:11: error: source.topics: expected a topic's name: letters, digits, '.', '_' and "
+                "t.yaml:3:11: error[M105]: source.topics: expected a topic's name: letters, digits, '.', '_' "
+                "and "
                 "'-', at most 249, found '^in.*'",
                 NULL},
         {"[in]", "[in]\n  start: yesterday",
-                "t.yaml:4:10: error: source.start: expected earliest, latest or a time such as "
+                "t.yaml:4:10: error[M105]: source.start: expected earliest, latest or a time such as "
                 "2025-11-01T00:00:00Z, found 'yesterday'",
                 NULL},
         {"http://localhost/", "ftp://localhost/",
-                "t.yaml:9:16: error: http.upstreams.api.url: expected an address that begins with http:// or "
+                "t.yaml:9:16: error[M105]: http.upstreams.api.url: expected an address that begins with "
+                "http:// or "
                 "https://, found 'ftp://localhost/'",
                 NULL},
         {"http://localhost/", "http:///w/api.php",
-                "t.yaml:9:16: error: http.upstreams.api.url: expected an address with a host, found "
+                "t.yaml:9:16: error[M105]: http.upstreams.api.url: expected an address with a host, found "
                 "'http:///w/api.php'",
                 NULL},
         {"http://localhost/", "http://localhost/?a=b",
-                "t.yaml:9:16: error: http.upstreams.api.url: expected an address without '?' and '#' (the "
+                "t.yaml:9:16: error[M105]: http.upstreams.api.url: expected an address without '?' and '#' "
+                "(the "
                 "query belongs to the script's request), found 'http://localhost/?a=b'",
                 NULL},
         {"http://localhost/", "http://local host/",
-                "t.yaml:9:16: error: http.upstreams.api.url: expected an address without spaces or control "
+                "t.yaml:9:16: error[M105]: http.upstreams.api.url: expected an address without spaces or "
+                "control "
                 "characters, found 'http://local host/'",
                 NULL},
         {"http://localhost/", "http://{host}/",
-                "t.yaml:9:16: error: http.upstreams.api.url: '{host}' in an address demands "
+                "t.yaml:9:16: error[M110]: http.upstreams.api.url: '{host}' in an address demands "
                 "'http.upstreams.api.hosts', the hosts that a request may name",
                 "such as hosts: [\"*.example.org\"]"},
         {"/\"}", "/\", hosts: [\"*\", \"a/b\"]}",
-                "t.yaml:9:44: error: http.upstreams.api.hosts: expected hosts such as www.example.org or "
+                "t.yaml:9:44: error[M105]: http.upstreams.api.hosts: expected hosts such as www.example.org "
+                "or "
                 "*.example.org, found 'a/b'",
                 NULL},
         {"/\"}", "/\", per_record_headers: [\"a b\"]}",
-                "t.yaml:9:57: error: http.upstreams.api.per_record_headers: expected names of headers, found "
+                "t.yaml:9:57: error[M105]: http.upstreams.api.per_record_headers: expected names of headers, "
+                "found "
                 "'a b'",
                 NULL},
         {"/\"}", "/\", tls: {cert: client.pem}}",
-                "t.yaml:9:37: error: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
+                "t.yaml:9:37: error[M105]: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
         {"  upstreams:", "  endpoint: http://localhost/\n  upstreams:",
-                "t.yaml:8:3: error: 'http.upstreams' and 'http.endpoint' exclude each other",
+                "t.yaml:8:3: error[M104]: 'http.upstreams' and 'http.endpoint' exclude each other",
                 "keep one of them"},
         {"    api: {url: \"http://localhost/\"}", "    api: {}",
-                "t.yaml:9:5: error: 'http.upstreams.api.url' is required", NULL},
+                "t.yaml:9:5: error[M103]: 'http.upstreams.api.url' is required", NULL},
         {"    api:", "    \"a b\":",
-                "t.yaml:9:5: error: http.upstreams: 'a b' cannot be a name: expected letters, digits, '_' "
+                "t.yaml:9:5: error[M108]: http.upstreams: 'a b' cannot be a name: expected letters, digits, "
+                "'_' "
                 "and '-', and not the word errors",
                 NULL},
         {"sink:\n", "sinks: {errors: {stream: x}}\nunused:\n",
-                "t.yaml:10:9: error: sinks: 'errors' cannot be a name: expected letters, digits, '_' and "
+                "t.yaml:10:9: error[M108]: sinks: 'errors' cannot be a name: expected letters, digits, '_' "
+                "and "
                 "'-', and not the word errors",
                 NULL},
         {"sink:\n", "sinks: {a: {stream: x, kafka: {bootstrap.servers: x}}}\nsink:\n",
-                "t.yaml:10:1: error: 'sink' and 'sinks' exclude each other", "keep one of them"},
+                "t.yaml:10:1: error[M104]: 'sink' and 'sinks' exclude each other", "keep one of them"},
         {"  stream: out", "  stream: out\n  topic: out",
-                "t.yaml:12:3: error: 'sink.stream' and 'sink.topic' exclude each other", "keep one of them"},
-        {"  stream: out\n", "", "t.yaml:10:1: error: 'sink.stream' or 'sink.topic' is required", NULL},
+                "t.yaml:12:3: error[M104]: 'sink.stream' and 'sink.topic' exclude each other",
+                "keep one of them"},
+        {"  stream: out\n", "", "t.yaml:10:1: error[M103]: 'sink.stream' or 'sink.topic' is required", NULL},
         {"stream: out", "topic: out\n  schema: /out/1.0.0",
-                "t.yaml:12:11: error: sink.schema: expected keep for a sink with a 'topic', found "
+                "t.yaml:12:11: error[M105]: sink.schema: expected keep for a sink with a 'topic', found "
                 "'/out/1.0.0'",
                 "events are stamped where the sink has a 'stream'; a 'topic' is plain"},
         {"stream: out", "stream: out\n  schema: out/1.0.0",
-                "t.yaml:12:11: error: sink.schema: expected keep, or a path such as /my/output/1.0.0, found "
+                "t.yaml:12:11: error[M105]: sink.schema: expected keep, or a path such as /my/output/1.0.0, "
+                "found "
                 "'out/1.0.0'",
                 NULL},
         {"out\n  kafka: {bootstrap.servers: \"localhost:9093\"}",
                 "in\n  kafka: {bootstrap.servers: \"localhost:9092\"}",
-                "t.yaml:11:11: error: sink.stream: expected a topic that is not read by 'source.topics', "
+                "t.yaml:11:11: error[M105]: sink.stream: expected a topic that is not read by "
+                "'source.topics', "
                 "found 'in'",
                 "every output would come back as an input"},
         {"stream: out", "stream: my_job.error",
-                "t.yaml:1:1: error: errors.stream: expected another topic than the sink's, found "
+                "t.yaml:1:1: error[M105]: errors.stream: expected another topic than the sink's, found "
                 "'my_job.error'",
                 NULL},
         {"limits:", "admin: {listen: \"9464\"}\nlimits:",
-                "t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
+                "t.yaml:13:17: error[M105]: admin.listen: expected an address and a port such as "
+                "127.0.0.1:9464, "
                 "or off, found '9464'",
                 NULL},
         {"limits:", "admin: {listen: \"a:70000\"}\nlimits:",
-                "t.yaml:13:17: error: admin.listen: expected an address and a port such as 127.0.0.1:9464, "
+                "t.yaml:13:17: error[M105]: admin.listen: expected an address and a port such as "
+                "127.0.0.1:9464, "
                 "or off, found 'a:70000'",
                 NULL},
         {"500MiB", "300MiB",
-                "t.yaml:13:18: error: limits.memory: 300 MiB is too little: 400 MiB are needed (the engine "
+                "t.yaml:13:18: error[M111]: limits.memory: 300 MiB is too little: 400 MiB are needed (the "
+                "engine "
                 "48, script.memory 128, and four times the largest max_body 224)",
                 "raise it, or lower script.memory or the upstreams' max_body"},
-        {"500MiB", "0", "t.yaml:13:18: error: limits.memory: expected from 1MiB to 1024GiB, found '0'", NULL},
+        {"500MiB", "0", "t.yaml:13:18: error[M105]: limits.memory: expected from 1MiB to 1024GiB, found '0'",
+                NULL},
         /* Kafka's properties */
         {"{bootstrap.servers: \"localhost:9092\"}", "{client.rack: a}",
-                "t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required",
+                "t.yaml:4:3: error[M103]: 'source.kafka.bootstrap.servers' is required",
                 "such as bootstrap.servers: \"localhost:9092\""},
         {"{bootstrap.servers: \"localhost:9092\"}", "{bootstrap: {servers: x}}",
-                "t.yaml:4:3: error: 'source.kafka.bootstrap.servers' is required", NULL},
+                "t.yaml:4:3: error[M103]: 'source.kafka.bootstrap.servers' is required", NULL},
         {"9093\"}", "9093\", compresion.type: gzip}",
-                "t.yaml:12:65: error: sink.kafka: librdkafka has no property \"compresion.type\"; did you "
+                "t.yaml:12:65: error[M109]: sink.kafka: librdkafka has no property \"compresion.type\"; did "
+                "you "
                 "mean \"compression.type\"?",
                 NULL},
         {"9093\"}", "9093\", compression.type: 7zip}",
-                "t.yaml:12:66: error: sink.kafka: \"compression.type\": Invalid value", NULL},
+                "t.yaml:12:66: error[M109]: sink.kafka: \"compression.type\": Invalid value", NULL},
         {"9092\"}", "9092\", group.id: x}",
-                "t.yaml:4:58: error: source.kafka: \"group.id\" cannot be set: ", NULL},
+                "t.yaml:4:58: error[M109]: source.kafka: \"group.id\" cannot be set: ", NULL},
         /* variables and files */
-        {"my-job", "${MILLRACE_TEST}", "t.yaml:1:7: error: the variable MILLRACE_TEST is not set",
+        {"my-job", "${MILLRACE_TEST}", "t.yaml:1:7: error[M107]: the variable MILLRACE_TEST is not set",
                 "set it, or give a default: ${MILLRACE_TEST:-...}"},
         {"my-job", "${MILLRACE_TEST:?the name of the job}",
-                "t.yaml:1:7: error: the variable MILLRACE_TEST is not set: the name of the job", NULL},
+                "t.yaml:1:7: error[M107]: the variable MILLRACE_TEST is not set: the name of the job", NULL},
         {"my-job", "${MILLRACE_EMPTY:?never empty}",
-                "t.yaml:1:7: error: the variable MILLRACE_EMPTY is not set: never empty", NULL},
-        {"my-job", "${1x}", "t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
+                "t.yaml:1:7: error[M107]: the variable MILLRACE_EMPTY is not set: never empty", NULL},
+        {"my-job", "${1x}", "t.yaml:1:7: error[M107]: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
                 "write $$ for a dollar sign"},
         {"my-job", "\"${MILLRACE_TEST\"",
-                "t.yaml:1:7: error: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
+                "t.yaml:1:7: error[M107]: expected ${NAME}, ${NAME:-default} or ${NAME:?why}",
                 "write $$ for a dollar sign"},
         {"my-job", "{file: gone}",
-                "t.yaml:1:14: error: the file 'gone' cannot be read: No such file or directory", NULL},
+                "t.yaml:1:14: error[M106]: the file 'gone' cannot be read: No such file or directory", NULL},
         {"my-job", "{file: /dev/zero}",
-                "t.yaml:1:14: error: the file '/dev/zero' cannot be read: it is not a regular file", NULL},
+                "t.yaml:1:14: error[M106]: the file '/dev/zero' cannot be read: it is not a regular file",
+                NULL},
         /* YAML */
-        {"name: my-job", "name: &a my-job", "t.yaml:1:7: error: anchors are not supported", NULL},
-        {"name: my-job", "name: [my-job", "t.yaml:2:7: error: did not find expected ',' or ']'", NULL},
+        {"name: my-job", "name: &a my-job", "t.yaml:1:7: error[M102]: anchors are not supported", NULL},
+        {"name: my-job", "name: [my-job", "t.yaml:2:7: error[M102]: did not find expected ',' or ']'", NULL},
 };
 
 /* False after telling what differs. */
@@ -397,7 +437,7 @@ static void the_report_shows_the_line_with_a_caret_and_a_hint(void **state)
 	struct config_report report;
 	char *text = changed("[in]", "[in]\n  grup: x");
 	assert_null(load(text, &report));
-	assert_string_equal(report.text.data, "t.yaml:4:3: error: unknown key 'source.grup'\n"
+	assert_string_equal(report.text.data, "t.yaml:4:3: error[M101]: unknown key 'source.grup'\n"
 	                                      "     4 |   grup: x\n"
 	                                      "       |   ^^^^\n"
 	                                      "   hint: did you mean 'group'?\n");
@@ -432,10 +472,10 @@ static void a_file_that_is_not_there_is_one_error(void **state)
 	(void)state;
 	struct config_report report = {0};
 	assert_null(config_load("gone.yaml", &report));
-	assert_string_equal(report.text.data, "gone.yaml: error: there is no such file\n");
+	assert_string_equal(report.text.data, "gone.yaml: error[M100]: there is no such file\n");
 	config_report_free(&report);
 	assert_null(config_load(".", &report));
-	assert_string_equal(report.text.data, ".: error: this is a folder; expected a file\n");
+	assert_string_equal(report.text.data, ".: error[M100]: this is a folder; expected a file\n");
 	config_report_free(&report);
 	assert_null(config_parse("t.yaml", "", 0, &report));
 	assert_int_equal(report.errors, 4); /* name, source, script, sink */
@@ -753,7 +793,7 @@ static void a_missing_user_agent_is_a_warning(void **state)
 	assert_non_null(c);
 	assert_int_equal(report.warnings, 1);
 	assert_string_equal(c->user_agent, "millrace/1.0 (no contact given)");
-	assert_non_null(strstr(report.text.data, "t.yaml:6:1: warning: 'http.user_agent' is not set"));
+	assert_non_null(strstr(report.text.data, "t.yaml:6:1: warning[M132]: 'http.user_agent' is not set"));
 	config_report_free(&report);
 	config_free(c);
 	mem_free(text);
@@ -768,7 +808,7 @@ static void outputs_too_large_for_the_memory_are_a_warning(void **state)
 	assert_non_null(c);
 	assert_int_equal(report.warnings, 1);
 	if (strstr(report.text.data,
-	            "warning: sink.max_bytes: an output of that size needs 300 MiB at one time, and "
+	            "warning[M134]: sink.max_bytes: an output of that size needs 300 MiB at one time, and "
 	            "limits.memory leaves 274 MiB for records") == NULL)
 		fail_msg("%s", report.text.data);
 	config_report_free(&report);
@@ -883,11 +923,12 @@ static void a_bad_file_of_params_is_told_with_its_own_line(void **state)
 	static const struct {
 		const char *text, *error;
 	} files[] = {
-	        {"a: 1\nb: .nan\n", "more.yaml:2:4: error: .nan has no form in JSON\n"},
+	        {"a: 1\nb: .nan\n", "more.yaml:2:4: error[M105]: .nan has no form in JSON\n"},
 	        {"a: 1\n\nb: [1\n", "more.yaml:"},
-	        {"a: 1\na: 2\n", "more.yaml:2:1: error: "},
-	        {"- a\n", "more.yaml:1:1: error: expected names and values, found a list\n"},
-	        {"a: ${MILLRACE_TEST}\n", "more.yaml:1:4: error: the variable MILLRACE_TEST is not set\n"},
+	        {"a: 1\na: 2\n", "more.yaml:2:1: error[M102]: "},
+	        {"- a\n", "more.yaml:1:1: error[M105]: expected names and values, found a list\n"},
+	        {"a: ${MILLRACE_TEST}\n",
+	                "more.yaml:1:4: error[M107]: the variable MILLRACE_TEST is not set\n"},
 	};
 	char *text =
 	        changed("{path: enrich.lua}", "{path: enrich.lua, params: {a: 1}, params_file: more.yaml}");
@@ -920,7 +961,8 @@ static void a_reload_looks_at_the_section_script_alone(void **state)
 	config_report_free(&report);
 	put("reload.yaml", "name: x\nscript: {path: enrich.lua, parms: {}}\n");
 	assert_null(config_load_script("reload.yaml", &report));
-	assert_non_null(strstr(report.text.data, "reload.yaml:2:28: error: unknown key 'script.parms'"));
+	assert_non_null(
+	        strstr(report.text.data, "reload.yaml:2:28: error[M101]: unknown key 'script.parms'"));
 	config_report_free(&report);
 	put("reload.yaml", "name: x\n");
 	assert_null(config_load_script("reload.yaml", &report));

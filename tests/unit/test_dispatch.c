@@ -1726,6 +1726,7 @@ static void a_watcher_sees_each_answer_and_why_it_is_asked_again(void **state)
 	tick_at(fixture, world.now + 7000);
 	answer_next(200);
 	ended(&one, 200, NULL);
+	response_free(&one.lookup.response);
 	assert_string_equal(fixture->seen, "503 busy, 5xx in 250, 429 slow, 429 in 0 uncounted, 200 {}, ");
 }
 

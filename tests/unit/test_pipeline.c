@@ -7,6 +7,7 @@
 #define script_request fake_script_request
 #define script_transform fake_script_transform
 #define script_resume fake_script_resume
+#define script_resume_diff fake_script_resume_diff
 #define script_pass fake_script_pass
 #define script_finish_output fake_script_finish_output
 #define script_answer fake_script_answer
@@ -36,6 +37,7 @@
 #include "../../core/delivery.c"
 #include "../../core/pipeline.c"
 #include "script_fakes.h"
+#include "helper_fakes.h"
 
 /* An event's value is "KIND KEY NUMBER": what the script does with it, its lane, its place in it. */
 enum { SINKS = 2, PARTITIONS = 3, TOPIC_MAX = 64 };
@@ -103,6 +105,15 @@ static void output_of(struct script_event *event, struct script_result *result)
 	}
 }
 
+static void compare_texts(const struct script_event *event, struct script_result *result)
+{
+	*result = (struct script_result){.verdict = VERDICT_WAIT,
+	        .diff = {.from = {event->id, strlen(event->id)},
+	                .to = {"other", 5},
+	                .context = 3,
+	                .max = 1000}};
+}
+
 void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
         struct script_result *result)
 {
@@ -115,6 +126,8 @@ void script_transform(struct script_event *event, const struct script_answer_par
 		        .host_scope = (kind_is(event, "lag") || kind_is(event, "alone"))};
 	else if (kind_is(event, "fetch"))
 		answer_requests(result, VERDICT_WAIT, 1);
+	else if (kind_is(event, "diff"))
+		compare_texts(event, result);
 	else
 		output_of(event, result);
 }
@@ -124,6 +137,13 @@ void script_resume(struct script_event *event, const struct script_answer_part *
 {
 	(void)answers;
 	(void)count;
+	output_of(event, result);
+}
+
+void script_resume_diff(struct script_event *event, enum textdiff_outcome outcome, const struct bytes *text,
+        struct script_result *result)
+{
+	assert_true((outcome == TEXTDIFF_MADE) == (text->size > 0));
 	output_of(event, result);
 }
 
@@ -357,6 +377,7 @@ static void settle_first(struct fake_sink *fake, enum output_state state)
 /* ---- the story's stage ---- */
 
 struct stage {
+	struct differ *differ;
 	struct pipeline *pipeline;
 	struct ledger ledger;
 	struct fake_sink *sinks[SINKS];
@@ -392,7 +413,9 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	s->configs[0] = (struct sink_config){.name = sink_name, .topic = sink_name, .max_bytes = 2000};
 	s->configs[1] = (struct sink_config){.name = errors_name, .topic = errors_name, .max_bytes = 2000};
 	ledger_init(&s->ledger, limit_bytes);
+	s->differ = differ_open(NULL, NULL, NULL);
 	struct pipeline_config config = {.order = order,
+	        .differ = s->differ,
 	        .key_from_event = true,
 	        .limit_records = limit,
 	        .limit_bytes = limit_bytes,
@@ -439,6 +462,7 @@ static void drop_curtain(struct stage *s)
 	for (int i = 0; i < SINKS; i++)
 		while (s->sinks[i]->held_count)
 			settle_first(s->sinks[i], OUTPUT_FAILED);
+	differ_close(s->differ, 0);
 	pipeline_close(s->pipeline);
 	assert_int_equal(
 	        s->ledger.total, s->ledger.used[LEDGER_LUA]); /* a gauge, of which the last look stays */
@@ -933,6 +957,72 @@ static void every_verdict_ends_in_its_outcome(void **state)
 	assert_int_equal(s->sinks[1]->stored_count, 2);
 	assert_non_null(strstr(s->sinks[1]->stored[0], "\"error_type\":\"PoisonEvent\""));
 	assert_non_null(strstr(s->sinks[1]->stored[1], "\"error_type\":\"OutputTooLarge\""));
+	drop_curtain(s);
+}
+
+/* A record that waits for a diff is in the air: others go on, a stop waits for it, a revoke does not. */
+static void a_diff_is_waited_for_without_holding_others_up(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	struct pipeline_counts c;
+	take(s, 0, "diff key1 1");
+	answer(0, false);
+	take(s, 0, "event key2 2");
+	answer(0, false);
+	take(s, 0, "diff key3 3");
+	answer(0, false);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	assert_true(s->ledger.used[LEDGER_ANSWER] > 1000);
+	pipeline_drain(s->pipeline, s->now);
+	pipeline_counts(s->pipeline, &c);
+	assert_int_equal(c.given_back, 0);
+	assert_true(helper_answer(false));
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 2);
+	assert_true(helper_answer(true)); /* too late: transform hears of it */
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 3);
+	assert_false(helper_answer(false));
+	drop_curtain(s);
+}
+
+static void a_record_may_be_given_back_while_its_diff_is_made(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 0, "diff key1 1");
+	take(s, 1, "diff key2 2");
+	answer(0, false);
+	answer(0, false);
+	s->door.released(s->door.context, &s->partitions[0], true);
+	assert_true(helper_answer(false)); /* nobody's */
+	assert_true(helper_answer(false));
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->held_count, 1);
+	drop_curtain(s);
+}
+
+/* What a diff takes has to be there, but for the oldest record. */
+static void a_diff_begins_when_there_is_memory_for_it(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	take(s, 0, "event key1 1");
+	take(s, 0, "diff key2 2");
+	size_t room = ledger_room(&s->ledger);
+	ledger_charge(&s->ledger, LEDGER_OUTPUT, room - 500);
+	answer(1, false);
+	turn_once(s);
+	assert_null(held_job.run);
+	answer(0, false);
+	turn_once(s);
+	settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	turn_once(s);
+	assert_true(helper_answer(false)); /* the oldest now */
+	ledger_return(&s->ledger, LEDGER_OUTPUT, room - 500);
 	drop_curtain(s);
 }
 
@@ -1517,8 +1607,8 @@ static void an_observer_is_told_of_each_stage_of_a_record(void **state)
 	turn_once(s);
 	settle_first(s->sinks[0], OUTPUT_ACKED);
 	turn_once(s);
-	assert_string_equal(
-	        told_story, "taken request asked:1 answered transform asked:1 answered transform made enriched ended ");
+	assert_string_equal(told_story,
+	        "taken request asked:1 answered transform asked:1 answered transform made enriched ended ");
 	told_story[0] = '\0';
 	take(s, 0, "pair key1 2");
 	answer(1, true);
@@ -1576,6 +1666,9 @@ int main(void)
 	        cmocka_unit_test(the_oldest_record_is_asked_about_whatever_is_held),
 	        cmocka_unit_test(as_much_is_asked_at_once_as_there_is_room_for_the_answers),
 	        cmocka_unit_test(every_verdict_ends_in_its_outcome),
+	        cmocka_unit_test(a_diff_is_waited_for_without_holding_others_up),
+	        cmocka_unit_test(a_record_may_be_given_back_while_its_diff_is_made),
+	        cmocka_unit_test(a_diff_begins_when_there_is_memory_for_it),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
 	        cmocka_unit_test(an_error_event_in_place_of_a_refused_output_leaves_without_delay),

@@ -23,6 +23,7 @@
 #include "pipeline.h"
 #include "script.h"
 #include "script_fakes.h"
+#include "helper_fakes.h"
 
 int64_t clock_now(void);
 int64_t clock_now_ns(void);
@@ -33,7 +34,7 @@ enum { ROUNDS = 150, LIVES = 4, AIR = 512, STORED_MOST = 40000, SECOND_MS = 1000
 enum mode { GOOD, STATUS_500, UNREACHED, SILENT, THROTTLED, MODES };
 
 /* What the script does with an event. */
-enum kind { ONE, PAIR, FETCH, BOTH, OTHER, PASS, DROP, AGAIN, POISON, KINDS };
+enum kind { ONE, PAIR, FETCH, BOTH, OTHER, PASS, DROP, AGAIN, COMPARE, POISON, KINDS };
 
 struct entry {
 	enum kind kind;
@@ -79,6 +80,7 @@ static struct world {
 	struct upstream_config upstreams[UPSTREAMS];
 	struct ledger ledger;
 	struct metrics *metrics;
+	struct differ *differ;
 	struct pipeline *pipeline;
 	struct source source;
 	struct source_handlers door;
@@ -86,7 +88,7 @@ static struct world {
 } * w;
 
 static struct {
-	size_t breaker, cuts, relieved, failed_deliveries, refused, revoked, given_back;
+	size_t breaker, cuts, relieved, failed_deliveries, refused, revoked, given_back, diffs;
 } seen;
 
 static unsigned seed;
@@ -201,6 +203,15 @@ static void make_outputs(struct script_event *event, struct script_result *resul
 	}
 }
 
+static void compares(const struct script_event *event, struct script_result *result)
+{
+	*result = (struct script_result){.verdict = VERDICT_WAIT,
+	        .diff = {.from = {event->id, strlen(event->id)},
+	                .to = {"another", 7},
+	                .context = 3,
+	                .max = chance(20) ? 600000 : 100}};
+}
+
 void script_transform(struct script_event *event, const struct script_answer_part *answers, size_t count,
         struct script_result *result)
 {
@@ -213,6 +224,8 @@ void script_transform(struct script_event *event, const struct script_answer_par
 		        .host_scope = chance(30)};
 	else if (kind == FETCH)
 		asks(result, VERDICT_WAIT, 1 + (size_t)rand() % 2);
+	else if (kind == COMPARE)
+		compares(event, result);
 	else
 		make_outputs(event, result);
 }
@@ -222,6 +235,18 @@ void script_resume(struct script_event *event, const struct script_answer_part *
 {
 	(void)answers, (void)count;
 	make_outputs(event, result);
+}
+
+void script_resume_diff(struct script_event *event, enum textdiff_outcome outcome, const struct bytes *text,
+        struct script_result *result)
+{
+	promise((outcome == TEXTDIFF_MADE) == (text->size > 0) && outcome != TEXTDIFF_CANCELLED,
+	        "a diff of %zu bytes was %s\n", text->size, textdiff_outcome_name(outcome));
+	seen.diffs += outcome == TEXTDIFF_MADE;
+	if (chance(30) && !w->calm)
+		compares(event, result);
+	else
+		make_outputs(event, result);
 }
 
 bool script_pass(struct script_event *event, struct output *output, struct script_result *failure)
@@ -580,6 +605,8 @@ static void open_life(void)
 	        .emitter_id = "test",
 	        .clock = chance(50) ? clock_now : NULL};
 	w->metrics = metrics_open();
+	w->differ = differ_open(NULL, w->metrics, NULL);
+	config.differ = w->differ;
 	w->pipeline = pipeline_open(&config, NULL, w->metrics, &w->ledger);
 	pipeline_sink_handlers(w->pipeline, &handlers);
 	for (int i = 0; i < SINKS; i++) {
@@ -623,6 +650,7 @@ static void close_life(void)
 		fail_rest(&w->sinks[i]);
 	}
 	promise(w->air_count == 0, "%zu calls are in the air for nobody\n", w->air_count);
+	differ_close(w->differ, 0);
 	pipeline_close(w->pipeline);
 	free_gone(true);
 	ledger_set(&w->ledger, LEDGER_LUA, 0);
@@ -672,6 +700,8 @@ static void step(void)
 		answer_one();
 	for (int i = rand() % 6; i > 0; i--)
 		settle_some(&w->sinks[rand() % SINKS]);
+	if (chance(50))
+		helper_answer(!w->calm && chance(5));
 	if (chance(60)) {
 		w->now += chance(5) ? rand() % 4000 : rand() % 40;
 		pipeline_turn(w->pipeline, w->now);
@@ -740,6 +770,7 @@ static void get_well(void)
 		for (int i = 0; i < SINKS; i++)
 			for (size_t n = w->sinks[i].count; n > 0; n--, moved = true)
 				settle_some(&w->sinks[i]);
+		moved = helper_answer(false) || moved;
 		check_accounts();
 		free_gone(false);
 		busy = !moved && next >= 0 && next <= w->now ? busy + 1 : 0;
@@ -831,7 +862,7 @@ static void nothing_is_lost_reordered_unaccounted_for_or_stuck(void **state)
 	/* They met every trouble, or they would prove nothing. */
 	assert_true(seen.breaker > rounds / 4 && seen.cuts > rounds && seen.relieved > rounds / 4);
 	assert_true(seen.failed_deliveries > rounds && seen.refused > rounds / 4);
-	assert_true(seen.revoked > rounds && seen.given_back > rounds);
+	assert_true(seen.revoked > rounds && seen.given_back > rounds && seen.diffs > rounds);
 }
 
 static int open_world(void **state)

@@ -1086,6 +1086,95 @@ static void a_loop_after_a_fetch_is_stopped_too(void **state)
 	script_release(script);
 }
 
+/* ---- diff ---- */
+
+static void a_diff_is_waited_for_with_its_texts(void **state)
+{
+	(void)state;
+	struct script *script = fixture_hooks("",
+	        "local a, b = 'one' .. event.n, 'two' .. event.n "
+	        "local diff = millrace.diff(a .. '\\n', b .. '\\n', {context = 1, max = 1000}) a, b = nil, "
+	        "nil "
+	        "local none, why = millrace.diff(diff, '') "
+	        "return {diff = diff, none = none == nil, why = why, same = millrace.diff('x', 'x')}");
+	struct script_event event;
+	struct script_result result;
+	fixture_decode(script, &event, "{\"n\":1}");
+	script_transform(&event, NULL, 0, &result);
+	assert_int_equal(VERDICT_WAIT, result.verdict);
+	assert_int_equal(0, result.request_count);
+	assert_int_equal(1, result.diff.context);
+	assert_int_equal(1000, result.diff.max);
+	script_relieve(script); /* nobody but the record holds the texts */
+	assert_int_equal(5, result.diff.from.size);
+	assert_memory_equal("one1\n", result.diff.from.data, 5);
+	assert_memory_equal("two1\n", result.diff.to.data, 5);
+	script_resume_diff(&event, TEXTDIFF_MADE, &(struct bytes){"the diff", 8}, &result);
+	assert_int_equal(VERDICT_WAIT, result.verdict);
+	assert_int_equal(TEXTDIFF_CONTEXT, result.diff.context);
+	assert_int_equal(2 << 20, result.diff.max);
+	script_resume_diff(&event, TEXTDIFF_TIMEOUT, &(struct bytes){NULL, 0}, &result);
+	assert_non_null(strstr(result.outputs[0].value, "\"diff\":\"the diff\""));
+	assert_non_null(strstr(result.outputs[0].value, "\"none\":true"));
+	assert_non_null(strstr(result.outputs[0].value, "\"same\":\"\""));
+	expect_output(&result, "\"why\":\"timeout\"");
+	script_forget(&event);
+	script_release(script);
+}
+
+static void texts_that_are_too_large_are_not_waited_for(void **state)
+{
+	(void)state;
+	struct script *script =
+	        fixture_hooks("", "local diff, why = millrace.diff(('x'):rep(11), 'y', {max = 10}) "
+	                          "return {diff = diff == nil, why = why}");
+	struct script_result result = fixture_transform(script, NULL);
+	assert_non_null(strstr(result.outputs[0].value, "\"diff\":true"));
+	expect_output(&result, "\"why\":\"too_large\"");
+	script_release(script);
+}
+
+static void a_record_that_waits_for_a_diff_may_go(void **state)
+{
+	(void)state;
+	struct script *script = fixture_hooks("", "millrace.diff('a', 'b')");
+	struct script_event event;
+	struct script_result result;
+	fixture_decode(script, &event, edit);
+	script_transform(&event, NULL, 0, &result);
+	assert_int_equal(VERDICT_WAIT, result.verdict);
+	script_result_free(&result);
+	script_forget(&event);
+	assert_int_equal(0, script_usage(script).events);
+	script_release(script);
+}
+
+static void a_diff_that_cannot_be_is_an_error(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"coroutine.wrap(function() millrace.diff('a', 'b') end)()", "works in transform only"},
+	        {"millrace.diff('a')", "argument 2 must be a string, it is nil"},
+	        {"millrace.diff({}, 'b')", "argument 1 must be a string, it is an empty table"},
+	        {"millrace.diff('a', 'b', 3)", "argument 3 must be a table with context and max"},
+	        {"millrace.diff('a', 'b', {contxt = 3})",
+	                "unknown member 'contxt'; there are context and max"},
+	        {"millrace.diff('a', 'b', {max = 0})", "`max` must be a number from 1 to 67108864, it is 0"},
+	        {"millrace.diff('a', 'b', {context = 'x'})", "`context` must be a number from 0 to 1000000"},
+	        {"millrace.diff('a', 'b', {context = 0/0})", "`context` must be a number"},
+	        {"for i = 1, 101 do millrace.diff('a', 'a') end", "was called more than 100 times"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct script *script = fixture_hooks("", cases[i][0]);
+		struct script_result result = fixture_transform(script, NULL);
+		expect_failure(&result, "ScriptError", cases[i][1]);
+		script_release(script);
+	}
+	struct script *script = fixture_hooks("millrace.diff('a', 'b')", "");
+	struct script_result result = fixture_request(script);
+	expect_failure(&result, "ScriptError", "works in transform only");
+	script_release(script);
+}
+
 /* ---- labels, memory ---- */
 
 static void the_forty_first_name_becomes_other(void **state)
@@ -1245,6 +1334,10 @@ static int run(void)
 	        cmocka_unit_test(an_answer_that_is_no_json_is_unparsable_unless_that_is_fine),
 	        cmocka_unit_test(a_part_that_nobody_takes_is_given_back),
 	        cmocka_unit_test(fetch_waits_for_its_answer_while_others_go_on),
+	        cmocka_unit_test(a_diff_is_waited_for_with_its_texts),
+	        cmocka_unit_test(texts_that_are_too_large_are_not_waited_for),
+	        cmocka_unit_test(a_record_that_waits_for_a_diff_may_go),
+	        cmocka_unit_test(a_diff_that_cannot_be_is_an_error),
 	        cmocka_unit_test(fetch_of_several_is_answered_by_several),
 	        cmocka_unit_test(fetch_where_it_cannot_wait_is_an_error),
 	        cmocka_unit_test(what_a_record_asks_and_makes_fits_the_memory_of_scripts),

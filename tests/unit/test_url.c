@@ -92,6 +92,18 @@ static void a_host_that_may_not_be_named_is_refused(void **state)
 	assert_true(url_host_allowed(&direct, "a.b.wikipedia.org"));
 }
 
+static void a_star_means_any_host(void **state)
+{
+	(void)state;
+	char *any[] = {"*"};
+	struct upstream_config open = {
+	        .name = "open", .url = "https://{host}/", .hosts = any, .host_count = 1};
+	assert_true(url_host_allowed(&open, "de.wikipedia.org"));
+	assert_true(url_host_allowed(&open, "localhost:8080"));
+	assert_false(url_host_allowed(&open, "a/b"));
+	assert_false(url_host_matches("de.wikipedia.org", "*.org.example"));
+}
+
 static void a_host_is_nothing_but_a_host(void **state)
 {
 	(void)state;
@@ -113,6 +125,7 @@ int main(void)
 	        cmocka_unit_test(several_values_are_joined),
 	        cmocka_unit_test(a_host_stands_in_the_url_where_it_is_asked_for),
 	        cmocka_unit_test(a_host_that_may_not_be_named_is_refused),
+	        cmocka_unit_test(a_star_means_any_host),
 	        cmocka_unit_test(a_host_is_nothing_but_a_host),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
