@@ -313,14 +313,6 @@ static bool open_loop(struct worker *worker)
 	       event_add(worker->stop_event, NULL) == 0;
 }
 
-static size_t connections(const struct config *config)
-{
-	size_t sum = 0;
-	for (size_t i = 0; i < config->upstream_count; i++)
-		sum += config->upstreams[i].concurrency ? config->upstreams[i].concurrency : LIMITER_AUTO_MAX;
-	return sum ? sum : 1;
-}
-
 static void schemas_changed(void *context)
 {
 	const struct worker *worker = context;
@@ -358,9 +350,7 @@ static bool open_schemas(struct worker *worker, struct err *err)
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
-	struct http_config http = {.user_agent = config->user_agent,
-	        .connections = connections(config),
-	        .player = worker->config.player};
+	struct http_config http = {.user_agent = config->user_agent, .player = worker->config.player};
 	worker->http = http_open(worker->base, &http, err);
 	worker->differ = differ_open(worker->base, worker->metrics, err);
 	if (worker->http == NULL || worker->differ == NULL)
