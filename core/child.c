@@ -14,8 +14,6 @@
 /* Its end is looked for: SIGCHLD belongs to no thread of ours, and a pidfd needs a kernel of 2019. */
 enum { LOOK_MS = 20 };
 
-extern char **environ;
-
 struct child {
 	struct child_config config;
 	pid_t pid;

@@ -46,14 +46,14 @@ typedef void reload_told(void *context, enum reload_outcome outcome, const char 
 
 /* Loads the first script, or the last good one in its place. NULL and err (with file:line) when there is
  * neither. Borrows all but err. */
-struct reload *reload_open(struct event_base *base, const struct reload_config *config, struct err *err);
+struct reload *reload_open(struct event_base *base, const struct reload_config *own, struct err *err);
 /* The pipeline gets the first script; watching begins where the configuration says so. */
 void reload_attach(struct reload *reload, struct pipeline *pipeline);
 /* Loads what is on disk now, because somebody asked. by: "signal", "api". told (may be NULL) is called once,
  * now or later, unless the reload is closed before. */
 void reload_ask(struct reload *reload, const char *by, reload_told *told, void *context);
-/* As pipeline_config.decided. */
-void reload_decided(void *reload, uint64_t script, const char *type, const char *message);
+/* As pipeline_config.decided; context is the reload. */
+void reload_decided(void *context, uint64_t script, const char *type, const char *message);
 /* Why the script that runs is not the one that should: it stands in since the start. NULL: it is the right
  * one. */
 const char *reload_trouble(const struct reload *reload);

@@ -96,7 +96,8 @@ static void each_change_is_named_where_it_belongs(void **state)
 	differs(*state, with("token: secret", "token: another"), "", "", "admin.token");
 	differs(*state, with("{topics: [in],", "{topics: [in, more],"), "", "", "source.topics");
 	differs(*state,
-	        with("bootstrap.servers: \"localhost:1\"}}\nscript", "bootstrap.servers: x, client.rack: b}}\nscript"),
+	        with("bootstrap.servers: \"localhost:1\"}}\nscript",
+	                "bootstrap.servers: x, client.rack: b}}\nscript"),
 	        "", "", "source.kafka");
 	differs(*state, with("sink: {topic: out", "sink: {topic: other"), "", "", "sink.topic");
 	differs(*state, with("admin:", "key: {a: b}\nadmin:"), "", "", "key");
