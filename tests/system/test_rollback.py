@@ -55,7 +55,7 @@ def test_a_script_takes_over_when_its_tests_pass(job, stub, seed, tmp_path):
     assert outcomes(metrics)["swapped"] == 15 and extra(metrics, "tests_failed") == 6
 
 
-def testers(path):
+def running(path):
     """The processes that run these tests."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -75,15 +75,15 @@ def test_tests_hold_up_no_record_and_end_with_the_engine(job, stub, seed, tmp_pa
     j = job_of(job, scripts, script={"reload": "watch"}).start()
     tests.write_text(f"event: {{page_change_kind: edit, meta: {{domain: canary}}}}\ntests:\n{many}")
     scripts.good(1)
-    until("the tests run", lambda: testers(tests), story=j.story)
+    until("the tests run", lambda: running(tests), story=j.story)
     assert status(j)["testing"]
     j.send(maker.mixed(50))
     j.until_done()
     scripts.good(2)  # the tests begin again, of this one
-    before = testers(tests)
-    until("others run", lambda: testers(tests) and testers(tests) != before, story=j.story)
+    before = running(tests)
+    until("others run", lambda: running(tests) and running(tests) != before, story=j.story)
     j.stop()
-    until("they have ended", lambda: not testers(tests))
+    until("they have ended", lambda: not running(tests))
     assert {mark[1] for mark in checked(j)} == {0}
 
 
