@@ -769,7 +769,8 @@ static void pipeline_take(void *context, const struct source_message *message)
 	struct pipeline *p = context;
 	look_at_clock(p);
 	struct record *r = record_new(&p->records, message, p->now);
-	r->ticket = offsets_begin(message->partition->offsets, message->offset);
+	r->ticket = message->ticket ? *message->ticket
+	                            : offsets_begin(message->partition->offsets, message->offset);
 	p->counts.taken++;
 	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
 	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=

@@ -68,6 +68,7 @@ struct worker {
 	size_t sink_count, sinks_opened;
 	struct source_config source_config;
 	struct source *source;
+	struct source_errors *errors; /* between the source and the pipeline; NULL = nothing is */
 	struct admin *admin;
 	struct tap *tap;
 	bool stopping, draining, failed;
@@ -448,6 +449,11 @@ static bool open_source(struct worker *worker, struct err *err)
 		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
 		ledger_set(&worker->ledger, LEDGER_SOURCE, config->budget.prefetch);
+		if (worker->config.errors) {
+			worker->errors = source_errors_open(
+			        worker->base, worker->config.errors, worker->helper, &handlers);
+			source_errors_handlers(worker->errors, &handlers);
+		}
 		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name,
 		        worker->helper, &handlers, worker->metrics, err);
 	}
@@ -635,8 +641,9 @@ static void run(struct worker *worker)
 			worker->failed = true;
 			return;
 		}
-		worker->end.finished =
-		        worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline);
+		worker->end.finished = worker->source->verbs->finished(worker->source) &&
+		                       (worker->errors == NULL || source_errors_idle(worker->errors)) &&
+		                       pipeline_drained(worker->pipeline);
 		if (worker->end.finished)
 			return;
 	}
@@ -691,6 +698,7 @@ static void tear_down(struct worker *worker)
 		worker->source->verbs->destroy(worker->source);
 	if (worker->helper)
 		helper_close(worker->helper, CLOSE_MS);
+	source_errors_close(worker->errors);
 	checkpoint_close(worker->checkpoint);
 	if (worker->http)
 		http_close(worker->http);
@@ -738,6 +746,8 @@ static void note_end(struct worker *worker)
 {
 	struct worker_end *end = &worker->end;
 	pipeline_counts(worker->pipeline, &end->counts);
+	if (worker->errors)
+		end->errors = source_errors_counts(worker->errors);
 	metrics_each(worker->metrics, METRIC_DROPS, add_drop, worker);
 	metrics_each(worker->metrics, METRIC_FAILURES, add_failure, worker);
 	if (end->reason_count)
