@@ -197,6 +197,50 @@ def test_tap_json_and_junit_say_the_same(folder):
     assert [json.loads(line)["passed"] for line in lines] == [True, True, False]
 
 
+def test_a_quiet_report_is_whole_and_a_file_that_cannot_be_read_is_in_it(folder):
+    report = folder / "report.xml"
+    (folder / "y_test.yaml").write_text("script: x.lua\ntests: [{nam: x}]\n")
+    said = told(folder, THREE, "-q", "--junit", report, code=78)
+    assert "✓" not in said and said.count("✗") == 1 and "2 passed, 1 failed" in said
+    root = xml.parse(report).getroot()
+    assert [root.get(name) for name in ("tests", "failures", "errors")] == ["4", "1", "1"]
+    suites = root.findall("testsuite")
+    assert [(s.get("tests"), s.get("failures"), s.get("errors")) for s in suites] == [("3", "1", "0"), ("1", "0", "1")]
+    assert [len(s.findall("testcase")) for s in suites] == [3, 1]
+    assert "y_test.yaml:2:" in suites[1].find("testcase/error").text
+    tap = run("test", folder / "x_test.yaml", "-q", "--format", "tap", check=1).stdout.decode().splitlines()
+    assert [line[:7] for line in tap if "ok" in line[:6]] == ["ok 1 - ", "ok 2 - ", "not ok "] and "1..3" in tap
+
+
+def on_a_terminal(folder, **env):
+    """What a run says where stdout is a terminal."""
+    ours, theirs = os.openpty()
+    subprocess.run([BINARY, "test", folder], stdout=theirs, stderr=subprocess.DEVNULL, timeout=90,
+                   env={**os.environ, "TERM": "xterm", **env})
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    return said
+
+
+def test_differences_are_coloured_on_a_terminal_alone(folder, monkeypatch):
+    (folder / "x_test.yaml").write_text(HEAD + one(BAD["an output"][0]))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    said = on_a_terminal(folder)
+    assert b"\x1b[31m- id: 8\x1b[0m" in said and b"\x1b[32m+ id: 7\x1b[0m" in said, said
+    assert b"\x1b" not in on_a_terminal(folder, NO_COLOR="1")
+    assert b"\x1b" not in on_a_terminal(folder, TERM="dumb")
+    assert b"\x1b" not in run("test", folder, check=1).stdout
+
+
 def test_tests_are_found_below_a_folder_beside_a_script_and_by_name(folder):
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "deep" / "er" / "y.lua").write_text(SCRIPT)
