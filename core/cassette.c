@@ -3,12 +3,12 @@
 #include "diagnostic.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "text.h"
 #include "url.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,20 +257,7 @@ static bool same_json(const struct jsontree *a, uint32_t x, const struct jsontre
 static bool from_base64(const struct jsontree *tree, uint32_t index, struct buf *room, struct buf *out)
 {
 	struct bytes text = jsontree_string(tree, index, room);
-	size_t padding = text.size && text.data[text.size - 1] == '='
-	                         ? 1 + (text.size > 1 && text.data[text.size - 2] == '=')
-	                         : 0;
-	if (text.size % 4 || text.size > CASSETTE_FILE_MAX)
-		return false;
-	if (text.size == 0)
-		return true;
-	char *copy = mem_dup(text.data, text.size), *bytes = mem_alloc(text.size);
-	int size = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)copy, (int)text.size);
-	if (size >= 0)
-		buf_append(out, bytes, (size_t)size - padding);
-	mem_free(copy);
-	mem_free(bytes);
-	return size >= 0;
+	return text_from_base64(out, text.data, text.size);
 }
 
 static bool same_body(

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -102,17 +101,6 @@ static bool is_json(struct cassette_writer *writer, const char *data, size_t siz
 	return size > 0 && jsontree_parse(&writer->tree, data, size, &limits, NULL);
 }
 
-static void append_base64(struct buf *out, const char *data, size_t size)
-{
-	char *room = buf_reserve(out, (size + 2) / 3 * 4 + 3);
-	if (room == NULL)
-		return;
-	room[0] = '"';
-	int coded = EVP_EncodeBlock((unsigned char *)room + 1, (const unsigned char *)data, (int)size);
-	room[coded + 1] = '"';
-	buf_commit(out, (size_t)coded + 2);
-}
-
 /* In a query `key` is an API's; in JSON it names anything, such as a page's title. */
 static bool is_secret_member(const char *name, size_t size)
 {
@@ -131,7 +119,7 @@ static void append_body(struct cassette_writer *writer, struct buf *out, unsigne
 		text_json_string(out, data, size);
 	} else {
 		member(out, depth, false, "base64");
-		append_base64(out, data, size);
+		text_base64(out, data, size);
 	}
 }
 

@@ -134,8 +134,8 @@ static void tell_trouble(const struct enrich_run *run, const struct record *reco
 {
 	struct buf text;
 	struct bytes event = {record->outputs[0].value, record->outputs[0].value_size};
-	char *where = mem_printf(
-	        "%s:%lld", enrich_events_name(run->enrich), (long long)record->input.offset + 1);
+	char *where =
+	        mem_printf("%s:%lld", enrich_events_name(run->enrich), (long long)record->input.offset + 1);
 	buf_init(&text, 0);
 	if (!script_trouble_event(
 	            event, run->config->script.path, where, command_colour(STDERR_FILENO), &text))
@@ -174,6 +174,8 @@ int enrich_run(struct enrich_run *run)
 	        .context = run,
 	        .player = run->player,
 	        .observe = run->observe};
+	if (!command_script_loads(run->config))
+		return EXIT_CONFIG;
 	struct worker *worker = worker_start(&worker_config);
 	if (worker == NULL)
 		return EXIT_FAILURE;
@@ -274,7 +276,7 @@ static int run_with(const struct enrich *enrich, struct enrich_tape *tape)
 		return EXIT_CONFIG;
 	int in = enrich_open_events(enrich);
 	if (in >= 0)
-		code = command_script_loads(config) ? run_over(enrich, config, tape, in) : EXIT_CONFIG;
+		code = run_over(enrich, config, tape, in);
 	enrich_close_events(in);
 	config_free(config);
 	return code;

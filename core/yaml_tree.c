@@ -411,8 +411,8 @@ void yaml_tree_json(const struct yaml_node *node, struct buf *out, const struct 
 	switch (node->kind) {
 	case YAML_TEXT:
 		if (!yaml_tree_json_scalar(node->text, node->plain, out))
-			listener->problem(listener->context, &node->place,
-			        "a number that JSON has no form for", NULL);
+			listener->problem(
+			        listener->context, &node->place, "a number that JSON has no form for", NULL);
 		break;
 	case YAML_LIST:
 		buf_append_byte(out, '[');
