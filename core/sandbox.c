@@ -488,6 +488,21 @@ static void open_library(lua_State *L, lua_CFunction open, const char *name)
 	lua_call(L, 1, 0);
 }
 
+/* The registry forgets the real libraries, but holds ffi: a literal like 1LL loads it where it is not, and
+ * then the engine uses what a collection has freed, or what a lack of memory has left half made. No script
+ * reaches the registry. */
+static void hide_libraries(lua_State *L)
+{
+	lua_newtable(L);
+	lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	open_library(L, luaopen_ffi, LUA_FFILIBNAME);
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, LUA_FFILIBNAME);
+	if (lua_isnil(L, -1))
+		luaL_error(L, "the engine keeps ffi elsewhere");
+	lua_pop(L, 2);
+}
+
 void sandbox_open(lua_State *L)
 {
 	static void (*const parts[])(lua_State *, int) = {open_string, open_table, open_os, open_coroutine};
@@ -515,7 +530,6 @@ void sandbox_open(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "_G");
 	lua_replace(L, LUA_GLOBALSINDEX);
-	lua_pushnil(L);
-	lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* the real libraries */
 	lua_settop(L, real - 1);
+	hide_libraries(L);
 }
