@@ -195,7 +195,9 @@ static int resume(lua_State *L, lua_State *co, int count)
 		luaL_error(L, "too many arguments to resume");
 	lua_xmove(L, co, count);
 	unsigned mark = nest_enter(L);
+	script_of(L)->running = co;
 	int status = lua_resume(co, count);
+	script_of(L)->running = L;
 	nest_leave(L, mark);
 	if (status != LUA_OK && status != LUA_YIELD) {
 		lua_xmove(co, L, 1);
@@ -355,8 +357,7 @@ static void lock_strings(lua_State *L)
 
 static void open_string(lua_State *L, int real)
 {
-	static const char *const names[] = {
-	        "byte", "char", "len", "lower", "rep", "reverse", "sub", "upper", NULL};
+	static const char *const names[] = {"byte", "len", "rep", NULL};
 	lua_getfield(L, real, "string");
 	lua_newtable(L);
 	copy(L, lua_gettop(L) - 1, names);
@@ -467,13 +468,13 @@ static void open_whole(lua_State *L, int real, const char *name)
 static void open_base(lua_State *L, int real)
 {
 	static const char *const names[] = {"_VERSION", "assert", "error", "getmetatable", "ipairs", "next",
-	        "pcall", "rawequal", "rawget", "select", "setmetatable", "tonumber", "tostring", "type",
-	        "unpack", NULL};
+	        "pcall", "rawequal", "rawget", "select", "setmetatable", "tonumber", "type", "unpack", NULL};
 	copy(L, real, names);
 	lua_getfield(L, real, "next");
 	lua_pushcclosure(L, safe_pairs, 1);
 	lua_setfield(L, -2, "pairs");
 	set(L, "rawset", safe_rawset);
+	set(L, "tostring", sandbox_tostring);
 	set(L, "collectgarbage", count_garbage);
 	set(L, "load", safe_load);
 	set(L, "loadstring", safe_load);

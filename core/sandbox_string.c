@@ -1,4 +1,9 @@
-/* string.find, match, gmatch and gsub on patterns that cannot run for ever (luapattern.h). */
+/* string.find, match, gmatch and gsub on patterns that cannot run for ever (luapattern.h); char, lower,
+ * reverse, sub, upper and tostring in C.
+ *
+ * LuaJIT has the latter as fast functions, in assembler. One of those that is refused memory leaves the top
+ * of its stack where some earlier call had it: the error's text overwrites what stands there, frames
+ * included, and the next collection walks into the weeds. A C function's stack is always true. */
 #include "luapattern.h"
 #include "script_private.h"
 #include "watchdog.h"
@@ -281,10 +286,114 @@ static int string_gsub(lua_State *L)
 	return 2;
 }
 
+/* ---- what LuaJIT has as fast functions ---- */
+
+/* A place in a text, from its end when negative; 0 where there is none before the first. */
+static ptrdiff_t place_in(lua_State *L, int index, size_t size, lua_Number otherwise)
+{
+	lua_Number place = luaL_optnumber(L, index, otherwise);
+	if (place < 0)
+		place += (lua_Number)size + 1;
+	if (!(place > 0))
+		return 0;
+	return place > (lua_Number)size ? (ptrdiff_t)size + 1 : (ptrdiff_t)place;
+}
+
+static int string_sub(lua_State *L)
+{
+	size_t size;
+	const char *text = luaL_checklstring(L, 1, &size);
+	luaL_checknumber(L, 2);
+	ptrdiff_t first = place_in(L, 2, size, 1), last = place_in(L, 3, size, -1);
+	first = first < 1 ? 1 : first;
+	last = last > (ptrdiff_t)size ? (ptrdiff_t)size : last;
+	lua_pushlstring(L, text + first - 1, first <= last ? (size_t)(last - first + 1) : 0);
+	return 1;
+}
+
+/* The text once more, to be changed; it counts as Lua's while it is made. */
+static char *copy_text(lua_State *L, size_t *size)
+{
+	const char *text = luaL_checklstring(L, 1, size);
+	char *copy = lua_newuserdata(L, *size);
+	if (*size)
+		memcpy(copy, text, *size);
+	return copy;
+}
+
+static int string_lower(lua_State *L)
+{
+	size_t size;
+	char *text = copy_text(L, &size);
+	for (size_t i = 0; i < size; i++)
+		if (text[i] >= 'A' && text[i] <= 'Z')
+			text[i] = (char)(text[i] + 32);
+	lua_pushlstring(L, text, size);
+	return 1;
+}
+
+static int string_upper(lua_State *L)
+{
+	size_t size;
+	char *text = copy_text(L, &size);
+	for (size_t i = 0; i < size; i++)
+		if (text[i] >= 'a' && text[i] <= 'z')
+			text[i] = (char)(text[i] - 32);
+	lua_pushlstring(L, text, size);
+	return 1;
+}
+
+static int string_reverse(lua_State *L)
+{
+	size_t size;
+	char *text = copy_text(L, &size);
+	for (size_t i = 0; i < size / 2; i++) {
+		char other = text[size - 1 - i];
+		text[size - 1 - i] = text[i];
+		text[i] = other;
+	}
+	lua_pushlstring(L, text, size);
+	return 1;
+}
+
+static int string_char(lua_State *L)
+{
+	int count = lua_gettop(L);
+	char *text = lua_newuserdata(L, (size_t)count);
+	for (int i = 0; i < count; i++) {
+		lua_Number byte = luaL_checknumber(L, i + 1);
+		luaL_argcheck(L, byte > -1 && byte < 256, i + 1, "invalid value");
+		text[i] = (char)(unsigned char)byte;
+	}
+	lua_pushlstring(L, text, (size_t)count);
+	return 1;
+}
+
+int sandbox_tostring(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	unsigned mark = nest_enter(L);
+	bool asked = luaL_callmeta(L, 1, "__tostring");
+	nest_leave(L, mark);
+	if (asked)
+		return 1;
+	lua_settop(L, 1);
+	switch (lua_type(L, 1)) {
+	case LUA_TNUMBER: lua_tolstring(L, 1, NULL); break; /* in its place */
+	case LUA_TSTRING: break;
+	case LUA_TNIL: lua_pushliteral(L, "nil"); break;
+	case LUA_TBOOLEAN: lua_pushstring(L, lua_toboolean(L, 1) ? "true" : "false"); break;
+	default: lua_pushfstring(L, "%s: %p", luaL_typename(L, 1), lua_topointer(L, 1)); break;
+	}
+	return 1;
+}
+
 void sandbox_string(lua_State *L)
 {
 	static const luaL_Reg functions[] = {{"find", string_find}, {"match", string_match},
-	        {"gmatch", string_gmatch}, {"gsub", string_gsub}, {NULL, NULL}};
+	        {"gmatch", string_gmatch}, {"gsub", string_gsub}, {"char", string_char},
+	        {"lower", string_lower}, {"reverse", string_reverse}, {"sub", string_sub},
+	        {"upper", string_upper}, {NULL, NULL}};
 	for (const luaL_Reg *f = functions; f->name; f++) {
 		lua_pushcfunction(L, f->func);
 		lua_setfield(L, -2, f->name);

@@ -412,15 +412,16 @@ static void go_on(lua_State *L, const struct work *work, int count)
 	script->result = work->result;
 	fault_point("in_hook");
 	fault_stuck("stuck_in_hook");
+	script->running = co;
 	int status = lua_resume(co, count);
+	script->running = L;
 	script->result = NULL;
 	if (status == LUA_YIELD) {
 		work->result->verdict = VERDICT_WAIT;
 		return;
 	}
 	if (status != LUA_OK) {
-		if (script->stack.size == 0)
-			state_traceback(co, &script->stack);
+		state_note_place(co);
 		lua_xmove(co, L, 1);
 		lua_error(L);
 	}

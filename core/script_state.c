@@ -4,6 +4,7 @@
  * an error each time it runs and stays until state_call returns, so a pcall in the script only meets the next
  * one. */
 #include "script_private.h"
+#include "list.h"
 #include "log.h"
 #include "mem.h"
 #include "text.h"
@@ -35,6 +36,14 @@ static size_t block_bytes(size_t size)
 	               : (size + BLOCK_HEADER + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
 }
 
+/* A block is refused. Wherever the engine allocates it has noted where the script stands; after the error,
+ * which the script may catch, nobody knows. */
+static void refuse(struct script *script)
+{
+	script->heap.refused = true;
+	state_note_place(script->running);
+}
+
 static void *allocate(void *context, void *old, size_t old_size, size_t size)
 {
 	struct heap *heap = context;
@@ -46,7 +55,7 @@ static void *allocate(void *context, void *old, size_t old_size, size_t size)
 	}
 	size_t used = heap->used - before + block_bytes(size);
 	if (heap->armed && (old == NULL || size > old_size) && (used > heap->limit || size > LARGEST_BLOCK)) {
-		heap->refused = true;
+		refuse(container_of(heap, struct script, heap));
 		return NULL;
 	}
 	heap->used = used;
@@ -76,9 +85,7 @@ static int on_panic(lua_State *L)
 
 static int on_error(lua_State *L)
 {
-	struct script *script = script_of(L);
-	if (script->stack.size == 0)
-		state_traceback(L, &script->stack);
+	state_note_place(L);
 	return 1;
 }
 
@@ -117,11 +124,9 @@ void state_close(struct script *script)
 /* The hook while a call is over its budget. */
 static void on_overtime(lua_State *L, lua_Debug *at)
 {
-	struct script *script = script_of(L);
 	(void)at;
 	watchdog_acknowledge();
-	if (script->stack.size == 0) /* only here does the engine know the line */
-		state_traceback(L, &script->stack);
+	state_note_place(L); /* only here does the engine know the line */
 	luaL_error(L, "out of CPU time");
 }
 
@@ -182,6 +187,7 @@ static int try(struct script *script, const struct state_call *call, bool *late)
 	script->raised = NULL;
 	script->nested = 0;
 	script->heap.refused = false;
+	script->running = script->L;
 	buf_clear(&script->stack);
 	lua_settop(script->L, ENTRY);
 	lua_pushvalue(script->L, ENTRY);
@@ -218,11 +224,14 @@ void state_fail(struct script_result *result, const char *type, const char *mess
 	result->message = mem_dup(message, size);
 }
 
-/* Where it was, for messages about time: the first line of the traceback. */
+/* Where it was: the first line of the traceback that is of the script. */
 static void add_place(const struct script *script, struct buf *out)
 {
-	const char *line = script->stack.data;
-	if (script->stack.size)
+	static const char engine[] = "the engine's ";
+	const char *line = script->stack.size ? script->stack.data : NULL;
+	while (line && strncmp(line, engine, sizeof engine - 1) == 0 && (line = strchr(line, '\n')) != NULL)
+		line++;
+	if (line)
 		buf_printf(out, "; it was stopped at %.*s", (int)strcspn(line, "\n"), line);
 }
 
@@ -249,6 +258,7 @@ static void fail_full(struct script *script, struct script_result *failure)
 	buf_clear(out);
 	buf_printf(out, "%s needs more memory than script.memory allows (%s; %s are in use without it)",
 	        script->call->name, limit, kept);
+	add_place(script, out);
 	state_fail(failure, "ScriptMemory", out->data, out->size);
 }
 
@@ -354,6 +364,13 @@ static void traceback_line(const lua_Debug *at, struct buf *out)
 		buf_printf(out, "function '%s'", at->name);
 	else
 		buf_printf(out, "the function of line %d", at->linedefined);
+}
+
+void state_note_place(lua_State *L)
+{
+	struct script *script = script_of(L);
+	if (script->stack.size == 0)
+		state_traceback(L, &script->stack);
 }
 
 void state_traceback(lua_State *L, struct buf *out)

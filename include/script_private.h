@@ -101,6 +101,7 @@ struct script {
 	unsigned nested;
 	const struct state_call *call; /* what runs now */
 	struct run *run;               /* whose it is; NULL outside of hooks */
+	lua_State *running;            /* the coroutine that does, or L */
 	struct script_result *result;  /* where a millrace.fetch puts its requests */
 	const char *raised;            /* type of the error that was raised last by state_raise; a literal */
 	struct buf message;            /* its message */
@@ -141,6 +142,7 @@ struct state_call {
  * type that was raised. */
 bool state_call(struct script *script, const struct state_call *call, struct script_result *failure);
 void *state_context(lua_State *L);
+void state_note_place(lua_State *L); /* the traceback of what is to be told, unless there is one */
 /* A Lua error that ends the call as a failure of this type (a literal) unless the script catches it. */
 int state_raise(lua_State *L, const char *type, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -243,7 +245,8 @@ int scriptlib_print(lua_State *L);
 void sandbox_open(lua_State *L); /* replaces the globals */
 /* Replaces the table on top by a read-only view of it. `name` is what errors call it. */
 void sandbox_readonly(lua_State *L, const char *name);
-void sandbox_string(lua_State *L); /* adds find, match, gmatch, gsub to the table on top */
+void sandbox_string(lua_State *L); /* adds what is not the engine's own to the table on top */
+int sandbox_tostring(lua_State *L);
 unsigned nest_enter(lua_State *L); /* before calling into Lua from C; an error beyond NEST_MAX */
 void nest_leave(lua_State *L, unsigned mark);
 

@@ -43,7 +43,6 @@ static void an_endless_loop_costs_its_own_record_only(void **state)
 	        "local t = setmetatable({}, {__index = function() while true do end end}) print(t.x)",
 	        "local t = setmetatable({}, {__tostring = function() while true do end end}) "
 	        "print(tostring(t))",
-	        "local t = setmetatable({}, {__tostring = tostring}) print(tostring(t))",
 	        "local t = setmetatable({}, {__tostring = function() while true do end end}) "
 	        "print(('%s'):format(t))",
 	        "while true do event = millrace.json.decode(millrace.json.encode(event)) end",
@@ -135,6 +134,90 @@ static void a_memory_hog_costs_its_own_record_only(void **state)
 	fixture_budget_ms = 30;
 }
 
+static void expect_place(struct script_result *result, const char *place)
+{
+	assert_string_equal("ScriptMemory", result->type);
+	if (strstr(result->message, place) == NULL || result->stack == NULL)
+		fail_msg("'%s' is not in: %s\n%s", place, result->message, result->stack);
+	script_result_free(result);
+}
+
+static void a_want_of_memory_says_where_it_was(void **state)
+{
+	static const char *const hogs[] = {
+	        "\nlocal s = ('x'):rep(1e9)",
+	        "\nlocal t = {} while true do t[#t + 1] = {} end",
+	        "\npcall(string.rep, 'x', 1e9)",
+	        "\ncoroutine.wrap(function() local s = ('x'):rep(1e9) end)()",
+	        "\nlocal s = (('x'):rep(1e6):gsub('x', ('y'):rep(100)))",
+	};
+	(void)state;
+	fixture_budget_ms = 10000;
+	for (size_t i = 0; i < sizeof hogs / sizeof *hogs; i++) {
+		char *text = mem_printf("%s\nreturn event", hogs[i]);
+		struct script *script = fixture_hooks("return nil", text);
+		struct script_result result = fixture_transform(script, NULL);
+		expect_place(&result, "it was stopped at");
+		script_release(script);
+		script = fixture_hooks(text, "return nil");
+		result = fixture_request(script);
+		expect_place(&result, "t.lua:4: in ");
+		script_release(script);
+		mem_free(text);
+	}
+	fixture_budget_ms = 30;
+}
+
+/* The limit is swept over all that this hook allocates, in the engine and in C. */
+static void a_refusal_at_any_allocation_does_no_harm_and_says_a_line(void **state)
+{
+	static const char body[] =
+	        "local t = {} for i = 1, 40 do t[i] = {v = tostring(i), n = i} end\n"
+	        "local s = '' for i = 1, 40 do s = s .. 'x' .. i end\n"
+	        "local f = {} for i = 1, 20 do f[i] = function() return i, s end end\n"
+	        "local co = coroutine.wrap(function(a) local b = {a} b[2] = coroutine.yield(('y'):rep(200)) "
+	        "return b end) co(1) co(2)\n"
+	        "t = {unpack(t)} table.sort(t, function(a, b) return a.n > b.n end)\n"
+	        "s = s:gsub('%d', function(d) return d .. d end):upper():rep(3)\n"
+	        "local function deep(n) if n == 0 then return {} end return (deep(n - 1)) end deep(150)\n"
+	        "local g = load('local a = {1, 2, 3} return function(...) return {...}, a end')() g(1, 2, "
+	        "3)\n"
+	        "pcall(function() error({s}) end) local m = setmetatable({}, {__index = function(_, k) "
+	        "return "
+	        "k .. 'v' end}) s = s .. m.a\n"
+	        "local d = millrace.json.decode(millrace.json.encode({a = {1, 2.5, 'z', {}}, t = t}))\n"
+	        "event.n, event.s = #d.t, ('%s|%d'):format(s, 5):sub(1, 20)\n"
+	        "return event";
+	unsigned refused = 0, good = 0, placed = 0;
+	(void)state;
+	fixture_budget_ms = 10000;
+	struct script *script = fixture_hooks("return nil", body);
+	for (unsigned i = 0; good < 5 && i < 6000; i++) {
+		struct script_event event;
+		struct script_result result;
+		script->heap.limit = MEMORY;
+		fixture_decode(script, &event, edit);
+		state_collect(script);
+		script->heap.limit = script->heap.used + (size_t)i * 24;
+		script_transform(&event, NULL, 0, &result);
+		script->heap.limit = MEMORY;
+		if (result.verdict == VERDICT_FAIL) {
+			if (strcmp(result.type, "ScriptMemory") != 0)
+				fail_msg("%s: %s", result.type, result.message);
+			placed += strstr(result.message, "t.lua:") != NULL;
+			refused++;
+		}
+		good += result.verdict == VERDICT_OUTPUT;
+		script_result_free(&result);
+		script_forget(&event);
+	}
+	assert_int_equal(5, good);
+	assert_true(refused > 200 && placed > refused / 2);
+	expect_sane(script);
+	script_release(script);
+	fixture_budget_ms = 30;
+}
+
 static void garbage_does_not_count_against_a_hook(void **state)
 {
 	(void)state;
@@ -180,6 +263,7 @@ static void recursion_through_the_engine_ends_in_an_error(void **state)
 	        "local function r() return load(r) end r()",
 	        "local t = setmetatable({}, {}) getmetatable(t).__tostring = function(s) return "
 	        "('%s'):format(s) end tostring(t)",
+	        "local t = setmetatable({}, {__tostring = tostring}) print(tostring(t))",
 	        "local t = setmetatable({}, {}) getmetatable(t).__index = function(s, k) return "
 	        "(('x'):gsub('x', s)) end print(t.x)",
 	        "local t = setmetatable({}, {}) getmetatable(t).__index = function(s, k) return os.time(s) "
@@ -503,6 +587,8 @@ static int run(void)
 	        cmocka_unit_test(a_timeout_says_where_it_was),
 	        cmocka_unit_test(time_that_the_engine_needs_for_an_answer_counts_too),
 	        cmocka_unit_test(a_memory_hog_costs_its_own_record_only),
+	        cmocka_unit_test(a_want_of_memory_says_where_it_was),
+	        cmocka_unit_test(a_refusal_at_any_allocation_does_no_harm_and_says_a_line),
 	        cmocka_unit_test(garbage_does_not_count_against_a_hook),
 	        cmocka_unit_test(what_a_script_hoards_is_seen_as_unsound),
 	        cmocka_unit_test(recursion_through_the_engine_ends_in_an_error),
