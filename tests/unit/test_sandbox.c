@@ -250,6 +250,100 @@ static void what_a_script_hoards_is_seen_as_unsound(void **state)
 	fixture_budget_ms = 30;
 }
 
+/* Half of the heap: events, answers that wait for their hook, and what a hook that fetches waits with. */
+static void what_records_on_their_way_need_is_no_hoard(void **state)
+{
+	enum { RECORDS = 6, TEXT = 900000 };
+	struct err err = {""};
+	(void)state;
+	fixture_budget_ms = 10000;
+	struct script *script = fixture_hooks("return {path = '/'}",
+	        "local more = millrace.fetch {path = '/more'} return {more.json[1], response}");
+	struct script_event events[RECORDS];
+	int parts[RECORDS];
+	struct request request = {0};
+	for (size_t i = 0; i < RECORDS; i++) {
+		struct script_result result = {0};
+		int number = (int)i;
+		char *value = mem_printf("{\"text\":\"%0*d\"}", TEXT, number);
+		char *answer = mem_printf("[\"%0*d\"]", TEXT, 100 + number);
+		struct response response = {
+		        .status = 200, .body = answer, .body_size = strlen(answer), .attempts = 1};
+		fixture_decode(script, &events[i], value);
+		assert_int_equal(SCRIPT_ANSWER_OK, script_answer(script, &request, &response,
+		                                           (const char *const[]){""}, 1, &parts[i], &result));
+		if (i % 2 == 0) {
+			script_transform(&events[i],
+			        &(struct script_answer_part){&response, &request, parts[i]}, 1, &result);
+			assert_int_equal(VERDICT_WAIT, result.verdict);
+			script_result_free(&result);
+		}
+		mem_free(value);
+		mem_free(answer);
+	}
+	assert_true(script_usage(script).memory > MEMORY / 4);
+	if (!script_sound(script, &err))
+		fail_msg("%s", err.text);
+	assert_false(script_doubtful(script));
+	for (size_t i = 0; i < RECORDS; i++) {
+		if (i % 2)
+			script_drop_part(script, parts[i]);
+		script_forget(&events[i]);
+	}
+	assert_true(script_sound(script, &err));
+	assert_int_equal(0, script->held + script->part_bytes + script->parts);
+	script_release(script);
+	fixture_budget_ms = 30;
+}
+
+static void a_stopped_hook_leaves_its_state_in_doubt_until_it_is_looked_at(void **state)
+{
+	struct err err = {""};
+	(void)state;
+	struct script *script = fixture_hooks("return nil", "while true do end");
+	assert_false(script_doubtful(script));
+	struct script_result result = fixture_request(script);
+	expect_failure(&result, "ScriptAnswer", "nil"); /* no reason for any */
+	assert_false(script_doubtful(script));
+	result = fixture_transform(script, NULL);
+	expect_failure(&result, "ScriptTimeout", "");
+	assert_true(script_doubtful(script));
+	assert_true(script_sound(script, &err));
+	assert_false(script_doubtful(script));
+	script_release(script);
+}
+
+static void an_answer_goes_from_one_state_to_another_unchanged(void **state)
+{
+	static const char json[] =
+	        "{\"a\":[],\"b\":{},\"n\":9007199254740993,\"d\":1.50,\"e\":[null,1e21,-0.0,\"x\"]}";
+	(void)state;
+	struct script *one = fixture_hooks("return nil", "return response.json"),
+	              *two = fixture_hooks("return nil", "return response.json");
+	struct script_event event;
+	struct script_result result = {0};
+	struct request request = {0};
+	struct response response = {
+	        .status = 200, .body = (char *)(uintptr_t)json, .body_size = sizeof json - 1};
+	struct script_answer_part part = {&response, &request, -2};
+	struct buf text;
+	buf_init(&text, 0);
+	assert_int_equal(SCRIPT_ANSWER_OK,
+	        script_answer(one, &request, &response, (const char *const[]){""}, 1, &part.part, &result));
+	assert_true(script_part_out(one, part.part, &text));
+	script_drop_part(one, part.part);
+	script_release(one);
+	part.part = script_part_in(two, &(struct bytes){text.data, text.size});
+	assert_true(part.part >= 0);
+	fixture_decode(two, &event, edit);
+	script_transform(&event, &part, 1, &result);
+	script_forget(&event);
+	expect_output(&result, "\"n\":9007199254740993");
+	assert_int_equal(-2, script_part_in(two, &(struct bytes){"[", 1}));
+	script_release(two);
+	buf_free(&text);
+}
+
 static void recursion_through_the_engine_ends_in_an_error(void **state)
 {
 	static const char *const bombs[] = {
@@ -379,6 +473,44 @@ static void globals_and_libraries_are_read_only(void **state)
 	raises("getmetatable('').__index.upper = print", "attempt to index");
 	raises("getmetatable(millrace.pass()).__index = 1", "attempt to index");
 	says("rawset({}, 'a', 1) return ('x'):upper()", "X");
+}
+
+static void nothing_that_one_record_does_to_shared_tables_meets_the_next(void **state)
+{
+	static const char *const poisons[] = {
+	        "string.upper = nil",
+	        "getmetatable(event.page.tags).__index = error",
+	        "getmetatable(millrace.json.array {}).__len = error",
+	        "getmetatable(event.big).__tostring = error",
+	        "getmetatable(millrace.json.null).__index = error",
+	        "getmetatable('').__index = nil",
+	        "getmetatable(print).__call = error",
+	        "getmetatable(millrace.drop('x')).__index = error",
+	        "require('millrace').json.encode = nil",
+	        "require('bit').bor = nil",
+	        "rawset(require('cjson'), 'encode', nil)",
+	        "for k, v in pairs(string) do rawset(string, k, nil) end",
+	        "setmetatable(_G, nil)",
+	        "local t = getmetatable(_G) or {} t.__index = nil t.x.y = 1",
+	        "load('string = nil')()",
+	        "setmetatable(event.page.tags, {__index = error})",
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof poisons / sizeof *poisons; i++) {
+		char *body = mem_printf("if response then %s end return {said = ('x'):upper() .. "
+		                        "#event.page.tags .. tostring(event.big) .. bit.bor(1, 2) .. "
+		                        "require('cjson').encode {} .. millrace.json.encode {1}}",
+		        poisons[i]);
+		struct script *script = fixture_hooks("return nil", body);
+		for (int round = 0; round < 3; round++) {
+			struct script_result result = fixture_transform(script, "{}");
+			script_result_free(&result); /* refused, or done to this record's own */
+			result = fixture_transform(script, NULL);
+			expect_output(&result, "X090071992547409933{}[1]");
+		}
+		script_release(script);
+		mem_free(body);
+	}
 }
 
 static void libraries_can_be_walked(void **state)
@@ -591,12 +723,16 @@ static int run(void)
 	        cmocka_unit_test(a_refusal_at_any_allocation_does_no_harm_and_says_a_line),
 	        cmocka_unit_test(garbage_does_not_count_against_a_hook),
 	        cmocka_unit_test(what_a_script_hoards_is_seen_as_unsound),
+	        cmocka_unit_test(what_records_on_their_way_need_is_no_hoard),
+	        cmocka_unit_test(a_stopped_hook_leaves_its_state_in_doubt_until_it_is_looked_at),
+	        cmocka_unit_test(an_answer_goes_from_one_state_to_another_unchanged),
 	        cmocka_unit_test(recursion_through_the_engine_ends_in_an_error),
 	        cmocka_unit_test(errors_inside_callbacks_leave_the_nesting_as_it_was),
 	        cmocka_unit_test(the_dangerous_half_of_lua_is_not_there),
 	        cmocka_unit_test(integers_of_64_bits_do_no_harm), cmocka_unit_test(bytecode_is_refused),
 	        cmocka_unit_test(loaded_text_lives_in_the_sandbox_too),
 	        cmocka_unit_test(globals_and_libraries_are_read_only),
+	        cmocka_unit_test(nothing_that_one_record_does_to_shared_tables_meets_the_next),
 	        cmocka_unit_test(libraries_can_be_walked), cmocka_unit_test(sorting_sorts),
 	        cmocka_unit_test(coroutines_work), cmocka_unit_test(patterns_that_explode_are_refused),
 	        cmocka_unit_test(errors_that_are_no_text_do_no_harm),

@@ -160,6 +160,30 @@ static void modules_from_elsewhere_are_refused(void **state)
 	}
 }
 
+static void modules_that_misbehave_are_stopped_where_they_stand(void **state)
+{
+	static const char *const modules[][2] = {
+	        {"\nwhile true do end", "took more CPU time"},
+	        {"local t = {}\nwhile true do t[#t + 1] = {} end", "needs more memory"},
+	        {"\nwhile true do pcall(require, 'lib.two') end", "took more CPU time"},
+	        {"return require 'lib.one'", "requires itself"},
+	        {"\33LJ\2\n", "attempt to load chunk with wrong mode"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+		struct files files;
+		struct err err = {""};
+		write_files(&files, "t.lua", "require 'lib.one' return {api = 1, request = print}",
+		        "lib/one.lua", modules[i][0], NULL);
+		assert_null(fixture_open_file(files.paths[0], NULL, &err));
+		if (strstr(err.text, modules[i][1]) == NULL)
+			fail_msg("%s", err.text);
+		if (i < 3)
+			assert_non_null(strstr(err.text, "lib/one.lua:2: in "));
+		remove_files(&files);
+	}
+}
+
 static void hooks_read_no_files(void **state)
 {
 	struct files files;
@@ -237,6 +261,7 @@ static int run(void)
 	        cmocka_unit_test(a_script_that_fails_its_own_test_is_refused),
 	        cmocka_unit_test(modules_come_from_the_scripts_folder),
 	        cmocka_unit_test(modules_from_elsewhere_are_refused),
+	        cmocka_unit_test(modules_that_misbehave_are_stopped_where_they_stand),
 	        cmocka_unit_test(hooks_read_no_files),
 	        cmocka_unit_test(shared_modules_are_found_where_they_were_installed),
 	        cmocka_unit_test(the_digest_covers_every_file),
