@@ -401,11 +401,17 @@ static void open_table(lua_State *L, int real)
 }
 
 /* os.time and os.date: the present is the engine's, which tests of scripts invent. */
+static void push_present(lua_State *L)
+{
+	int64_t seconds = clock_wall() / 1000;
+	lua_pushnumber(L, (lua_Number)seconds);
+}
+
 static int os_time(lua_State *L)
 {
 	if (!lua_isnoneornil(L, 1))
 		return counted(L);
-	lua_pushnumber(L, (lua_Number)(clock_wall() / 1000));
+	push_present(L);
 	return 1;
 }
 
@@ -417,7 +423,7 @@ static int os_date(lua_State *L)
 		lua_replace(L, 1);
 	}
 	if (lua_isnil(L, 2)) {
-		lua_pushnumber(L, (lua_Number)(clock_wall() / 1000));
+		push_present(L);
 		lua_replace(L, 2);
 	}
 	lua_pushvalue(L, lua_upvalueindex(1));
