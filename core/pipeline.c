@@ -52,6 +52,7 @@ struct pipeline {
 	struct delivery delivery;
 	struct script *scripts[PIPELINE_SCRIPTS]; /* the first is the one that new records begin on */
 	size_t script_count;
+	uint64_t script_number;   /* of the first */
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct ledger *ledger;
@@ -519,11 +520,13 @@ static void decode(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
 	r->attempt++;
+	r->began_on = 0;
 	if (r->input.value.data == NULL) {
 		enter_lane(p, r);
 		pass(p, r);
 		return;
 	}
+	r->began_on = p->script_number;
 	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
 	enter_lane(p, r);
 	if (decoded) {
@@ -653,6 +656,14 @@ static void settle(struct pipeline *p, struct record *r)
 	record_free(&p->records, r);
 }
 
+static void decided(struct pipeline *p, const struct record *r)
+{
+	bool failed = r->outcome == OUTCOME_FAILED;
+	if (p->config.decided)
+		p->config.decided(p->config.decided_context, r->began_on, failed ? r->reason : NULL,
+		        failed ? r->message : NULL);
+}
+
 static void walk(struct pipeline *p, struct record *r)
 {
 	for (;;)
@@ -679,8 +690,10 @@ static void walk(struct pipeline *p, struct record *r)
 				record_move(&p->records, r, RECORD_RELEASED);
 				suspend;
 			}
-			if (r->place.state == PLACE_OPEN)
+			if (r->place.state == PLACE_OPEN) {
+				decided(p, r);
 				lanes_made(p->lanes, &r->place);
+			}
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
 			look_at_clock(p);
@@ -1163,7 +1176,19 @@ bool pipeline_use_script(struct pipeline *p, struct script *script)
 	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
 	p->scripts[0] = script;
 	p->script_count++;
+	p->script_number++;
 	return true;
+}
+
+uint64_t pipeline_script_number(const struct pipeline *p)
+{
+	return p->script_number;
+}
+
+void pipeline_retune(struct pipeline *p, int64_t retry_deadline_ms)
+{
+	p->config.retry_deadline_ms = retry_deadline_ms;
+	dispatch_retune(p->dispatch, p->now);
 }
 
 size_t pipeline_scripts(struct pipeline *p)

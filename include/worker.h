@@ -17,7 +17,9 @@ struct worker_files {
 };
 
 struct worker_config {
-	const struct config *config;      /* borrowed for the worker's life */
+	const struct config *config; /* borrowed for the worker's life */
+	struct config *
+	        live; /* the same, where what needs no restart may change in it; NULL = nothing is reloaded */
 	const struct worker_files *files; /* NULL = Kafka */
 	/* The source is an error stream, and its records are what failed; NULL = it is not. */
 	const struct source_errors_config *errors;
