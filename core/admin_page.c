@@ -98,11 +98,13 @@ static void show_failure(void *context, const struct admin_request *request, str
 	const struct lately_failure *failure = lately_find(page->lately, strtoull(number, NULL, 10));
 	if (failure == NULL) {
 		refuse(answer, 404,
-		        "that failure is not among the last ones any more; \"millrace errors list\" reads the "
+		        "that failure is not among the last ones any more; \"millrace errors list\" reads "
+		        "the "
 		        "error stream");
 	} else if (failure->event == NULL) {
 		refuse(answer, 404,
-		        "that event was too large to be kept, or there was none; \"millrace errors show\" reads "
+		        "that event was too large to be kept, or there was none; \"millrace errors show\" "
+		        "reads "
 		        "the error stream");
 	} else {
 		answer->type = "application/octet-stream";

@@ -41,8 +41,8 @@ static size_t put(struct dispatch_host *hosts, size_t count, size_t most, const 
 	return count < most ? count + 1 : count;
 }
 
-size_t dispatch_hosts(const struct dispatch *dispatch, int64_t now, struct dispatch_host *hosts, size_t most,
-        size_t *all)
+size_t dispatch_hosts(
+        const struct dispatch *dispatch, int64_t now, struct dispatch_host *hosts, size_t most, size_t *all)
 {
 	size_t count = 0;
 	*all = 0;

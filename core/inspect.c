@@ -154,8 +154,7 @@ static const char *record_waits(const struct record *record)
 	case RECORD_RESTING: return "rest";
 	case RECORD_MADE: return lanes_elder(&record->place) ? "elder" : "sink";
 	case RECORD_RELEASED: return "sink";
-	case RECORD_SENDING:
-		return record->outputs_unsettled || record->undelivered ? "broker" : "elder";
+	case RECORD_SENDING: return record->outputs_unsettled || record->undelivered ? "broker" : "elder";
 	default: return "turn";
 	}
 }
@@ -241,8 +240,8 @@ static void append_partitions(struct buf *out, const struct source *source)
 static size_t append_hosts(struct buf *out, const struct inspect *inspect)
 {
 	struct dispatch_host hosts[INSPECT_HOSTS];
-	size_t all, count = dispatch_hosts(pipeline_dispatch(inspect->pipeline), inspect->now, hosts,
-	                    INSPECT_HOSTS, &all);
+	size_t all, count = dispatch_hosts(
+	                    pipeline_dispatch(inspect->pipeline), inspect->now, hosts, INSPECT_HOSTS, &all);
 	for (size_t i = 0; i < count; i++) {
 		separate(out);
 		buf_append_text(out, "{\"upstream\":");
@@ -266,7 +265,8 @@ static void append_failures(struct buf *out, const struct inspect *inspect)
 		char time[CLOCK_TEXT];
 		clock_format(failure->wall, time);
 		separate(out);
-		buf_printf(out, "{\"number\":%llu,\"time\":\"%s\",\"partition\":%d,\"offset\":%lld,\"bytes\":%zu",
+		buf_printf(out,
+		        "{\"number\":%llu,\"time\":\"%s\",\"partition\":%d,\"offset\":%lld,\"bytes\":%zu",
 		        (unsigned long long)failure->number, time, (int)failure->partition,
 		        (long long)failure->offset, failure->size);
 		text_member(out, "topic", failure->topic);

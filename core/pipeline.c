@@ -1055,7 +1055,8 @@ static void look_at_stages(struct pipeline *p)
 static void open_stages(struct pipeline *p)
 {
 	static const char *const names[STAGES] = {"source", "request", "http", "transform", "sink"};
-	static const bool busy[STAGES] = {[STAGE_REQUEST] = true, [STAGE_HTTP] = true, [STAGE_TRANSFORM] = true};
+	static const bool busy[STAGES] = {
+	        [STAGE_REQUEST] = true, [STAGE_HTTP] = true, [STAGE_TRANSFORM] = true};
 	static const bool blocked[STAGES] = {[STAGE_SOURCE] = true, [STAGE_HTTP] = true, [STAGE_SINK] = true};
 	for (int i = 0; i < STAGES; i++) {
 		if (busy[i])

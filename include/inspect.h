@@ -1,5 +1,5 @@
-/* What a running engine is doing, as JSON for who asks why it stands still: the oldest unfinished records, its
- * partitions, hosts in trouble, the last failures.
+/* What a running engine is doing, as JSON for who asks why it stands still: the oldest unfinished records,
+ * its partitions, hosts in trouble, the last failures.
  *
  * Everything is bounded, whatever there is: INSPECT_OLDEST records (found among the INSPECT_SCAN oldest;
  * followers, which wait for nothing but an elder of their lane, are counted and not listed), INSPECT_HOSTS
@@ -31,7 +31,8 @@ struct inspect {
 	int64_t now, wall;
 };
 
-/* Appends one JSON object: oldest, partitions, partitions_all, hosts, hosts_all, failures. Times are seconds. */
+/* Appends one JSON object: oldest, partitions, partitions_all, hosts, hosts_all, failures. Times are seconds.
+ */
 void inspect_write(const struct inspect *inspect, struct buf *out);
 
 #endif

@@ -4,7 +4,7 @@
 const EVERY_MS = 2000, STALE_MS = 7000, KEPT = 150, OVER_S = 10;
 const $ = id => document.getElementById(id);
 const looks = [];            // of the last five minutes: {at, m}
-const history = {};          // of each tile
+const trails = {};          // of each tile
 let asked = 0, cameAt = 0, asking = false;
 
 // ---- reading ----
@@ -200,7 +200,7 @@ function spark(values) {
 
 function drawTiles(m) {
   $("tiles").replaceChildren(...tiles(m).map(([id, title, value, shown, about]) => {
-    const kept = history[id] = [...(history[id] || []), value].slice(-KEPT);
+    const kept = trails[id] = [...(trails[id] || []), value].slice(-KEPT);
     return element("div", { class: "tile" + (id === "errors" && kept[0] < value ? " bad" : ""), title: about },
       element("h3", {}, title), element("output", { id: "tile-" + id, "data-value": value == null ? "" : value }, shown), spark(kept));
   }));
