@@ -184,12 +184,13 @@ function tiles(m) {
 
 function spark(values) {
   const NS = "http://www.w3.org/2000/svg", svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("viewBox", `0 0 ${KEPT - 1} 30`);
+  const width = Math.max(30, values.length);
+  svg.setAttribute("viewBox", `0 0 ${width - 1} 30`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  const top = Math.max(...values.filter(v => v != null), 1e-9), from = KEPT - values.length;
+  const top = Math.max(...values.filter(v => v != null), 1e-9), from = width - values.length;
   const points = values.map((v, i) => `${from + i},${(28 - 26 * (v || 0) / top).toFixed(1)}`);
-  for (const [how, d] of [["area", `M${from},30 L${points.join(" L")} L${KEPT - 1},30 Z`], ["", `M${points.join(" L")}`]]) {
+  for (const [how, d] of [["area", `M${from},30 L${points.join(" L")} L${width - 1},30 Z`], ["", `M${points.join(" L")}`]]) {
     const path = document.createElementNS(NS, "path");
     path.setAttribute("d", d);
     path.setAttribute("class", how);
@@ -214,7 +215,7 @@ const LOOKUP = { answer: "in flight", "back-off": "backs off", "paused host": "h
 
 function drawStuck(oldest) {
   table($("stuck"), [
-    ["record", "", r => place(r)],
+    ["record", "rec", r => place(r)],
     ["open for", "n", r => seconds(r.open)],
     ["waits for", "", r => WAITS[r.waits_for] || r.waits_for],
     ["lookup", "wide", r => {
@@ -238,7 +239,7 @@ function drawFailures(failures) {
   const open = $("token").value !== "";
   table($("failures"), [
     ["time", "one", f => f.time.replace("T", " ").replace(/\.\d+Z$/, " Z")],
-    ["record", "", f => place(f)],
+    ["record", "rec", f => place(f)],
     ["type", "", f => element("span", { class: "bad" }, f.type)],
     ["message", "wide", f => f.message == null ? element("span", { class: "soft" }, "shown on the engine's machine only") : f.message],
     ["", "", f => {
@@ -249,13 +250,23 @@ function drawFailures(failures) {
   ], failures, "No record has failed since the start.");
 }
 
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function copyFixture(f) {
   $("fixture").hidden = false;
   $("fixture-text").value = "";
   try {
     const answer = await fetch(`/api/v1/failure?number=${f.number}`, { headers: { Authorization: "Bearer " + $("token").value }, cache: "no-store" });
-    const body = await answer.text();
+    let body = await answer.text();
     if (!answer.ok) return text($("fixture-said"), body.trim());
+    if (isJson(body)) body = body.replace(/[\r\n]/g, " "); // between values a newline is as good as a space
     $("fixture-text").value = body;
     const copied = await navigator.clipboard.writeText(body).then(() => true, () => false);
     text($("fixture-said"), `${f.topic}/${f.partition}/${f.offset}, ${copied ? "copied" : "to be copied from here"}: one line of an events file, or \`event_file\` of a test.`);
