@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void fail(struct lately *lately, int64_t offset, const char *value, size_t size, const char *message)
+static void fell(struct lately *lately, int64_t offset, const char *value, size_t size, const char *message)
 {
 	char topic[] = "pages", reason[] = "HttpStatus";
 	struct record record = {.reason = reason};
@@ -25,7 +25,7 @@ static void the_newest_are_found_by_number_and_the_oldest_are_gone(void **state)
 	assert_null(lately_find(&lately, 0));
 	assert_null(lately_find(&lately, 1));
 	for (int i = 1; i <= LATELY_MOST + 5; i++)
-		fail(&lately, i, "{}", 2, "why");
+		fell(&lately, i, "{}", 2, "why");
 	assert_null(lately_find(&lately, 5));
 	assert_null(lately_find(&lately, LATELY_MOST + 6));
 	for (uint64_t n = 6; n <= LATELY_MOST + 5; n++) {
@@ -44,10 +44,10 @@ static void events_are_kept_only_where_they_may_be_shown_and_fit(void **state)
 	(void)state;
 	lately_init(&closed, false);
 	lately_init(&open, true);
-	fail(&closed, 1, "{}", 2, "why");
-	fail(&open, 1, large, LATELY_EVENT + 1, "why");
-	fail(&open, 2, large, LATELY_EVENT, "why");
-	fail(&open, 3, NULL, 0, "a tombstone");
+	fell(&closed, 1, "{}", 2, "why");
+	fell(&open, 1, large, LATELY_EVENT + 1, "why");
+	fell(&open, 2, large, LATELY_EVENT, "why");
+	fell(&open, 3, NULL, 0, "a tombstone");
 	assert_null(lately_find(&closed, 1)->event);
 	assert_null(lately_find(&open, 1)->event);
 	assert_int_equal(lately_find(&open, 1)->size, LATELY_EVENT + 1);
@@ -67,7 +67,7 @@ static void a_long_message_is_cut_between_characters(void **state)
 		memcpy(message + i, "\u00e4", 2);
 	message[sizeof message - 1] = '\0';
 	lately_init(&lately, false);
-	fail(&lately, 1, "{}", 2, message);
+	fell(&lately, 1, "{}", 2, message);
 	assert_int_equal(strlen(lately_find(&lately, 1)->message), LATELY_MESSAGE - 1);
 	lately_free(&lately);
 }
