@@ -29,6 +29,13 @@ struct admin {
 	struct admin_route routes[ROUTES_MAX];
 	size_t route_count;
 	struct list streams;
+	struct list late; /* answers that are to come */
+};
+
+struct admin_later {
+	struct list_node node;
+	struct admin *admin;
+	struct evhttp_request *request; /* NULL = nobody is there any more */
 };
 
 /* One answer that goes on. */
@@ -349,14 +356,66 @@ static void send_answer(struct evhttp_request *request, const struct admin_answe
 		evbuffer_free(body);
 }
 
+/* ---- answers that take their time ---- */
+
+struct admin_later *admin_later(struct admin_answer *answer)
+{
+	struct admin_later *later = answer->later;
+	answer->later = NULL;
+	return later;
+}
+
+/* libevent frees the request with its connection, but for one that it has parted from it. */
+static void on_asker_lost(struct evhttp_connection *connection, void *context)
+{
+	struct admin_later *later = context;
+	(void)connection;
+	if (evhttp_request_get_connection(later->request))
+		later->request = NULL;
+}
+
+static void forget_later(struct admin_later *later)
+{
+	struct evhttp_connection *connection =
+	        later->request ? evhttp_request_get_connection(later->request) : NULL;
+	if (connection)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	list_remove(&later->admin->late, &later->node);
+	mem_free(later);
+}
+
+void admin_answer_late(struct admin_later *later, int status, const char *type, struct buf *body)
+{
+	struct admin_answer answer = {.status = status, .type = type, .body = *body};
+	struct evhttp_request *request = later->request;
+	*body = (struct buf){0};
+	forget_later(later);
+	if (request)
+		send_answer(request, &answer);
+	buf_free(&answer.body);
+}
+
+static struct admin_later *may_be_late(struct admin *admin, struct evhttp_request *request)
+{
+	struct admin_later *later = mem_zalloc(1, sizeof *later);
+	*later = (struct admin_later){.admin = admin, .request = request};
+	list_append(&admin->late, &later->node);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_asker_lost, later);
+	return later;
+}
+
 static void on_request(struct evhttp_request *request, void *context)
 {
-	struct admin_answer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
+	struct admin_answer answer = {
+	        .status = 200, .type = "text/plain; charset=utf-8", .later = may_be_late(context, request)};
 	buf_init(&answer.body, 0);
 	answer_to(context, request, &answer);
-	if (answer.stream.fill)
+	bool late = answer.later == NULL; /* somebody took it */
+	if (!late)
+		forget_later(answer.later);
+	if (!late && answer.stream.fill)
 		start_stream(context, request, &answer);
-	else
+	else if (!late)
 		send_answer(request, &answer);
 	buf_free(&answer.body);
 }
@@ -442,6 +501,7 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 	admin->hooks = *hooks;
 	admin->metrics = metrics;
 	admin->port = port_of(listener);
+	list_init(&admin->late, "late answers");
 	list_init(&admin->streams, "streams");
 	admin->http = evhttp_new(base);
 	if (admin->http == NULL || evhttp_bind_listener(admin->http, listener) == NULL) {
@@ -468,6 +528,8 @@ void admin_close(struct admin *admin)
 	if (admin == NULL)
 		return;
 	struct list_node *node;
+	while ((node = list_first(&admin->late)) != NULL)
+		forget_later(container_of(node, struct admin_later, node));
 	while ((node = list_first(&admin->streams)))
 		end_stream(admin, container_of(node, struct streaming, node));
 	if (admin->http)

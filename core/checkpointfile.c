@@ -491,12 +491,12 @@ static bool write_all(int fd, const char *data, size_t size)
 }
 
 /* A new file with these bytes, flushed; nothing is left of one that failed. */
-static bool write_flushed(const char *path, const char *data, size_t size, struct err *err)
+static bool write_flushed(const char *path, mode_t mode, const struct buf *text, struct err *err)
 {
-	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
 	if (fd < 0)
 		return err_set(err, "%s cannot be made: %s", path, strerror(errno));
-	int failure = write_all(fd, data, size) && fsync(fd) == 0 ? 0 : errno;
+	int failure = write_all(fd, text->data, text->size) && fsync(fd) == 0 ? 0 : errno;
 	if (close(fd) != 0 && failure == 0)
 		failure = errno;
 	if (failure == 0)
@@ -518,8 +518,8 @@ static bool rename_over(const char *from, const char *to, struct err *err)
 static bool write_durably(const char *folder, const char *name, const struct buf *text, struct err *err)
 {
 	char *path = mem_printf("%s/%s", folder, name), *temporary = mem_printf("%s.tmp", path);
-	bool good = write_flushed(temporary, text->data, text->size, err) &&
-	            rename_over(temporary, path, err) && flush_folder(folder, err);
+	bool good = write_flushed(temporary, 0666, text, err) && rename_over(temporary, path, err) &&
+	            flush_folder(folder, err);
 	mem_free(temporary);
 	mem_free(path);
 	return good;
@@ -566,7 +566,7 @@ static bool read_open(int fd, const char *path, struct buf *text, struct err *er
 	for (;;) {
 		char *room = buf_reserve(text, 4096);
 		if (room == NULL)
-			return err_set(err, "it is too long to be a checkpoint");
+			return err_set(err, "%s is too long", path);
 		ssize_t got = read(fd, room, 4096);
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -632,6 +632,30 @@ bool checkpointfile_read_all(const char *dir, const char *group, const char *top
 		mem_free(path);
 	}
 	listing_free(&listing);
+	mem_free(folder);
+	return good;
+}
+
+bool checkpointfile_write_other(
+        const char *dir, const char *group, const char *name, const struct buf *text, struct err *err)
+{
+	char *folder = checkpointfile_group_folder(dir, group), random[RANDOM_TEXT + 1];
+	random_hex(random, sizeof random);
+	char *path = mem_printf("%s/%s", folder, name), *temporary = mem_printf("%s-%s.tmp", path, random);
+	bool good = make_folders(dir, folder, err) && write_flushed(temporary, 0600, text, err) &&
+	            rename_over(temporary, path, err) && flush_folder(folder, err);
+	mem_free(temporary);
+	mem_free(path);
+	mem_free(folder);
+	return good;
+}
+
+bool checkpointfile_read_other(
+        const char *dir, const char *group, const char *name, struct buf *text, struct err *err)
+{
+	char *folder = checkpointfile_group_folder(dir, group), *path = mem_printf("%s/%s", folder, name);
+	bool good = access(path, F_OK) != 0 && errno == ENOENT ? true : read_whole(path, text, err);
+	mem_free(path);
 	mem_free(folder);
 	return good;
 }

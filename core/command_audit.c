@@ -5,6 +5,7 @@
 #include "command_group.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "origin.h"
 #include "script.h"
 #include "table.h"
 #include "text.h"
@@ -170,33 +171,16 @@ static void take_input(void *context, const struct topicreader_message *message)
 
 /* ---- what came of them ---- */
 
-static bool read_number(const char **end, const char *begin, int64_t *number)
-{
-	const char *at = *end;
-	int64_t value = 0, unit = 1;
-	int digits = 0;
-	for (; at > begin && at[-1] >= '0' && at[-1] <= '9' && digits < 18; at--, digits++, unit *= 10)
-		value += (at[-1] - '0') * unit;
-	if (digits == 0 || at == begin || at[-1] != '/')
-		return false;
-	*end = at - 1;
-	*number = value;
-	return true;
-}
-
-/* Which input a message was made of: "topic/partition/offset/n", from its end, for a topic's name is free. */
+/* Which input a message was made of. */
 static unsigned char *source_mark(const struct audit *audit, const struct topicreader_message *message)
 {
 	for (size_t i = 0; i < message->header_count; i++) {
 		const struct output_header *header = &message->headers[i];
-		int64_t n, offset, partition;
-		if (strcmp(header->name, "millrace-source") != 0 || header->value == NULL)
-			continue;
-		const char *end = header->value + header->size;
-		if (read_number(&end, header->value, &n) && read_number(&end, header->value, &offset) &&
-		        read_number(&end, header->value, &partition))
+		struct origin origin;
+		if (strcmp(header->name, "millrace-source") == 0 && header->value &&
+		        origin_read(header->value, header->size, &origin))
 			return mark_of(
-			        audit, header->value, (size_t)(end - header->value), partition, offset);
+			        audit, origin.topic, origin.topic_size, origin.partition, origin.offset);
 	}
 	return NULL;
 }

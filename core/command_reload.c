@@ -14,9 +14,11 @@
 static const char help[] =
         "usage: millrace reload [OPTION...]\n"
         "\n"
-        "Tells a running engine to load its script and params again. A script that does not\n"
-        "load leaves the old one in place, and the reason is printed with file and line.\n"
-        "Records that have begun finish on the script that they began on.\n"
+        "Tells a running engine to read its configuration, script and params again. A\n"
+        "script that does not load, or whose data tests (x_test.yaml beside x.lua) fail,\n"
+        "leaves the old one in place, and the reason is printed with file and line.\n"
+        "Records that have begun finish on the script that they began on. A script that\n"
+        "was rolled back is loaded all the same.\n"
         "\n"
         "examples:\n"
         "  millrace reload\n"
@@ -30,8 +32,9 @@ static const char help[] =
         "      --timeout TIME      how long it may take in all, such as 30s [60s]\n"
         "  -h, --help              this text\n"
         "\n"
-        "exit codes: 0 the new script runs (or nothing has changed), 1 it does not load, or the\n"
-        "engine was busy or not done in time, 2 usage, 69 unreachable.\n"
+        "exit codes: 0 the new script runs (or nothing has changed), 1 it does not load or\n"
+        "pass its tests, or the engine was busy or not done in time, 2 usage,\n"
+        "69 unreachable.\n"
         "See also: millrace check --help\n";
 
 enum { POLL_MS = 200, LEAST_MS = 1000 /* for one question, however little time is left */ };

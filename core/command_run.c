@@ -66,10 +66,11 @@ static void replace(char **text, const char *by)
 	*text = mem_strdup(by);
 }
 
-static int work(const struct run_options *options, const struct config *config)
+static int work(const struct run_options *options, struct config *config)
 {
 	const struct bounds *bounds = &options->bounds;
-	struct worker_config worker_config = {.config = config, .strict_drain = options->strict_drain};
+	struct worker_config worker_config = {
+	        .config = config, .live = config, .strict_drain = options->strict_drain};
 	int64_t began = clock_now();
 	notify_open();
 	struct worker *worker = worker_start(&worker_config);

@@ -168,10 +168,7 @@ static void run_test(struct testing *testing, struct testreport *report, const s
 	testrun_run(file, test, &run);
 	testjudge(test, &run, testing->update ? GOLDEN_ACCEPT : GOLDEN_COMPARE, &verdicts);
 	testing->broken |= run.broken;
-	if (testing->quiet && verdicts.count == 0)
-		report->passed++;
-	else
-		testreport_test(report, file, test, &run, &verdicts);
+	testreport_test(report, file, test, &run, &verdicts);
 	testjudge_free(&verdicts);
 	testrun_free(&run);
 }
@@ -189,16 +186,16 @@ static void run_file(struct testing *testing, struct testreport *report, const c
 	}
 	if (found.errors) {
 		testing->broken = true;
+		testreport_broken(report, file, &found.items[0]);
 	} else {
-		bool silent = testing->list || testing->quiet;
-		if (!silent)
+		if (!testing->list)
 			testreport_file(report, file);
 		for (size_t i = 0; i < file->count; i++)
 			if (wanted(testing, file, &file->tests[i]))
 				run_test(testing, report, file, &file->tests[i]);
 			else
 				report->skipped++;
-		if (!silent)
+		if (!testing->list)
 			testreport_file_end(report);
 	}
 	diagnostics_free(&found);
@@ -210,6 +207,7 @@ static int run_all(struct testing *testing)
 {
 	struct testreport report = {.format = testing->format,
 	        .colour = command_colour(STDOUT_FILENO),
+	        .quiet = testing->quiet,
 	        .wants_junit = testing->junit != NULL};
 	testing->broken = false;
 	if (testing->format == TESTFORMAT_TAP && !testing->list)

@@ -127,6 +127,15 @@ static void schema_range(const struct config_key *key, struct buf *out)
 	buf_append_text(out, "{\"$ref\":\"#/$defs/variable\"}]");
 }
 
+static void schema_share(const struct config_key *key, struct buf *out)
+{
+	buf_printf(out, "{\"anyOf\":[{\"type\":\"number\",\"minimum\":%.15g,\"maximum\":%.15g},", key->min,
+	        key->max);
+	if (key->nothing)
+		buf_printf(out, "{\"const\":\"%s\"},", key->nothing);
+	buf_append_text(out, "{\"$ref\":\"#/$defs/variable\"}]");
+}
+
 static void schema_choice(const struct config_key *key, struct buf *out)
 {
 	buf_append_text(out, "{\"anyOf\":[{\"enum\":[");
@@ -148,6 +157,7 @@ static void schema_value(const struct config_key *key, struct buf *out, unsigned
 		buf_append_text(out, "{\"anyOf\":[{\"const\":\"auto\"},{\"$ref\":\"#/$defs/size\"}]");
 		return;
 	case CONFIG_RATE: buf_append_text(out, "{\"$ref\":\"#/$defs/rate\""); return;
+	case CONFIG_SHARE: schema_share(key, out); return;
 	case CONFIG_TEXTS:
 		buf_append_text(
 		        out, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/text\"}");
@@ -192,7 +202,8 @@ static void schema_default(const struct config_key *key, struct buf *out)
 	bool word = key->nothing && strcmp(key->fallback, key->nothing) == 0;
 	if (key->type == CONFIG_TEXTS)
 		schema_default_texts(key->fallback, out);
-	else if ((key->type == CONFIG_INTEGER && !word) || key->type == CONFIG_BOOL)
+	else if (((key->type == CONFIG_INTEGER || key->type == CONFIG_SHARE) && !word) ||
+	         key->type == CONFIG_BOOL)
 		buf_append_text(out, key->fallback);
 	else
 		quote(out, key->fallback);
@@ -347,6 +358,7 @@ static void reference_type(const struct config_key *key, struct buf *out)
 	        [CONFIG_BYTES] = "size",
 	        [CONFIG_MEMORY] = "size or `auto`",
 	        [CONFIG_RATE] = "rate or `none`",
+	        [CONFIG_SHARE] = "share",
 	        [CONFIG_TEXTS] = "list",
 	        [CONFIG_STATUSES] = "list of statuses",
 	        [CONFIG_PROPERTIES] = "properties",

@@ -50,8 +50,22 @@ static const struct config_key source_keys[] = {
 };
 static const struct config_section source_section = {KEYS(source_keys), 0};
 
+static const struct config_key rollback_keys[] = {
+        {"share", CONFIG_SHARE, AT(struct rollback_config, share), .reloadable = true, .fallback = "0.5",
+                .min = 0.01, .max = 1, .nothing = "off",
+                .prose = "The share of records that fail by errors of the script itself, from which on it is "
+                         "rolled back; `off` for never. At least 20 records must have ended on it."},
+        {"records", CONFIG_INTEGER, AT(struct rollback_config, records), .reloadable = true,
+                .fallback = "200", .min = 1, .max = 1e6,
+                .prose = "After how many records a script has proved itself."},
+        {"time", CONFIG_DURATION, AT(struct rollback_config, time_ms), .reloadable = true, .fallback = "60s",
+                .min = SECOND, .max = DAY, .prose = "The same by time, whichever comes first."},
+};
+static const struct config_section rollback_section = {KEYS(rollback_keys), 0};
+
 static const struct config_key script_keys[] = {
-        {"path", CONFIG_FILE, AT(struct script_config, path), .required = true, .example = "enrich.lua",
+        {"path", CONFIG_FILE, AT(struct script_config, path), .required = true, .reloadable = true,
+                .example = "enrich.lua",
                 .prose = "The Lua script; relative to this file's folder, else to the working directory."},
         {"params", CONFIG_PARAMS, AT(struct script_config, params_json), .reloadable = true,
                 .example = "{language: en}",
@@ -62,31 +76,41 @@ static const struct config_key script_keys[] = {
                          "those above."},
         {"reload", CONFIG_CHOICE, BESIDE(struct config, script, script_reload), .choices = reloads,
                 .fallback = "watch",
-                .prose = "What makes a changed script or changed `params` take over without a restart: "
-                         "`watch` the "
-                         "folder (and what `signal` says), `signal` (HUP and `POST /-/reload`), or nothing: "
-                         "`off`."},
+                .prose = "What makes a changed script, and what else takes effect without a restart, take "
+                         "over: `watch` the folder (and what `signal` says), `signal` (HUP and "
+                         "`POST /-/reload`), or nothing: `off`."},
+        {"tests", CONFIG_BOOL, BESIDE(struct config, script, script_tests), .reloadable = true,
+                .fallback = "true",
+                .prose =
+                        "Whether the data tests beside the script (`x_test.yaml` of `x.lua`) are run before "
+                        "a changed one takes over; one that fails leaves the old script in place. Not run at "
+                        "the start."},
+        {"rollback", CONFIG_SECTION,
+                .offset = offsetof(struct config, rollback) - offsetof(struct config, script),
+                .section = &rollback_section,
+                .prose = "When a script that has just taken over gives way to the one before it."},
         {"memory", CONFIG_BYTES, AT(struct script_config, memory), .fallback = "128MiB", .min = 8 * MIB,
                 .max = 4 * GIB, .prose = "Most memory that the script's values may take."},
         {"budget", CONFIG_DURATION, AT(struct script_config, budget_ms), .fallback = "1s", .min = 10,
-                .max = MINUTE, .prose = "Most CPU time of one call of a hook; beyond it the record fails."},
+                .max = MINUTE, .reloadable = true,
+                .prose = "Most CPU time of one call of a hook; beyond it the record fails."},
 };
 static const struct config_section script_section = {KEYS(script_keys), 0};
 
 static const struct config_key retry_keys[] = {
-        {"attempts", CONFIG_INTEGER, AT(struct retry_config, attempts), .fallback = "8", .min = 1, .max = 100,
-                .prose = "Most calls for one lookup, the first included."},
-        {"base", CONFIG_DURATION, AT(struct retry_config, base_ms), .fallback = "500ms", .min = 1,
-                .max = HOUR,
+        {"attempts", CONFIG_INTEGER, AT(struct retry_config, attempts), .reloadable = true, .fallback = "8",
+                .min = 1, .max = 100, .prose = "Most calls for one lookup, the first included."},
+        {"base", CONFIG_DURATION, AT(struct retry_config, base_ms), .reloadable = true, .fallback = "500ms",
+                .min = 1, .max = HOUR,
                 .prose = "Longest wait after the first failure; it doubles each time, and the wait is a "
                          "random part "
                          "of it."},
-        {"cap", CONFIG_DURATION, AT(struct retry_config, cap_ms), .fallback = "30s", .min = 1, .max = HOUR,
-                .prose = "Longest wait of all."},
-        {"deadline", CONFIG_DURATION, AT(struct retry_config, deadline_ms), .fallback = "10m", .min = 0,
-                .max = 7 * DAY,
+        {"cap", CONFIG_DURATION, AT(struct retry_config, cap_ms), .reloadable = true, .fallback = "30s",
+                .min = 1, .max = HOUR, .prose = "Longest wait of all."},
+        {"deadline", CONFIG_DURATION, AT(struct retry_config, deadline_ms), .reloadable = true,
+                .fallback = "10m", .min = 0, .max = 7 * DAY,
                 .prose = "When a lookup is given up, counted from its beginning; `0` for never."},
-        {"on", CONFIG_STATUSES, COUNTED(struct retry_config, on, on_count),
+        {"on", CONFIG_STATUSES, COUNTED(struct retry_config, on, on_count), .reloadable = true,
                 .derived = "408, 425, 429 and all 5xx", .example = "[429, 502, 503, 504]",
                 .prose = "The statuses that are asked again."},
 };
@@ -114,23 +138,26 @@ static const struct config_key upstream_keys[] = {
                 .prose = "Hosts that a request may name: exact, `*.` and a domain, or `*` for any. Without "
                          "it any, "
                          "too, sent in the Host header."},
-        {"timeout", CONFIG_DURATION, AT(struct upstream_config, timeout_ms), .fallback = "60s", .min = 1,
-                .max = HOUR, .prose = "Longest time of one call, from its start to the last byte."},
-        {"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms), .fallback = "5s",
-                .min = 1, .max = HOUR, .prose = "Longest time to open a connection."},
-        {"concurrency", CONFIG_INTEGER, AT(struct upstream_config, concurrency), .fallback = "64", .min = 1,
-                .max = 4096, .nothing = "auto",
+        {"timeout", CONFIG_DURATION, AT(struct upstream_config, timeout_ms), .reloadable = true,
+                .fallback = "60s", .min = 1, .max = HOUR,
+                .prose = "Longest time of one call, from its start to the last byte."},
+        {"connect_timeout", CONFIG_DURATION, AT(struct upstream_config, connect_timeout_ms),
+                .reloadable = true, .fallback = "5s", .min = 1, .max = HOUR,
+                .prose = "Longest time to open a connection."},
+        {"concurrency", CONFIG_INTEGER, AT(struct upstream_config, concurrency), .reloadable = true,
+                .fallback = "64", .min = 1, .max = 4096, .nothing = "auto",
                 .prose = "Most calls in flight. `auto` looks for it: up by one for each round of good "
                          "answers, "
                          "down by half on 429, 503 and timeouts."},
-        {"host_concurrency", CONFIG_INTEGER, AT(struct upstream_config, host_concurrency), .fallback = "auto",
-                .min = 1, .max = 4096, .nothing = "auto",
+        {"host_concurrency", CONFIG_INTEGER, AT(struct upstream_config, host_concurrency), .reloadable = true,
+                .fallback = "auto", .min = 1, .max = 4096, .nothing = "auto",
                 .prose =
                         "Most calls in flight to one host. `auto`: half of `concurrency`, or all of it while "
                         "no other host is asked."},
-        {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .max = 1e6, .inherits = "http.rate",
-                .inherits_from = offsetof(struct config, rate), .derived = "the value of `http.rate`",
-                .example = "200/s", .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
+        {"rate", CONFIG_RATE, AT(struct upstream_config, rate), .reloadable = true, .max = 1e6,
+                .inherits = "http.rate", .inherits_from = offsetof(struct config, rate),
+                .derived = "the value of `http.rate`", .example = "200/s",
+                .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
         {"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
                 .max = GIB, .prose = "Largest answer, counted after decompression."},
         {"max_idle", CONFIG_DURATION, AT(struct upstream_config, max_idle_ms), .fallback = "3s", .min = 0,
@@ -160,7 +187,7 @@ static const struct config_key http_keys[] = {
                 .prose = "The User-Agent header; say how to reach you."},
         {"retry", CONFIG_SECTION, .offset = offsetof(struct config, retry), .section = &retry_section,
                 .prose = "When a refused or failed call is asked again."},
-        {"rate", CONFIG_RATE, AT(struct config, rate), .fallback = "none", .max = 1e6,
+        {"rate", CONFIG_RATE, AT(struct config, rate), .reloadable = true, .fallback = "none", .max = 1e6,
                 .prose = "Most lookups in a time, such as `200/s`, to each upstream that sets no `rate` of "
                          "its own; `none` for no limit."},
         {"upstreams", CONFIG_NAMED, COUNTED(struct config, upstreams, upstream_count),
@@ -260,8 +287,9 @@ static const struct config_key limits_keys[] = {
 static const struct config_section limits_section = {KEYS(limits_keys), 0};
 
 static const struct config_key checkpoint_keys[] = {
-        {"interval", CONFIG_DURATION, AT(struct config, checkpoint_interval_ms), .fallback = "1s", .min = 100,
-                .max = 5 * MINUTE, .prose = "How often positions are written and committed."},
+        {"interval", CONFIG_DURATION, AT(struct config, checkpoint_interval_ms), .reloadable = true,
+                .fallback = "1s", .min = 100, .max = 5 * MINUTE,
+                .prose = "How often positions are written and committed."},
         {"dir", CONFIG_TEXT, AT(struct config, checkpoint_dir), .fallback = "none", .nothing = "none",
                 .prose = "Folder in which positions are kept as files, too, beside the consumer group; it "
                          "must be "
@@ -281,8 +309,8 @@ static const struct config_key admin_keys[] = {
 static const struct config_section admin_section = {KEYS(admin_keys), 0};
 
 static const struct config_key log_keys[] = {
-        {"level", CONFIG_CHOICE, AT(struct config, log_level), .choices = levels, .fallback = "info",
-                .prose = "The least that is worth a line."},
+        {"level", CONFIG_CHOICE, AT(struct config, log_level), .reloadable = true, .choices = levels,
+                .fallback = "info", .prose = "The least that is worth a line."},
         {"format", CONFIG_CHOICE, AT(struct config, log_format), .choices = formats, .fallback = "auto",
                 .prose = "`auto`: text on a terminal, else JSON."},
 };
@@ -331,7 +359,8 @@ static const struct config_key root_keys[] = {
                         "their URL: the Host header stays what it was, as a proxy on this machine wants it."},
         {"schemas", CONFIG_SECTION, .section = &schemas_section,
                 .prose = "Where schemas are found, and which events are held against them."},
-        {"drain", CONFIG_DURATION, AT(struct config, drain_ms), .fallback = "25s", .min = 0, .max = HOUR,
+        {"drain", CONFIG_DURATION, AT(struct config, drain_ms), .reloadable = true, .fallback = "25s",
+                .min = 0, .max = HOUR,
                 .prose = "How long a stop waits for what is open; keep it below the grace period of what "
                          "stops it."},
         {"admin", CONFIG_SECTION, .section = &admin_section,

@@ -33,6 +33,7 @@ const char *config_value_wanted(enum config_type type)
 	case CONFIG_BYTES: return "a size such as 512KiB, 10MiB or 1GB";
 	case CONFIG_MEMORY: return "a size such as 512MiB, or auto";
 	case CONFIG_RATE: return "a rate such as 200/s or 12000/m, or none";
+	case CONFIG_SHARE: return "a share such as 0.5";
 	case CONFIG_TEXTS: return "a list such as [a, b]";
 	case CONFIG_STATUSES: return "a list of HTTP statuses such as [429, 503]";
 	case CONFIG_PROPERTIES:
@@ -183,6 +184,18 @@ static bool set_integer(const struct config_key *key, void *base, const char *te
 	return true;
 }
 
+static bool set_share(const struct config_key *key, void *base, const char *text, struct err *err)
+{
+	char *end;
+	bool nothing = key->nothing && strcmp(text, key->nothing) == 0;
+	bool digits = text[0] && text[strspn(text, "0123456789.")] == '\0';
+	double value = digits ? strtod(text, &end) : -1;
+	if (!nothing && !(digits && *end == '\0' && in_range(key, value)))
+		return refuse_range(key, text, err);
+	*(double *)config_member(base, key->offset) = nothing ? 0 : value;
+	return true;
+}
+
 static bool set_duration(const struct config_key *key, void *base, const char *text, struct err *err)
 {
 	int64_t ms;
@@ -260,6 +273,7 @@ bool config_value_set(const struct config_key *key, void *base, const char *text
 	case CONFIG_BYTES:
 	case CONFIG_MEMORY: return set_bytes(key, base, text, err);
 	case CONFIG_RATE: return set_rate(key, base, text, err);
+	case CONFIG_SHARE: return set_share(key, base, text, err);
 	case CONFIG_CHOICE: return set_choice(key, base, text, err);
 	default: return refuse(key, text, err);
 	}
@@ -270,7 +284,8 @@ static double number_of(const struct config_key *key, const void *base)
 	const void *member = config_member(base, key->offset);
 	switch (key->type) {
 	case CONFIG_DURATION: return (double)*(const int64_t *)member;
-	case CONFIG_RATE: return *(const double *)member;
+	case CONFIG_RATE:
+	case CONFIG_SHARE: return *(const double *)member;
 	case CONFIG_INTEGER:
 		return key->size == sizeof(size_t) ? (double)*(const size_t *)member
 		                                   : (double)*(const unsigned *)member;

@@ -1,5 +1,6 @@
 /* Digests and the UUIDs made of them. */
 #include "digest.h"
+#include "random.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -110,7 +111,7 @@ bool digest_uuid5(const char *namespace, const char *name, size_t size, char out
 void digest_uuid4(char out[UUID_TEXT])
 {
 	unsigned char raw[16];
-	if (RAND_bytes(raw, sizeof raw) != 1)
+	if (!random_invented(raw, sizeof raw) && RAND_bytes(raw, sizeof raw) != 1)
 		abort();
 	uuid_format(raw, 4, out);
 }

@@ -539,6 +539,16 @@ static void upstream_open(
 	dispatch_count_breaker(upstream, upstream->looked);
 }
 
+static void keep_connections(struct dispatch *dispatch)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
+		unsigned concurrency = dispatch->config.upstreams[i].concurrency;
+		sum += concurrency ? concurrency : LIMITER_AUTO_MAX;
+	}
+	http_keep_connections(dispatch->http, sum);
+}
+
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
         const struct dispatch_hooks *hooks, struct metrics *metrics)
 {
@@ -555,7 +565,19 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 		dispatch->upstreams[i].dispatch = dispatch;
 	}
 	dispatch->connections = metrics_value(metrics, METRIC_HTTP_CONNECTIONS, NULL);
+	keep_connections(dispatch);
 	return dispatch;
+}
+
+void dispatch_retune(struct dispatch *dispatch, int64_t now)
+{
+	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
+		struct upstream *upstream = &dispatch->upstreams[i];
+		limiter_use(&upstream->limiter, upstream->config->concurrency, upstream->config->rate, now);
+		hosts_each(&upstream->hosts, node, after)
+		        rank(upstream, host_of(node)); /* the share of each is another */
+	}
+	keep_connections(dispatch);
 }
 
 void dispatch_close(struct dispatch *dispatch)

@@ -142,5 +142,10 @@ void failure_make(const struct failure_config *config, const struct script_input
 	buf_append_byte(&out, '}');
 	if (cut)
 		output_set_header(output, "millrace-raw", "partial", strlen("partial"));
+	if (input->timestamp >= 0) {
+		char timestamp[24];
+		int size = snprintf(timestamp, sizeof timestamp, "%lld", (long long)input->timestamp);
+		output_set_header(output, "millrace-timestamp", timestamp, (size_t)size);
+	}
 	output->value = buf_steal(&out, &output->value_size);
 }

@@ -701,6 +701,11 @@ int64_t http_next(const struct http *http)
 	return http->playing ? playing_next(http->playing) : -1;
 }
 
+void http_keep_connections(struct http *http, size_t count)
+{
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, count ? (long)count : 1L);
+}
+
 size_t http_connections_opened(const struct http *http)
 {
 	return http->opened;
@@ -708,14 +713,13 @@ size_t http_connections_opened(const struct http *http)
 
 /* --- opening and closing --- */
 
-static void set_multi(struct http *http, const struct http_config *config)
+static void set_multi(struct http *http)
 {
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timeout_change);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-	curl_multi_setopt(
-	        http->multi, CURLMOPT_MAXCONNECTS, config->connections ? (long)config->connections : 1L);
+	http_keep_connections(http, 1);
 	curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 }
 
@@ -749,7 +753,7 @@ struct http *http_open(struct event_base *base, const struct http_config *config
 		http_close(http);
 		return NULL;
 	}
-	set_multi(http, config);
+	set_multi(http);
 	if (config->player)
 		http->playing = playing_open(base, config->player, on_played, http);
 	return http;

@@ -7,7 +7,6 @@
 #include "mem.h"
 
 #include <librdkafka/rdkafka.h>
-#include <stdio.h>
 #include <string.h>
 
 struct inquiry *inquiry_make(size_t count)
@@ -65,15 +64,6 @@ static struct topic *topic_of(struct asking *asking, const char *name)
 		if (strcmp(asking->topics[i].name, name) == 0)
 			return &asking->topics[i];
 	return NULL;
-}
-
-static void ask_cluster(struct asking *asking)
-{
-	char *id = rd_kafka_clusterid(asking->inquiry->client, left_ms(asking));
-	if (id == NULL) /* a broker older than 0.10.1 has none */
-		return;
-	snprintf(asking->inquiry->cluster, sizeof asking->inquiry->cluster, "%s", id);
-	rd_kafka_mem_free(asking->inquiry->client, id);
 }
 
 static bool ask_topic(struct asking *asking, const char *name)
@@ -290,7 +280,7 @@ static bool ask_partition(struct asking *asking, struct inquiry_partition *parti
 void inquiry_run(struct inquiry *inquiry)
 {
 	struct asking asking = {.inquiry = inquiry, .deadline = clock_now() + inquiry->budget_ms};
-	ask_cluster(&asking);
+	kafka_ask_cluster(inquiry->client, left_ms(&asking), inquiry->cluster);
 	bool good = ask_topics(&asking) && ask_commits(&asking) && ask_watermarks(&asking);
 	for (size_t i = 0; i < inquiry->count && good; i++)
 		good = ask_partition(&asking, &inquiry->partitions[i]);

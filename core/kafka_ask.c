@@ -41,6 +41,14 @@ struct kafka_topic kafka_ask_topic(rd_kafka_t *client, const char *name, int tim
 	return (struct kafka_topic){state_of(code), partitions, code};
 }
 
+void kafka_ask_cluster(rd_kafka_t *client, int timeout_ms, char id[KAFKA_CLUSTER_SIZE])
+{
+	char *told = rd_kafka_clusterid(client, timeout_ms);
+	snprintf(id, KAFKA_CLUSTER_SIZE, "%s", told ? told : "");
+	if (told)
+		rd_kafka_mem_free(client, told);
+}
+
 /* What the client has met while it waited for an answer. */
 struct met {
 	int weight;

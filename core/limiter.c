@@ -30,6 +30,22 @@ static void refill(struct limiter *limiter, int64_t now)
 		limiter->tokens = bucket_size(limiter);
 }
 
+void limiter_use(struct limiter *limiter, unsigned concurrency, double rate, int64_t now)
+{
+	refill(limiter, now); /* by the old rate up to now */
+	limiter->filled = now;
+	limiter->rate = rate;
+	if (limiter->tokens > bucket_size(limiter))
+		limiter->tokens = bucket_size(limiter);
+	if (concurrency)
+		limiter->concurrency = concurrency;
+	else if (!limiter->automatic)
+		limiter->concurrency = LIMITER_AUTO_FIRST;
+	limiter->automatic = concurrency == 0;
+	limiter->good = 0;
+	limiter->full = false;
+}
+
 bool limiter_is_full(const struct limiter *limiter)
 {
 	return limiter->in_flight >= limiter->concurrency;

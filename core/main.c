@@ -20,6 +20,7 @@ static const struct {
         {"reload", command_reload, "make a running engine load its script again"},
         {"config", command_config, "show the effective configuration, the defaults, the schema"},
         {"offsets", command_offsets, "where partitions stand, and where they would start"},
+        {"errors", command_errors, "what failed: listed, shown, replayed"},
         {"audit", command_audit, "inputs without an output, an error or a reason; two outputs compared"},
         {"init", command_init, "a new project: script, tests, samples, configuration, editor settings"},
         {"types", command_types, "what scripts may call, as types for the Lua language server"},

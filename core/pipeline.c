@@ -27,6 +27,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "random.h"
 #include "resident.h"
 #include "trace.h"
 
@@ -60,6 +61,7 @@ struct pipeline {
 	struct delivery delivery;
 	struct script *scripts[PIPELINE_SCRIPTS]; /* the first is the one that new records begin on */
 	size_t script_count;
+	uint64_t script_number;   /* of the first */
 	struct script_usage gone; /* of states that are gone: what counters must not forget */
 	struct source *source;
 	struct ledger *ledger;
@@ -528,11 +530,13 @@ static void decode(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
 	r->attempt++;
+	r->began_on = 0;
 	if (r->input.value.data == NULL) {
 		enter_lane(p, r);
 		pass(p, r);
 		return;
 	}
+	r->began_on = p->script_number;
 	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
 	enter_lane(p, r);
 	if (decoded) {
@@ -664,6 +668,14 @@ static void settle(struct pipeline *p, struct record *r)
 	record_free(&p->records, r);
 }
 
+static void decided(struct pipeline *p, const struct record *r)
+{
+	bool failed = r->outcome == OUTCOME_FAILED;
+	if (p->config.decided)
+		p->config.decided(p->config.decided_context, r->began_on, failed ? r->reason : NULL,
+		        failed ? r->message : NULL);
+}
+
 static void walk(struct pipeline *p, struct record *r)
 {
 	for (;;)
@@ -690,8 +702,10 @@ static void walk(struct pipeline *p, struct record *r)
 				record_move(&p->records, r, RECORD_RELEASED);
 				suspend;
 			}
-			if (r->place.state == PLACE_OPEN)
+			if (r->place.state == PLACE_OPEN) {
+				decided(p, r);
 				lanes_made(p->lanes, &r->place);
+			}
 			suspend; /* until released: by its elders, or right now; send_released goes on */
 		case RECORD_RELEASED:
 			look_at_clock(p);
@@ -780,7 +794,8 @@ static void pipeline_take(void *context, const struct source_message *message)
 	struct pipeline *p = context;
 	look_at_clock(p);
 	struct record *r = record_new(&p->records, message, p->now);
-	r->ticket = offsets_begin(message->partition->offsets, message->offset);
+	r->ticket = message->ticket ? *message->ticket
+	                            : offsets_begin(message->partition->offsets, message->offset);
 	p->counts.taken++;
 	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
 	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=
@@ -1137,12 +1152,6 @@ bool pipeline_delivery_failed(const struct pipeline *p)
 
 /* ---- building, numbers ---- */
 
-/* In [0, 1): for the jitter of back-offs. */
-static double chance(void)
-{
-	return arc4random() / 4294967296.0;
-}
-
 struct pipeline *pipeline_open(const struct pipeline_config *config, struct http *http,
         struct metrics *metrics, struct ledger *ledger)
 {
@@ -1159,7 +1168,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	        .done = dispatch_done};
 	struct dispatch_config dispatch = {.upstreams = config->upstreams,
 	        .upstream_count = config->upstream_count,
-	        .random = chance,
+	        .random = random_chance,
 	        .no_breaker = config->files};
 	p->config = *config;
 	if (config->differ)
@@ -1220,7 +1229,19 @@ bool pipeline_use_script(struct pipeline *p, struct script *script)
 	memmove(p->scripts + 1, p->scripts, p->script_count * sizeof(struct script *));
 	p->scripts[0] = script;
 	p->script_count++;
+	p->script_number++;
 	return true;
+}
+
+uint64_t pipeline_script_number(const struct pipeline *p)
+{
+	return p->script_number;
+}
+
+void pipeline_retune(struct pipeline *p, int64_t retry_deadline_ms)
+{
+	p->config.retry_deadline_ms = retry_deadline_ms;
+	dispatch_retune(p->dispatch, p->now);
 }
 
 size_t pipeline_scripts(struct pipeline *p)

@@ -103,9 +103,9 @@ struct record *record_new(struct records *records, const struct source_message *
 		bytes +=
 		        sizeof *record->headers + strlen(message->headers[i].name) + message->headers[i].size;
 	record->input = (struct script_input){
-	        .topic = message->partition->topic,
-	        .partition = message->partition->id,
-	        .offset = message->offset,
+	        .topic = message->origin.topic ? message->origin.topic : message->partition->topic,
+	        .partition = message->origin.topic ? message->origin.partition : message->partition->id,
+	        .offset = message->origin.topic ? message->origin.offset : message->offset,
 	        .timestamp = message->timestamp,
 	        .key = {record->key, message->key.size},
 	        .value = {record->value, message->value.size},

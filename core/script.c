@@ -41,6 +41,7 @@ void script_release(struct script *script)
 	for (size_t i = 0; i < script->file_count; i++)
 		mem_free(script->files[i].name);
 	mem_free(script->files);
+	require_close(script);
 	mem_free(script->path);
 	mem_free(script->folder);
 	mem_free(script->library);

@@ -110,6 +110,7 @@ static int run_loading(lua_State *L)
 	script->loading = true;
 	run_file(L, script);
 	script->loading = false;
+	script->texts.given = NULL;
 	take_members(L, script);
 	require_digest(script);
 	return 0;
@@ -161,6 +162,7 @@ struct script *script_open(
 	        .limits = {.depth = config->max_depth, .values = config->memory / 64},
 	        .budget_ns = config->budget_ms * 1000000,
 	        .holds = 1,
+	        .texts = {.given = config->sources, .given_count = config->source_count},
 	        .request = LUA_NOREF,
 	        .transform = LUA_NOREF,
 	        .selftest = LUA_NOREF,

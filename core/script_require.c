@@ -53,6 +53,48 @@ static bool read_file(const char *path, struct buf *out)
 	return good;
 }
 
+/* A script with more text than that is not kept at all. */
+static void keep(struct script *script, const char *name, const struct bytes *text)
+{
+	struct script_texts *texts = &script->texts;
+	texts->bytes += text->size;
+	if (texts->bytes > SCRIPT_SOURCES_MAX)
+		return;
+	texts->items = mem_realloc(texts->items, (texts->count + 1) * sizeof *texts->items);
+	texts->items[texts->count] = (struct script_source){
+	        mem_strdup(texts->count ? name : ""), {mem_dup(text->data, text->size), text->size}};
+	texts->count++;
+}
+
+const struct script_source *script_sources(const struct script *script, size_t *count)
+{
+	*count = script->texts.bytes > SCRIPT_SOURCES_MAX ? 0 : script->texts.count;
+	return *count ? script->texts.items : NULL;
+}
+
+void require_close(struct script *script)
+{
+	for (size_t i = 0; i < script->texts.count; i++) {
+		mem_free((char *)(size_t)script->texts.items[i].name);
+		mem_free((char *)(size_t)script->texts.items[i].text.data);
+	}
+	mem_free(script->texts.items);
+}
+
+/* From what was given in place of files. */
+static bool read_given(struct script *script, const char *name)
+{
+	const struct script_texts *texts = &script->texts;
+	const char *wanted = script->file_count ? name : "";
+	buf_clear(&script->file);
+	for (size_t i = 0; i < texts->given_count; i++)
+		if (strcmp(texts->given[i].name, wanted) == 0)
+			return buf_append(
+			        &script->file, texts->given[i].text.data, texts->given[i].text.size);
+	errno = ENOENT;
+	return false;
+}
+
 static void note(struct script *script, const char *name)
 {
 	struct bytes text = {script->file.data ? script->file.data : "", script->file.size};
@@ -60,13 +102,14 @@ static void note(struct script *script, const char *name)
 	struct source_file *file = &script->files[script->file_count++];
 	file->name = mem_strdup(name);
 	digest_hex(DIGEST_SHA256, &text, 1, file->sha256);
+	keep(script, name, &text);
 }
 
 void require_read(lua_State *L, const char *name, const char *path, const char *missing)
 {
 	struct script *script = script_of(L);
 	script->file.limit = FILE_MAX;
-	if (!read_file(path, &script->file))
+	if (!(script->texts.given ? read_given(script, name) : read_file(path, &script->file)))
 		state_raise(L, "ScriptError", "%s: %s%s", path, strerror(errno), missing);
 	if (script->file.full)
 		state_raise(L, "ScriptError", "%s: larger than 16 MiB", path);
@@ -111,7 +154,7 @@ static const char *find(struct script *script, const char *name)
 		for (char *at = path->data + start; *at; at++)
 			*at = *at == '.' ? '/' : *at;
 		buf_append_text(path, ".lua");
-		if (pass || !shared || access(path->data, F_OK) == 0)
+		if (pass || !shared || script->texts.given || access(path->data, F_OK) == 0)
 			return path->data;
 	}
 }

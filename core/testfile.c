@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "testfile_config.h"
 #include "text.h"
 #include "yaml_tree.h"
 
@@ -18,7 +19,11 @@ struct reading {
 	struct testfile *file;
 	struct diagnostics *found;
 	char *folder;
-	const struct yaml_node *params; /* of the file */
+	struct yaml_node *base; /* the configuration that the file names; NULL = none */
+	const char *base_name;
+	struct yaml_place base_place;
+	const struct yaml_node *base_params, *params; /* of the configuration, of the file */
+	bool schemas;                                 /* outputs are held against schemas */
 	struct testanswer *shared;
 	size_t shared_count;
 	int64_t clock;
@@ -194,6 +199,10 @@ static void read_event(struct reading *reading, const struct yaml_node *node, vo
 {
 	struct testcase *test = into;
 	struct testvalue value = {0};
+	if (node->kind == YAML_TEXT && *node->text == '\0') {
+		expected(reading, node, "an event: a map, or a text that is sent as it is");
+		return;
+	}
 	if (node->kind == YAML_TEXT) { /* as it stands: it need not be JSON */
 		add_event(test, node->text, strlen(node->text), node->place.line);
 		return;
@@ -476,6 +485,18 @@ static void read_key(struct reading *reading, const struct yaml_node *node, void
 	read_value(reading, node, &((struct testoutput *)into)->key);
 }
 
+static void read_schema(struct reading *reading, const struct yaml_node *node, void *into)
+{
+	bool good = node->kind == YAML_TEXT && (strcmp(node->text, "true") == 0 || *node->text == '/');
+	if (!good)
+		expected(reading, node, "true, or the path of a schema such as /my/output/1.0.0");
+	else if (!reading->schemas)
+		complain(reading, &node->place, "nothing says where schemas are",
+		        "give schemas: FOLDER at the top");
+	else
+		read_value(reading, node, &((struct testoutput *)into)->schema);
+}
+
 /* The only output of an expectation that names none. */
 static struct testoutput *the_output(struct testexpect *expect, const struct yaml_node *node)
 {
@@ -542,11 +563,17 @@ static void expect_headers(struct reading *reading, const struct yaml_node *node
 	read_output_headers(reading, node, the_output(into, node));
 }
 
+static void expect_schema(struct reading *reading, const struct yaml_node *node, void *into)
+{
+	expect_some_output(node, into);
+	read_schema(reading, node, the_output(into, node));
+}
+
 static void expect_outputs(struct reading *reading, const struct yaml_node *node, void *into)
 {
 	static const struct member members[] = {{"value", read_output_value}, {"contains", read_contains},
 	        {"without", read_without}, {"to", read_to}, {"key", read_key},
-	        {"headers", read_output_headers}};
+	        {"headers", read_output_headers}, {"schema", read_schema}};
 	struct testexpect *expect = into;
 	take_verdict(reading, node, expect, TEST_OUTPUT);
 	if (!is(reading, node, YAML_LIST, "a list of outputs") || expect->output_count > 0)
@@ -631,9 +658,9 @@ static void read_expect_one(struct reading *reading, const struct yaml_node *nod
 {
 	static const struct member members[] = {{"output", expect_output}, {"outputs", expect_outputs},
 	        {"contains", expect_contains}, {"without", expect_without}, {"to", expect_to},
-	        {"key", expect_key}, {"headers", expect_headers}, {"passed", expect_passed},
-	        {"dropped", expect_dropped}, {"failed", expect_failed}, {"golden", expect_golden},
-	        {"calls", expect_calls}, {"requests", expect_requests}};
+	        {"key", expect_key}, {"headers", expect_headers}, {"schema", expect_schema},
+	        {"passed", expect_passed}, {"dropped", expect_dropped}, {"failed", expect_failed},
+	        {"golden", expect_golden}, {"calls", expect_calls}, {"requests", expect_requests}};
 	struct testexpect *expect = &test->expects[test->expect_count++];
 	*expect = (struct testexpect){.line = node->place.line, .calls = -1};
 	read_members(reading, node, MEMBERS(members), expect);
@@ -671,26 +698,31 @@ static void read_cassette(struct reading *reading, const struct yaml_node *node,
 	read_path(reading, node, &((struct testcase *)into)->cassette);
 }
 
-/* The members of both maps, the second's before the first's, as a JSON object. */
-static char *join_params(struct reading *reading, const struct yaml_node *all, const struct yaml_node *own)
+static bool is_set_before(const struct yaml_node *const *maps, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (testfile_member(maps[i], name))
+			return true;
+	return false;
+}
+
+/* The members of the maps as a JSON object, those of an earlier one before those of a later. */
+static char *join_params(struct reading *reading, const struct yaml_node *const *maps, size_t count)
 {
 	struct yaml_listener listener = {reading, on_problem};
 	struct buf out = {0};
 	size_t size;
-	bool first = true;
 	buf_append_byte(&out, '{');
-	for (int pass = 0; pass < 2; pass++) {
-		const struct yaml_node *map = pass ? all : own;
-		for (size_t i = 0; map && i < map->count; i++) {
-			if (pass && own && yaml_tree_find(own, map->keys[i].text) >= 0)
+	for (size_t m = 0; m < count; m++)
+		for (size_t i = 0; maps[m] && i < maps[m]->count; i++) {
+			const char *name = maps[m]->keys[i].text;
+			if (is_set_before(maps, m, name))
 				continue;
-			buf_append_text(&out, first ? "" : ",");
-			text_json_string(&out, map->keys[i].text, strlen(map->keys[i].text));
+			buf_append_text(&out, out.size > 1 ? "," : "");
+			text_json_string(&out, name, strlen(name));
 			buf_append_byte(&out, ':');
-			yaml_tree_json(&map->items[i], &out, &listener);
-			first = false;
+			yaml_tree_json(&maps[m]->items[i], &out, &listener);
 		}
-	}
 	buf_append_byte(&out, '}');
 	return buf_steal(&out, &size);
 }
@@ -747,7 +779,9 @@ static void read_tests(struct reading *reading, const struct yaml_node *list)
 			add_event(test, reading->event.text, reading->event.size, reading->event.line);
 		for (size_t n = 0; test->change.text && n < test->event_count; n++)
 			change_event(reading, node, &test->events[n], &test->change);
-		test->params = join_params(reading, reading->params, map_at(reading, node, "params"));
+		const struct yaml_node *params[] = {
+		        map_at(reading, node, "params"), reading->params, reading->base_params};
+		test->params = join_params(reading, params, 3);
 		test->answers = mem_realloc(test->answers,
 		        (test->answer_count + reading->shared_count + 1) * sizeof *test->answers);
 		for (size_t n = 0; n < reading->shared_count; n++)
@@ -782,126 +816,37 @@ static void read_shared_answers(struct reading *reading, const struct yaml_node 
 	read_answers(reading, node, &reading->shared, &reading->shared_count);
 }
 
-/* A part of the configuration as it stands there, `$` doubled against substitution. */
-static void append_section(struct reading *reading, const struct yaml_node *root, const char *name,
-        const char *otherwise, struct buf *out)
-{
-	long at = root->kind == YAML_MAP ? yaml_tree_find(root, name) : -1;
-	struct yaml_listener listener = {reading, on_problem};
-	struct buf json = {0};
-	if (at >= 0)
-		yaml_tree_json(&root->items[at], &json, &listener);
-	else
-		buf_append_text(&json, otherwise);
-	if (json.size)
-		buf_printf(out, "%s: ", name);
-	for (size_t i = 0; i < json.size; i++) {
-		if (json.data[i] == '$')
-			buf_append_byte(out, '$');
-		buf_append_byte(out, json.data[i]);
-	}
-	buf_append_text(out, json.size ? "\n" : "");
-	buf_free(&json);
-}
-
-/* Where nobody says otherwise calls go to a name that nothing answers to: they are played. */
-static void append_upstream(
-        struct buf *out, const char *name, const struct yaml_node *settings, struct yaml_listener *listener)
-{
-	struct buf json = {0};
-	text_json_string(out, name, strlen(name));
-	buf_append_text(out, ": {merge: false");
-	if (settings == NULL || settings->kind != YAML_MAP || yaml_tree_find(settings, "url") < 0)
-		buf_append_text(out, ", url: \"http://upstream.invalid\"");
-	if (settings && settings->kind == YAML_MAP && settings->count) {
-		yaml_tree_json(settings, &json, listener);
-		buf_append_text(out, ", ");
-		for (size_t i = 1; i < json.size; i++) {
-			if (json.data[i] == '$')
-				buf_append_byte(out, '$');
-			buf_append_byte(out, json.data[i]);
-		}
-		buf_free(&json);
-	} else {
-		buf_append_byte(out, '}');
-	}
-}
-
-static void append_upstreams(struct reading *reading, const struct yaml_node *root, struct buf *out)
-{
-	struct yaml_listener listener = {reading, on_problem};
-	long at = root->kind == YAML_MAP ? yaml_tree_find(root, "upstreams") : -1;
-	const struct yaml_node *node = at >= 0 ? &root->items[at] : NULL;
-	buf_append_text(out, "http:\n  user_agent: millrace-test/1.0\n  upstreams: {");
-	if (node && node->kind != YAML_LIST && node->kind != YAML_MAP)
-		expected(reading, node, "a list of names, or a map of settings by name");
-	else if (node == NULL || node->count == 0)
-		append_upstream(out, "upstream", NULL, &listener);
-	for (size_t i = 0; node && i < node->count; i++) {
-		const struct yaml_node *name = node->kind == YAML_MAP ? &node->keys[i] : &node->items[i];
-		buf_append_text(out, i ? ", " : "");
-		if (is(reading, name, YAML_TEXT, "a name"))
-			append_upstream(
-			        out, name->text, node->kind == YAML_MAP ? &node->items[i] : NULL, &listener);
-	}
-	buf_append_text(out, "}\n");
-}
-
-/* A sink as it stands there; nothing is sent anywhere, so brokers need not be named. */
-static void append_sink(const struct yaml_node *sink, struct yaml_listener *listener, struct buf *out)
-{
-	struct buf json = {0};
-	bool brokers = sink->kind != YAML_MAP || yaml_tree_find(sink, "kafka") >= 0;
-	yaml_tree_json(sink, &json, listener);
-	size_t end = brokers ? json.size : json.size - 1;
-	for (size_t i = 0; i < end; i++) {
-		if (json.data[i] == '$')
-			buf_append_byte(out, '$');
-		buf_append_byte(out, json.data[i]);
-	}
-	if (!brokers)
-		buf_printf(out, "%s\"kafka\": {\"bootstrap.servers\": \"none\"}}", sink->count ? ", " : "");
-	buf_free(&json);
-}
-
-static void append_sinks(struct reading *reading, const struct yaml_node *root, struct buf *out)
-{
-	struct yaml_listener listener = {reading, on_problem};
-	long one = yaml_tree_find(root, "sink"), several = yaml_tree_find(root, "sinks");
-	if (one >= 0) {
-		buf_append_text(out, "sink: ");
-		append_sink(&root->items[one], &listener, out);
-	} else if (several >= 0 && is(reading, &root->items[several], YAML_MAP, "sinks by their names")) {
-		const struct yaml_node *sinks = &root->items[several];
-		buf_append_text(out, "sinks: {");
-		for (size_t i = 0; i < sinks->count; i++) {
-			buf_append_text(out, i ? ", " : "");
-			text_json_string(out, sinks->keys[i].text, strlen(sinks->keys[i].text));
-			buf_append_text(out, ": ");
-			append_sink(&sinks->items[i], &listener, out);
-		}
-		buf_append_byte(out, '}');
-	} else {
-		buf_append_text(out, "sinks: {output: {topic: output, max_bytes: 100MiB, kafka: "
-		                     "{bootstrap.servers: none}}}");
-	}
-	buf_append_byte(out, '\n');
-}
-
 static void make_config(struct reading *reading, const struct yaml_node *root)
 {
-	struct buf out = {0};
+	struct yaml_listener listener = {reading, on_problem};
+	struct testfile_config given = {root, reading->base, reading->folder, &listener};
+	reading->file->config = testfile_config(&given);
+}
+
+static void on_base_problem(void *context, const struct yaml_place *place, const char *text, const char *hint)
+{
+	struct reading *reading = context;
+	char *message = mem_printf("%s:%u:%u: %s", reading->base_name, place->line, place->column, text);
+	complain(reading, &reading->base_place, message, hint);
+	mem_free(message);
+}
+
+/* `config: FILE`, from which what the test file leaves out is taken. */
+static void read_base(struct reading *reading, const struct yaml_node *root)
+{
+	const struct yaml_node *node = testfile_member(root, "config");
+	struct yaml_listener listener = {reading, on_base_problem};
+	unsigned errors = reading->found->errors;
 	size_t size;
-	buf_append_text(&out, "name: test\nsource: {topics: [input], kafka: {bootstrap.servers: none}}\n"
-	                      "errors: {topic: errors, max_bytes: 100MiB, kafka: {bootstrap.servers: none}}\n"
-	                      "limits: {memory: 1GiB}\nadmin: {listen: \"off\"}\n");
-	append_upstreams(reading, root, &out);
-	append_sinks(reading, root, &out);
-	append_section(reading, root, "key", "", &out);
-	append_section(reading, root, "schemas", "", &out);
-	append_section(reading, root, "order", "\"none\"", &out);
-	append_section(reading, root, "topic_prefix", "", &out);
-	reading->file->config = buf_steal(&out, &size);
+	if (node == NULL ||
+	        !is(reading, node, YAML_TEXT, "the path of a configuration, from this one's folder"))
+		return;
+	reading->base_name = node->text;
+	reading->base_place = node->place;
+	char *text = read_file(reading, node, node->text, &size);
+	if (reading->found->errors == errors)
+		reading->base = yaml_tree_parse(text, size, &listener);
+	mem_free(text);
 }
 
 static char *script_beside(const char *path)
@@ -917,7 +862,7 @@ static char *script_beside(const char *path)
 
 static void read_root(struct reading *reading, const struct yaml_node *root)
 {
-	static const struct member members[] = {{"script", read_script}, {"params", NULL},
+	static const struct member members[] = {{"script", read_script}, {"config", NULL}, {"params", NULL},
 	        {"clock", read_file_clock}, {"upstreams", NULL}, {"sink", NULL}, {"sinks", NULL},
 	        {"key", NULL}, {"schemas", NULL}, {"order", NULL}, {"topic_prefix", NULL},
 	        {"event", read_shared_event}, {"answers", read_shared_answers}, {"tests", NULL}};
@@ -925,7 +870,12 @@ static void read_root(struct reading *reading, const struct yaml_node *root)
 	read_members(reading, root, MEMBERS(members), NULL);
 	if (root->kind != YAML_MAP)
 		return;
+	read_base(reading, root);
 	reading->params = map_at(reading, root, "params");
+	const struct yaml_node *script = testfile_member(reading->base, "script");
+	const struct yaml_node *base_params = testfile_member(script, "params");
+	reading->base_params = base_params && base_params->kind == YAML_MAP ? base_params : NULL;
+	reading->schemas = testfile_member(root, "schemas") || testfile_member(reading->base, "schemas");
 	if (reading->file->script == NULL)
 		reading->file->script = script_beside(reading->file->path);
 	if (reading->file->script == NULL)
@@ -963,6 +913,7 @@ struct testfile *testfile_load(const char *path, struct diagnostics *found)
 	if (root)
 		read_root(&reading, root);
 	yaml_tree_free(root);
+	yaml_tree_free(reading.base);
 	free_answers(reading.shared, reading.shared_count);
 	mem_free(reading.folder);
 	mem_free(reading.event.text);
@@ -979,6 +930,7 @@ static void free_expect(struct testexpect *expect)
 		mem_free(output->headers.text);
 		mem_free(output->to.text);
 		mem_free(output->key.text);
+		mem_free(output->schema.text);
 	}
 	mem_free(expect->outputs);
 	mem_free(expect->type);

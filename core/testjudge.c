@@ -210,6 +210,35 @@ static void judge_headers(
 	buf_free(&text);
 }
 
+static void judge_schema(
+        struct judging *judging, const struct testvalue *schema, const struct testrun_output *output)
+{
+	struct json_limits limits = {.depth = DEPTH};
+	struct jsontree tree;
+	struct buf out = {0};
+	if (schema->text == NULL)
+		return;
+	if (!output->checked) {
+		fault(judging, schema->line,
+		        "nobody holds what goes to %s against a schema: only outputs to a sink with a stream "
+		        "are, "
+		        "where schemas.output is enforce",
+		        output->to);
+		return;
+	}
+	jsontree_init(&tree);
+	struct bytes raw = {0};
+	if (output->value && jsontree_parse(&tree, output->value, output->value_size, &limits, NULL))
+		raw = value_at(&tree, "$schema");
+	buf_append_text(&out, "the output is of another schema");
+	if (schema->text[0] != '"' || same_values(schema->text, schema->size, raw.size ? raw.data : "null",
+	                                      raw.size ? raw.size : 4, &out))
+		buf_free(&out);
+	else
+		add(judging, schema->line, &out);
+	jsontree_free(&tree);
+}
+
 static void judge_output(
         struct judging *judging, const struct testoutput *expected, const struct testrun_output *output)
 {
@@ -227,6 +256,7 @@ static void judge_output(
 	must_lack(judging, &expected->without, value, size);
 	judge_key(judging, &expected->key, output);
 	judge_headers(judging, &expected->headers, output);
+	judge_schema(judging, &expected->schema, output);
 	char *to = expected->to.text ? mem_dup(expected->to.text + 1, expected->to.size - 2) : NULL;
 	if (to && strcmp(to, output->to) != 0)
 		fault(judging, expected->to.line, "the output goes to another sink\n- %s\n+ %s", to,

@@ -1,9 +1,12 @@
 /* What is told of tests that ran: for people, as TAP, as JSON lines, as JUnit's XML. */
 #include "testreport.h"
+#include "mem.h"
 #include "text.h"
 
 #include <errno.h>
 #include <string.h>
+
+enum { LOG_LINES = 20 }; /* shown of a test that failed */
 
 static const char *name_of(const char *path)
 {
@@ -31,9 +34,15 @@ static void print_fault(
 	}
 }
 
+/* The last lines: what it came to. */
 static void print_log(const struct testrun *run)
 {
-	for (size_t at = 0; at < run->log.size;) {
+	size_t at = run->log.size, lines = 0;
+	while (at > 0 && (run->log.data[at - 1] != '\n' || lines++ < LOG_LINES))
+		at--;
+	if (at > 0)
+		puts("  log: ...");
+	while (at < run->log.size) {
 		size_t size = strcspn(run->log.data + at, "\n");
 		printf("  log: %.*s\n", (int)size, run->log.data + at);
 		at += size + 1;
@@ -145,24 +154,65 @@ static void append_junit(struct testreport *report, const struct testfile *file,
 	buf_append_text(out, "    </testcase>\n");
 }
 
+/* The element stands before its contents, and how many they are is known after them. */
+static void begin_suite(struct testreport *report, const char *path)
+{
+	buf_append_text(&report->junit, "  <testsuite name=\"");
+	append_xml(&report->junit, path);
+	buf_append_text(&report->junit, "\" ");
+	report->suite_begin = report->junit.size;
+}
+
+static void end_suite(struct testreport *report, unsigned tests, unsigned failures, unsigned errors)
+{
+	struct buf *out = &report->junit;
+	size_t begin = report->suite_begin, size = out->size - begin;
+	char *cases = mem_dup(out->data + begin, size);
+	out->size = begin;
+	buf_printf(out, "tests=\"%u\" failures=\"%u\" errors=\"%u\">\n", tests, failures, errors);
+	buf_append(out, cases, size);
+	buf_append_text(out, "  </testsuite>\n");
+	mem_free(cases);
+}
+
 /* ---- all of it ---- */
 
 void testreport_file(struct testreport *report, const struct testfile *file)
 {
-	if (report->format == TESTFORMAT_TEXT)
+	if (report->format == TESTFORMAT_TEXT && !report->quiet)
 		printf("%s%s%s\n", report->colour ? "\033[1m" : "", file->path,
 		        report->colour ? "\033[0m" : "");
-	if (!report->wants_junit)
-		return;
-	buf_append_text(&report->junit, "  <testsuite name=\"");
-	append_xml(&report->junit, file->path);
-	buf_append_text(&report->junit, "\">\n");
+	report->suite[0] = report->passed;
+	report->suite[1] = report->failed;
+	if (report->wants_junit)
+		begin_suite(report, file->path);
 }
 
 void testreport_file_end(struct testreport *report)
 {
+	unsigned passed = report->passed - report->suite[0], failed = report->failed - report->suite[1];
 	if (report->wants_junit)
-		buf_append_text(&report->junit, "  </testsuite>\n");
+		end_suite(report, passed + failed, failed, 0);
+}
+
+void testreport_broken(
+        struct testreport *report, const struct testfile *file, const struct diagnostic *diagnostic)
+{
+	struct buf *out = &report->junit;
+	report->errors++;
+	if (!report->wants_junit)
+		return;
+	begin_suite(report, file->path);
+	buf_append_text(out, "    <testcase classname=\"");
+	append_xml(out, file->path);
+	buf_append_text(out, "\" name=\"can be read\">\n      <error message=\"");
+	append_xml(out, diagnostic->message);
+	buf_append_text(out, "\">");
+	append_xml(out, file->path);
+	buf_printf(out, ":%u:%u ", diagnostic->line, diagnostic->column);
+	append_xml(out, diagnostic->message);
+	buf_append_text(out, "</error>\n    </testcase>\n");
+	end_suite(report, 1, 0, 1);
 }
 
 void testreport_test(struct testreport *report, const struct testfile *file, const struct testcase *test,
@@ -172,11 +222,12 @@ void testreport_test(struct testreport *report, const struct testfile *file, con
 		report->failed++;
 	else
 		report->passed++;
-	if (report->format == TESTFORMAT_TEXT)
-		print_test(report, file, test, run, verdicts);
-	else if (report->format == TESTFORMAT_TAP)
+	bool told = verdicts->count > 0 || verdicts->accepted || !report->quiet;
+	if (report->format == TESTFORMAT_TAP) /* whose lines are counted */
 		print_tap(report, file, test, verdicts);
-	else
+	else if (told && report->format == TESTFORMAT_TEXT)
+		print_test(report, file, test, run, verdicts);
+	else if (told)
 		print_json(file, test, run, verdicts);
 	if (report->wants_junit)
 		append_junit(report, file, test, run, verdicts);
@@ -203,8 +254,8 @@ bool testreport_junit(const struct testreport *report, const char *path)
 		return false;
 	fprintf(open,
 	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%u\" "
-	        "failures=\"%u\">\n%s</testsuites>\n",
-	        report->passed + report->failed, report->failed,
+	        "failures=\"%u\" errors=\"%u\">\n%s</testsuites>\n",
+	        report->passed + report->failed + report->errors, report->failed, report->errors,
 	        report->junit.data ? report->junit.data : "");
 	bool good = !ferror(open);
 	return fclose(open) == 0 && good;

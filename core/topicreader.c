@@ -95,6 +95,9 @@ static bool find_starts(struct reading *reading)
 		struct place *place = &reading->places[id];
 		int64_t at = answer(start, id);
 		place->start = at >= 0 ? at : place->end;
+		if (reading->reader->bounds)
+			reading->reader->bounds(
+			        reading->reader->context, reading->topic, id, &place->start, &place->end);
 		place->done = place->start >= place->end;
 		if (!place->done)
 			reading->open++;
@@ -144,11 +147,12 @@ static void close_place(struct reading *reading, int32_t id)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void hand_over(struct reading *reading, const rd_kafka_message_t *message)
+static void hand_over(const char *topic, const rd_kafka_message_t *message,
+        void (*take)(void *context, const struct topicreader_message *message), void *context)
 {
 	struct kafka_headers headers;
 	kafka_headers_borrow(&headers, message);
-	struct topicreader_message borrowed = {.topic = reading->topic,
+	struct topicreader_message borrowed = {.topic = topic,
 	        .partition = message->partition,
 	        .offset = message->offset,
 	        .timestamp = rd_kafka_message_timestamp(message, NULL),
@@ -156,7 +160,7 @@ static void hand_over(struct reading *reading, const rd_kafka_message_t *message
 	        .value = {message->payload, message->len},
 	        .headers = headers.items,
 	        .header_count = headers.count};
-	reading->reader->message(reading->reader->context, &borrowed);
+	take(context, &borrowed);
 	kafka_headers_free(&headers);
 }
 
@@ -169,7 +173,7 @@ static void take(struct reading *reading, const rd_kafka_message_t *message)
 	int64_t when = rd_kafka_message_timestamp(message, NULL);
 	bool wanted = when < 0 || (when >= reading->reader->from && when < reading->reader->until);
 	if (message->offset < place->end && wanted)
-		hand_over(reading, message);
+		hand_over(reading->topic, message, reading->reader->message, reading->reader->context);
 	if (message->offset + 1 >= place->end)
 		close_place(reading, message->partition);
 }
@@ -241,4 +245,112 @@ bool topicreader_read(const struct topicreader *reader, const char *topic, bool 
 	mem_free(reading.places);
 	*refused = reading.refused;
 	return good;
+}
+
+/* ---- one record ---- */
+
+struct fetching {
+	rd_kafka_t *client;
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	void (*message)(void *context, const struct topicreader_message *message);
+	void *context;
+	struct kafka_health health;
+	enum topicreader_found found;
+	bool over;
+	struct err *err;
+};
+
+static void conclude(struct fetching *fetching, enum topicreader_found found)
+{
+	fetching->found = found;
+	fetching->over = true;
+}
+
+/* Compaction and transactions leave gaps: what comes behind the offset says that it is gone, too. */
+static void fetch_took(struct fetching *fetching, const rd_kafka_message_t *message)
+{
+	if (fetching->over || message->err != RD_KAFKA_RESP_ERR_NO_ERROR ||
+	        message->offset < fetching->offset)
+		return;
+	if (message->offset == fetching->offset)
+		hand_over(fetching->topic, message, fetching->message, fetching->context);
+	conclude(fetching, message->offset == fetching->offset ? TOPICREADER_FOUND : TOPICREADER_GONE);
+}
+
+static void fetch_failed(struct fetching *fetching, rd_kafka_event_t *event)
+{
+	rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+	rd_kafka_topic_partition_t *place = rd_kafka_event_topic_partition(event);
+	bool here = place && place->partition == fetching->partition &&
+	            strcmp(place->topic, fetching->topic) == 0;
+	if (here &&
+	        (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET))
+		conclude(fetching, TOPICREADER_GONE);
+	else if (here &&
+	         (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+	                 code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))
+		conclude(fetching, TOPICREADER_ABSENT);
+	else if (here && kafka_refused(code))
+		conclude(fetching, TOPICREADER_UNKNOWN);
+	else
+		kafka_serve_common(&fetching->health, fetching->client, event);
+	if (here && fetching->over)
+		err_set(fetching->err, "%s/%d, offset %lld: %s%s", fetching->topic, (int)fetching->partition,
+		        (long long)fetching->offset, rd_kafka_err2str(code), kafka_advice(code));
+	if (place)
+		rd_kafka_topic_partition_destroy(place);
+}
+
+static void fetch_serve(struct fetching *fetching, rd_kafka_event_t *event)
+{
+	const rd_kafka_message_t *message;
+	if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+		fetch_failed(fetching, event);
+	else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH)
+		while ((message = rd_kafka_event_message_next(event)) != NULL)
+			fetch_took(fetching, message);
+	else
+		kafka_serve_common(&fetching->health, fetching->client, event);
+	rd_kafka_event_destroy(event);
+}
+
+static void fetch_until(struct fetching *fetching, rd_kafka_queue_t *queue, int64_t deadline)
+{
+	while (!fetching->over && clock_now() < deadline) {
+		rd_kafka_event_t *event = rd_kafka_queue_poll(queue, SLICE_MS);
+		if (event)
+			fetch_serve(fetching, event);
+	}
+	if (!fetching->over)
+		err_set(fetching->err, "%s/%d, offset %lld: the brokers sent nothing in time%s%s",
+		        fetching->topic, (int)fetching->partition, (long long)fetching->offset,
+		        fetching->health.trouble[0] ? "; " : "", fetching->health.trouble);
+}
+
+enum topicreader_found topicreader_fetch(rd_kafka_t *client, const char *topic, int32_t partition,
+        int64_t offset, int64_t silence_ms,
+        void (*message)(void *context, const struct topicreader_message *message), void *context,
+        struct err *err)
+{
+	struct fetching fetching = {.client = client,
+	        .topic = topic,
+	        .partition = partition,
+	        .offset = offset,
+	        .message = message,
+	        .context = context,
+	        .health = {.client = "reader", .metrics = metrics_open()},
+	        .found = TOPICREADER_UNKNOWN,
+	        .err = err};
+	rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(client);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
+	rd_kafka_assign(client, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	fetch_until(&fetching, queue, clock_now() + silence_ms);
+	rd_kafka_assign(client, NULL);
+	rd_kafka_queue_destroy(queue);
+	metrics_close(fetching.health.metrics);
+	return fetching.found;
 }

@@ -69,6 +69,7 @@ struct worker {
 	size_t sink_count, sinks_opened;
 	struct source_config source_config;
 	struct source *source;
+	struct source_errors *errors; /* between the source and the pipeline; NULL = nothing is */
 	struct admin *admin;
 	struct tap *tap;
 	struct admin_page page;
@@ -218,7 +219,8 @@ static bool ready(void *context, struct buf *why)
 	struct worker *worker = context;
 	bool all = admin_check(why, "source", worker->source->verbs->ready(worker->source),
 	        "has not joined its group yet, or does not know yet where to start");
-	const char *trouble;
+	const char *trouble = reload_trouble(worker->reload);
+	all &= admin_check(why, "script", trouble == NULL, trouble);
 	for (size_t i = 0; (trouble = worker->source->verbs->trouble(worker->source, i)) != NULL; i++)
 		all = admin_check(why, "source", false, trouble);
 	for (size_t i = 0; i < worker->sink_count; i++)
@@ -268,6 +270,11 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	worker->stopping = true;
 }
 
+static bool may_reload(const struct worker *worker)
+{
+	return worker->config.live && worker->config.config->script_reload != SCRIPT_RELOAD_OFF;
+}
+
 /* Repositories may have new versions by now, or corrected ones. */
 static void refresh_schemas(struct worker *worker)
 {
@@ -283,10 +290,10 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 	(void)got;
 	(void)what;
 	refresh_schemas(worker);
-	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
+	if (!may_reload(worker))
 		log_warn("reload", "asked by a signal, but script.reload is off; a restart loads the script");
 	else
-		reload_now(worker->reload, "signal", NULL);
+		reload_ask(worker->reload, "signal", NULL, NULL);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -308,14 +315,6 @@ static bool open_loop(struct worker *worker)
 	        event_new(worker->base, worker->reload_fd, EV_READ | EV_PERSIST, on_reload, worker);
 	return worker->stop_event && worker->tick && worker->reload_event &&
 	       event_add(worker->stop_event, NULL) == 0;
-}
-
-static size_t connections(const struct config *config)
-{
-	size_t sum = 0;
-	for (size_t i = 0; i < config->upstream_count; i++)
-		sum += config->upstreams[i].concurrency ? config->upstreams[i].concurrency : LIMITER_AUTO_MAX;
-	return sum ? sum : 1;
 }
 
 static void schemas_changed(void *context)
@@ -364,9 +363,7 @@ static void record_ended(void *context, const struct record *record, const char 
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
-	struct http_config http = {.user_agent = config->user_agent,
-	        .connections = connections(config),
-	        .player = worker->config.player};
+	struct http_config http = {.user_agent = config->user_agent, .player = worker->config.player};
 	worker->http = http_open(worker->base, &http, err);
 	worker->differ = differ_open(worker->base, worker->metrics, err);
 	if (worker->http == NULL || worker->differ == NULL)
@@ -393,6 +390,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .conform = worker->conform,
 	        .ended = record_ended,
 	        .ended_context = worker,
+	        .decided = worker->config.files ? NULL : reload_decided,
+	        .decided_context = worker->reload,
 	        .observe = worker->config.observe,
 	        .files = worker->config.files != NULL,
 	        .clock = clock_now,
@@ -460,6 +459,11 @@ static bool open_source(struct worker *worker, struct err *err)
 		if (worker->helper == NULL || !open_checkpoint(worker, err))
 			return false;
 		ledger_set(&worker->ledger, LEDGER_SOURCE, config->budget.prefetch);
+		if (worker->config.errors) {
+			worker->errors = source_errors_open(
+			        worker->base, worker->config.errors, worker->helper, &handlers);
+			source_errors_handlers(worker->errors, &handlers);
+		}
 		worker->source = source_kafka_open(worker->base, &worker->source_config, config->name,
 		        worker->helper, &handlers, worker->metrics, err);
 	}
@@ -469,24 +473,39 @@ static bool open_source(struct worker *worker, struct err *err)
 	return true;
 }
 
+static void fill_reload(struct buf *out, enum reload_outcome outcome, const char *message)
+{
+	buf_printf(out, "{\"outcome\":\"%s\",\"message\":", reload_outcome_name(outcome));
+	text_json_string(out, message, strlen(message));
+	buf_append_text(out, "}\n");
+}
+
+static void reload_told_late(void *context, enum reload_outcome outcome, const char *message)
+{
+	struct buf body;
+	bool good = outcome == RELOAD_SWAPPED || outcome == RELOAD_UNCHANGED;
+	buf_init(&body, 0);
+	fill_reload(&body, outcome, message);
+	admin_answer_late(context,
+	        good                     ? 200
+	        : outcome == RELOAD_BUSY ? 409
+	                                 : 422,
+	        "application/json", &body);
+}
+
+/* Answered when the outcome is known: its data tests may take a while. */
 static void answer_reload(void *context, const struct admin_request *request, struct admin_answer *answer)
 {
 	struct worker *worker = context;
-	struct buf told;
-	enum reload_outcome outcome = RELOAD_FAILED;
 	(void)request;
-	buf_init(&told, 0);
 	refresh_schemas(worker);
-	if (worker->config.config->script_reload == SCRIPT_RELOAD_OFF)
-		buf_append_text(&told, "script.reload is off; a restart loads the script");
-	else
-		outcome = reload_now(worker->reload, "api", &told);
-	answer->status = outcome == RELOAD_FAILED ? 422 : outcome == RELOAD_BUSY ? 409 : 200;
+	if (may_reload(worker)) {
+		reload_ask(worker->reload, "api", reload_told_late, admin_later(answer));
+		return;
+	}
+	answer->status = 422;
 	answer->type = "application/json";
-	buf_printf(&answer->body, "{\"outcome\":\"%s\",\"message\":", reload_outcome_name(outcome));
-	text_json_string(&answer->body, told.data, told.size);
-	buf_append_text(&answer->body, "}\n");
-	buf_free(&told);
+	fill_reload(&answer->body, RELOAD_FAILED, "script.reload is off; a restart loads the script");
 }
 
 static void answer_status(void *context, const struct admin_request *request, struct admin_answer *answer)
@@ -585,7 +604,12 @@ static int build(struct worker *worker)
 		worker->ledger.script = config->budget.script;
 		lately_init(&worker->lately, config->admin_token != NULL);
 		config_world(config, &worker->world);
-		worker->reload = reload_open(worker->base, config, &worker->world, worker->metrics, &err);
+		struct reload_config reload = {.config = config,
+		        .live = worker->config.live,
+		        .world = &worker->world,
+		        .metrics = worker->metrics,
+		        .keeps = worker->config.files == NULL};
+		worker->reload = reload_open(worker->base, &reload, &err);
 		code = worker->reload ? 1 : 78;
 	}
 	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) &&
@@ -660,8 +684,9 @@ static void run(struct worker *worker)
 			worker->failed = true;
 			return;
 		}
-		worker->end.finished =
-		        worker->source->verbs->finished(worker->source) && pipeline_drained(worker->pipeline);
+		worker->end.finished = worker->source->verbs->finished(worker->source) &&
+		                       (worker->errors == NULL || source_errors_idle(worker->errors)) &&
+		                       pipeline_drained(worker->pipeline);
 		if (worker->end.finished)
 			return;
 	}
@@ -717,6 +742,7 @@ static void tear_down(struct worker *worker)
 		worker->source->verbs->destroy(worker->source);
 	if (worker->helper)
 		helper_close(worker->helper, CLOSE_MS);
+	source_errors_close(worker->errors);
 	checkpoint_close(worker->checkpoint);
 	if (worker->http)
 		http_close(worker->http);
@@ -764,6 +790,8 @@ static void note_end(struct worker *worker)
 {
 	struct worker_end *end = &worker->end;
 	pipeline_counts(worker->pipeline, &end->counts);
+	if (worker->errors)
+		end->errors = source_errors_counts(worker->errors);
 	metrics_each(worker->metrics, METRIC_DROPS, add_drop, worker);
 	metrics_each(worker->metrics, METRIC_FAILURES, add_failure, worker);
 	if (end->reason_count)

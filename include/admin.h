@@ -67,7 +67,15 @@ struct admin_answer {
 	const char *policy;         /* Content-Security-Policy; NULL = none */
 	struct buf body;            /* freed by admin */
 	struct admin_stream stream; /* where fill is set: in place of the body */
+	struct admin_later *later;  /* private: see admin_later */
 };
+
+/* For an answer that takes its time: the handler takes this, leaves the answer as it is, and gives the real
+ * one by admin_answer_late on the loop, once, unless the admin is closed before. */
+struct admin_later;
+struct admin_later *admin_later(struct admin_answer *answer);
+/* Sends it, if anybody is still there, and frees both. body is taken. */
+void admin_answer_late(struct admin_later *later, int status, const char *type, struct buf *body);
 
 typedef void admin_handler(void *context, const struct admin_request *request, struct admin_answer *answer);
 

@@ -15,6 +15,7 @@
 #ifndef MILLRACE_CHECKPOINTFILE_H
 #define MILLRACE_CHECKPOINTFILE_H
 
+#include "buf.h"
 #include "digest.h"
 #include "err.h"
 #include "positions.h"
@@ -58,6 +59,14 @@ bool checkpointfile_read_all(const char *dir, const char *group, const char *top
 bool checkpointfile_try(const char *dir, const char *group, struct err *err);
 /* Removes all but the newest `keep` files of every partition of the group, and what crashes left. */
 void checkpointfile_prune(const char *dir, const char *group, unsigned keep);
+
+/* A file beside the partitions' folders, for what else is to outlive the process: in one step in place of the
+ * one before it, durable, and for nobody else to read. False when it is not. */
+bool checkpointfile_write_other(
+        const char *dir, const char *group, const char *name, const struct buf *text, struct err *err);
+/* Appends what it holds; nothing when there is none, which is no error. */
+bool checkpointfile_read_other(
+        const char *dir, const char *group, const char *name, struct buf *text, struct err *err);
 
 /* What a store needs of a disk; tests give one that hangs. */
 struct checkpointfile_disk {

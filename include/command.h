@@ -27,6 +27,7 @@ int command_reload(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_audit(int argc, char **argv);
+int command_errors(int argc, char **argv);
 int command_tap(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_health(int argc, char **argv);

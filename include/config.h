@@ -9,6 +9,7 @@
 #include "diagnostic.h"
 #include "err.h"
 #include "log.h"
+#include "rollback.h"
 #include "schemas.h"
 #include "script.h"
 #include "sink.h"
@@ -40,6 +41,8 @@ struct config {
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;
+	bool script_tests; /* run before a changed script takes over */
+	struct rollback_config rollback;
 	char *script_params_file; /* whose members are in script.params_json already; NULL = none */
 	char *user_agent;
 	struct retry_config
@@ -111,6 +114,17 @@ struct config_schemas_listener {
 void config_check_schemas(
         struct config *config, const struct config_schemas_listener *listener, struct config_report *report);
 void config_free(struct config *config);
+/* What two loads of one file say differently. Which keys count: */
+enum config_part {
+	CONFIG_PART_SCRIPT, /* of `script`, those that take effect without a restart */
+	CONFIG_PART_OTHER,  /* the same of everything else */
+	CONFIG_PART_FIXED   /* those that want a restart */
+};
+/* Appends the names of keys whose values differ: "http.rate, log.level". */
+void config_changes(const struct config *a, const struct config *b, enum config_part part, struct buf *names);
+/* The same, and exchanges their values: `live` has then what `now` had, in the same structs as before. What
+ * borrowed a text of `live` keeps it until `now` is freed. Not for CONFIG_PART_FIXED. */
+void config_adopt(struct config *live, struct config *now, enum config_part part, struct buf *names);
 /* Effective values as YAML with `# FILE:LINE`, `# default` or `# $VAR`; secrets as "<redacted>". */
 void config_show(const struct config *config, struct buf *out);
 void config_defaults(struct buf *out);  /* a commented full file */

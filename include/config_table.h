@@ -17,6 +17,7 @@ enum config_type {
 	CONFIG_BYTES,      /* size_t */
 	CONFIG_MEMORY,     /* size_t; "auto" is 0 until it is resolved */
 	CONFIG_RATE,       /* double, per second; "none" is 0 */
+	CONFIG_SHARE,      /* double, from 0 to 1 */
 	CONFIG_CHOICE,     /* an enum, by `choices` */
 	CONFIG_TEXTS,      /* char ** and its count */
 	CONFIG_STATUSES,   /* int [RETRY_ON_MAX] and its count */

@@ -19,7 +19,8 @@ struct failure_config {
 };
 
 /* Fills an output with the error event. raw_event is the input verbatim where it is UTF-8 and fits; else a
- * readable part, and the header `millrace-raw: partial` says so. event may be zeroed (never decoded). */
+ * readable part, and the header `millrace-raw: partial` says so; `millrace-timestamp` is the input's. event
+ * may be zeroed (never decoded). */
 void failure_make(const struct failure_config *config, const struct script_input *input,
         const struct script_event *event, const char *type, const char *message, const char *stack,
         int64_t wall, struct output *output);

@@ -88,8 +88,6 @@ struct http_player {
 
 struct http_config {
 	const char *user_agent;
-	size_t connections; /* most connections kept: the sum of the upstreams' concurrency, or more calls
-	                     * than that in flight would close each other's connections */
 	const struct http_player *player; /* NULL = the network */
 };
 
@@ -99,8 +97,11 @@ void http_send(struct http *http, struct http_transfer *transfer);
 /* done is not called. At any time, from within another's done too; nothing happens to one that is not in
  * flight. */
 void http_cancel(struct http *http, struct http_transfer *transfer);
-void http_transfer_free(struct http_transfer *transfer);  /* frees the answer's parts */
-size_t http_in_flight(const struct http *http);           /* sent and not yet given back */
+void http_transfer_free(struct http_transfer *transfer); /* frees the answer's parts */
+size_t http_in_flight(const struct http *http);          /* sent and not yet given back */
+/* Most connections kept: the sum of the upstreams' concurrency, or more calls than that in flight would close
+ * each other's. At least 1, which it is at first. */
+void http_keep_connections(struct http *http, size_t count);
 size_t http_connections_opened(const struct http *http);  /* since the start */
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
 /* When the next played answer comes, or its done is due, steady ms; -1 = none is to come. Of the network

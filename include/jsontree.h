@@ -84,6 +84,9 @@ bool jsontree_is_whole(const struct jsontree *tree, uint32_t index);
  * `instead`. */
 void jsontree_print(const struct jsontree *tree, uint32_t index, unsigned indent,
         bool (*hide)(const char *name, size_t size), const char *instead, struct buf *out);
+/* Appends the value on one line, the members of objects by their names: the same for equal texts whatever
+ * their order. Scalars as they stand in the text. */
+void jsontree_line(const struct jsontree *tree, uint32_t index, struct buf *out);
 /* The bytes of the whole value in the text, a string's quotes included. */
 struct bytes jsontree_raw(const struct jsontree *tree, uint32_t index);
 

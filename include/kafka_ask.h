@@ -29,6 +29,10 @@ struct kafka_topic {
 /* Asks for one topic's metadata, and never makes it. */
 struct kafka_topic kafka_ask_topic(struct rd_kafka_s *client, const char *name, int timeout_ms);
 
+enum { KAFKA_CLUSTER_SIZE = 64 };
+/* The cluster's id; "" when no broker says it in time, or they are older than 0.10.1. */
+void kafka_ask_cluster(struct rd_kafka_s *client, int timeout_ms, char id[KAFKA_CLUSTER_SIZE]);
+
 /* Connects as the settings say (TLS and SASL included) and asks for each of the topics; false when no broker
  * answered in time: err says what stood in the way, as the client met it. Answers `count` topics else. */
 bool kafka_ping(const struct kafka_settings *settings, const char *const *names, struct kafka_topic *topics,

@@ -36,6 +36,8 @@ struct limiter {
 
 /* Begins with a full bucket. concurrency 0 = auto. */
 void limiter_init(struct limiter *limiter, unsigned concurrency, double rate, int64_t now);
+/* Other limits from now on: calls in flight go on, an automatic one stays where it has got to. */
+void limiter_use(struct limiter *limiter, unsigned concurrency, double rate, int64_t now);
 /* Takes one call of `lookups` lookups and answers true; else false and *wait_ms: -1 = until a call ends, else
  * ms. A call of more lookups than the bucket holds starts when the bucket is full, and the next ones wait for
  * it. */

@@ -98,11 +98,17 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(DIFFS, METRIC_COUNTER, NONE, "millrace_diffs_total", "outcome",                                             \
 		"Diffs that scripts asked for, by outcome: made, too_large, timeout, cancelled (its record was given back).") \
 	X(SCRIPT_RELOADS, METRIC_COUNTER, NONE, "millrace_script_reloads_total", "outcome",                           \
-		"Reloads asked for or seen by the watch, by outcome: swapped, unchanged, failed, busy.")              \
+		"Reloads asked for or seen by the watch, by outcome: swapped, unchanged, failed, tests_failed, busy, " \
+		"refused (it was rolled back before); and rolled_back, which the engine did by itself.")              \
 	X(SCRIPT_RELOAD_OK, METRIC_GAUGE, NONE, "millrace_script_last_reload_successful", "",                         \
-		"Whether the last reload left a good script in place: 0 after one that did not load.")                \
+		"Whether what lies on disk is what runs: 0 after a script that did not load or pass its tests, that " \
+		"was rolled back, and while the last good one stands in for it.")                                     \
 	X(SCRIPT_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_script_last_reload_success_timestamp_seconds", "",        \
 		"When the script that new records begin on was loaded.")                                              \
+	X(CONFIG_RELOAD_OK, METRIC_GAUGE, NONE, "millrace_config_last_reload_successful", "",                         \
+		"Whether the configuration file was good when it was last read.")                                     \
+	X(CONFIG_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_config_last_reload_success_timestamp_seconds", "",        \
+		"When the configuration file was last read and good.")                                                \
 	X(SCHEMA_CHECKS, METRIC_COUNTER, NONE, "millrace_schema_checks_total", "schema,side,outcome",                 \
 		"Events held against a schema (its title), on the side input or output, by outcome: valid, invalid, " \
 		"unknown (no such schema), unchecked (warned of alone, while a repository is away).")                 \

@@ -43,6 +43,10 @@ struct pipeline_config {
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *ended_context;
+	/* Told of each record once its outcome is decided: the number of the script that it began on (0: it
+	 * began on none), the type of its failure or NULL, and the message. Must not call the pipeline. */
+	void (*decided)(void *context, uint64_t script, const char *type, const char *message);
+	void *decided_context;
 	const struct observe *observe; /* borrowed; NULL = nobody watches */
 	bool files;             /* the sinks are files: what failed will not do better, and the owner stops */
 	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */
@@ -62,7 +66,10 @@ void pipeline_sink_handlers(struct pipeline *pipeline, struct sink_handlers *han
 /* New records begin on this state, which is held; records in flight finish on the one they began on. False,
  * and nothing changed, while PIPELINE_SCRIPTS states live: one of the older ones has to end first. */
 bool pipeline_use_script(struct pipeline *pipeline, struct script *script);
+uint64_t pipeline_script_number(const struct pipeline *pipeline); /* of that state: from 1, one each */
 size_t pipeline_scripts(struct pipeline *pipeline); /* states alive; those with no record left end here */
+/* What it borrows of upstreams has changed, and the deadline of records that ask none. */
+void pipeline_retune(struct pipeline *pipeline, int64_t retry_deadline_ms);
 /* From now on this one watches, or nobody (NULL); borrowed. It may have missed some of records on their way.
  */
 void pipeline_observe(struct pipeline *pipeline, const struct observe *observe);

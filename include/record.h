@@ -59,6 +59,7 @@ struct record {
 	int64_t paused_ms; /* time for which hosts and upstreams that it asked stood still */
 	int64_t due;       /* RESTING: when to start again */
 	unsigned attempt;  /* how often it began, from 1 */
+	uint64_t began_on; /* the number of the script on which it did; 0 = none */
 	struct script_event event;
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */

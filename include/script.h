@@ -45,6 +45,14 @@ struct script_world {
 	const char *engine; /* "millrace/1.0" */
 };
 
+/* A file as it was read: the main one has the name "", a module that by which it was required. */
+struct script_source {
+	const char *name;
+	struct bytes text;
+};
+
+enum { SCRIPT_SOURCES_MAX = 4 << 20 /* bytes of a script and its modules that are kept */ };
+
 struct script_config {
 	const char *path;        /* file */
 	const char *library;     /* folder of `lib.NAME` where the script's own has none; NULL = none */
@@ -53,6 +61,9 @@ struct script_config {
 	int64_t budget_ms;       /* CPU time of one hook call, between two waits */
 	size_t max_event;        /* largest JSON text decoded or encoded */
 	unsigned max_depth;
+	const struct script_source
+	        *sources; /* read in place of files, the main one first; NULL = the files */
+	size_t source_count;
 };
 
 struct script_usage {
@@ -130,6 +141,9 @@ void script_hold(struct script *script);
 void script_release(struct script *script);
 const char *script_sha256(const struct script *script); /* hex of the main file and all modules it required */
 const char *script_path(const struct script *script);
+/* What it was loaded from, the main file first; borrowed. None and 0 when that is more than
+ * SCRIPT_SOURCES_MAX. */
+const struct script_source *script_sources(const struct script *script, size_t *count);
 bool script_has_request(const struct script *script);
 struct script_usage script_usage(const struct script *script);
 /* After ScriptTimeout or ScriptMemory: collects, then runs selftest. False and err: the state is to be

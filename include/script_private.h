@@ -54,6 +54,14 @@ struct source_file {
 	char sha256[DIGEST_HEX];
 };
 
+/* The texts of what was read; given: in place of files, while it is loaded. */
+struct script_texts {
+	struct script_source *items;
+	size_t count, bytes;
+	const struct script_source *given;
+	size_t given_count;
+};
+
 /* What the hooks of one record share. */
 struct run {
 	uint64_t serial;           /* verdicts of other records are told apart by it */
@@ -85,6 +93,7 @@ struct script {
 	bool loading;                     /* modules may be read */
 	struct source_file *files;
 	size_t file_count;
+	struct script_texts texts;
 	char sha256[DIGEST_HEX];
 	uintptr_t nest[NEST_MAX]; /* C frames that called into Lua, outermost first */
 	unsigned nested;
@@ -154,6 +163,7 @@ void require_open(lua_State *L);
 int require_module(lua_State *L);
 /* Reads a whole file into script->file and notes its digest under `name`; raises what is wrong. */
 void require_read(lua_State *L, const char *name, const char *path, const char *missing);
+void require_close(struct script *script);  /* frees the texts that were kept */
 void require_digest(struct script *script); /* of all files read */
 
 /* script_verdict.c */

@@ -94,12 +94,21 @@ struct source_message {
 	struct bytes key, value; /* data NULL = null */
 	const struct output_header *headers;
 	size_t header_count;
+	/* Where it was read first, if not here, as the original of an error event was: what scripts and
+	 * outputs are told. The topic outlives the source; NULL = here. */
+	struct {
+		const char *topic;
+		int32_t partition;
+		int64_t offset;
+	} origin;
+	const uint64_t *ticket; /* taken already; NULL = not yet */
 };
 
 struct source_handlers {
 	void *context;
 	bool (*room)(void *context); /* the door: may one more record be taken now? */
-	/* A record: it must take a ticket (offsets_begin with the partition's offsets) before it returns. */
+	/* A record: it must take a ticket (offsets_begin with the partition's offsets), unless the message
+	 * has one, before it returns. */
 	void (*message)(void *context, const struct source_message *message);
 	/* Partitions began to be read. */
 	void (*taken)(void *context, struct partition *partition);

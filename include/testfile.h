@@ -1,30 +1,40 @@
 /* Tests of a script as data: `x_test.yaml` beside `x.lua`, read and checked.
  *
- *   script: page_content_change.lua      # [the file's name without _test.yaml]
- *   params: {missing: fail}              # millrace.params
- *   clock: 2026-11-22T13:26:28Z          # when each test begins; it goes on as waits go by
- *   upstreams: [mediawiki, scores]       # names, or a map of settings as in http.upstreams
- *   sinks: {content: {stream: x.v1}}     # as in the configuration [one sink, `output`, a topic]
- *   key, schemas, order                  # as in the configuration
- *   event: {...}                         # of every test that gives none
- *   answers: [...]                       # for every test, after its own
+ *   script: page_content_change.lua   # [the file's name without _test.yaml]
+ *   clock: 2026-11-22T13:26:28Z       # when each test begins; it goes on as waits go by
+ *   config: millrace.yaml             # a configuration; what stands here wins over it
+ *   params: {missing: fail}           # millrace.params
+ *   upstreams: [mediawiki, scores]    # names, or settings as in http.upstreams
+ *   sinks: {content: {stream: x.v1}}  # as in the configuration [one sink, `output`, a topic]
+ *   schemas: FOLDER                   # or a list of folders and URLs, or as in the configuration
+ *   key, order, topic_prefix          # as in the configuration
+ *   event: {...}                      # of every test that gives none
+ *   answers: [...]                    # for every test, after its own
  *   tests:
  *     - name: adds the text
- *       event: {...}                     # or event_file: FILE or FILE:LINE, or events: [...]; a text is sent
- * as it is change: {...}                    # to the event: members that take the place of its own, null
- * takes one away # (a JSON merge patch, RFC 7396) params, clock                    # of this test alone;
- * params are added to those above answers:
- *         - when: {upstream, method, host, path, query: {...}, headers: {...}, body}   # all that is given
- * must fit status: 200 headers: {Retry-After: "5"} json: {...}                  # or body: text, or file:
- * FILE delay: 2s fault: timeout               # connect, timeout, reset, truncated, stale, malformed,
- * too_large times: 1                     # then the next that fits [any number] optional: true # it may go
- * unused cassette: DIR                    # asked after the answers expect:                          # or a
- * list of them, one per event output: {...}                  # exactly this; or contains: {...}, without:
- * [a.b], golden: FILE outputs: [{value, contains, without, to, key, headers}, ...] to, key, headers # of the
- * only output passed: true                   # or dropped: REASON, failed: TYPE or {type, message} calls: 1
- * # calls made, repeated ones too requests: [{host, query: {...}, ...}]       # the lookups asked for, in
- * their order; what is given must fit
+ *       event: {...}                  # or event_file: FILE or FILE:LINE, or events: [...]
+ *       change: {...}                 # to the event: a JSON merge patch, RFC 7396
+ *       params: {...}                 # added to those above
+ *       clock: ...
+ *       answers:
+ *         - when: {upstream, method, host, path, query, headers, body}
+ *           status: 200
+ *           headers: {Retry-After: "5"}
+ *           json: {...}               # or body: TEXT, or file: FILE
+ *           delay: 2s
+ *           fault: timeout            # in place of an answer: http_failure_name
+ *           times: 1                  # then the next that fits [any number]
+ *           optional: true            # it may go unused
+ *       cassette: DIR                 # asked after the answers
+ *       expect:                       # or a list of them, one per event
+ *         output: {...}               # exactly this; or contains: {...}, without: [a.b], golden: FILE
+ *         to, key, headers, schema    # of the only output
+ *         outputs: [{value, contains, without, to, key, headers, schema}]
+ *         passed: true                # or dropped: REASON, failed: TYPE or {type, message}
+ *         calls: 1                    # repeated ones too
+ *         requests: [{host, ...}]     # what was asked, in its order
  *
+ * An event that is a text is sent as it is. Of `when` and of each of `requests` all that is given must fit.
  * Everything that is wrong in a file is told with line and column. */
 #ifndef MILLRACE_TESTFILE_H
 #define MILLRACE_TESTFILE_H
@@ -64,6 +74,7 @@ struct testanswer {
 struct testoutput {
 	unsigned line;
 	struct testvalue value, contains, without, headers, to, key;
+	struct testvalue schema; /* `true`, or the $schema it has */
 };
 
 enum testverdict { TEST_ANY, TEST_OUTPUT, TEST_PASSED, TEST_DROPPED, TEST_FAILED };

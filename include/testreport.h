@@ -14,14 +14,21 @@ enum testformat { TESTFORMAT_TEXT, TESTFORMAT_TAP, TESTFORMAT_JSON };
 struct testreport {
 	enum testformat format;
 	bool colour;
+	bool quiet; /* of those that passed people are told their number alone, and JSON nothing */
 	unsigned passed, failed, skipped;
-	struct buf junit; /* its testsuite elements, where asked for */
+	unsigned errors;    /* files that cannot be read */
+	struct buf junit;   /* its testsuite elements, where asked for */
+	unsigned suite[2];  /* passed and failed before the file at hand */
+	size_t suite_begin; /* where its element does */
 	bool wants_junit;
 };
 
 /* Before the tests of a file, and after them. */
 void testreport_file(struct testreport *report, const struct testfile *file);
 void testreport_file_end(struct testreport *report);
+/* In their place for a file whose tests cannot run. */
+void testreport_broken(
+        struct testreport *report, const struct testfile *file, const struct diagnostic *diagnostic);
 void testreport_test(struct testreport *report, const struct testfile *file, const struct testcase *test,
         const struct testrun *run, const struct testverdicts *verdicts);
 /* The last line: "14 passed, 1 failed". */

@@ -15,6 +15,7 @@ struct testrun_output {
 	size_t value_size, key_size;
 	struct output_header *headers;
 	size_t header_count;
+	bool checked; /* it was held against its schema */
 };
 
 /* How an event ended. */

@@ -41,6 +41,8 @@ struct topicreader {
 	struct rd_kafka_s *client; /* borrowed */
 	int64_t from, until;       /* wall ms: from included, until not */
 	int64_t silence_ms;        /* how long the brokers may be silent before that is an error */
+	/* Moves where a partition begins and ends, within what the times gave; may be NULL. */
+	void (*bounds)(void *context, const char *topic, int32_t partition, int64_t *low, int64_t *high);
 	/* A partition's offsets that may be handed over, [low, high), before the first message; may be NULL.
 	 */
 	void (*partition)(void *context, const char *topic, int32_t partition, int64_t low, int64_t high);
@@ -53,5 +55,19 @@ struct topicreader {
  * range: a message that lies further behind one younger than it is not found. False: err says why, `refused`
  * whether the brokers said no (or were silent). */
 bool topicreader_read(const struct topicreader *reader, const char *topic, bool *refused, struct err *err);
+
+enum topicreader_found {
+	TOPICREADER_FOUND,
+	TOPICREADER_GONE,   /* the log does not have the record (any more) */
+	TOPICREADER_ABSENT, /* there is no such topic or partition, as far as the brokers know */
+	TOPICREADER_UNKNOWN /* silence or trouble, see err: a later try may tell */
+};
+
+/* Reads one record again; `message` is called when it is found. The client may be used so again and again,
+ * but not for topicreader_read. */
+enum topicreader_found topicreader_fetch(struct rd_kafka_s *client, const char *topic, int32_t partition,
+        int64_t offset, int64_t silence_ms,
+        void (*message)(void *context, const struct topicreader_message *message), void *context,
+        struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "pipeline.h"
+#include "source_errors.h"
 
 #include <stdbool.h>
 
@@ -16,9 +17,13 @@ struct worker_files {
 };
 
 struct worker_config {
-	const struct config *config;      /* borrowed for the worker's life */
+	const struct config *config; /* borrowed for the worker's life */
+	struct config *
+	        live; /* the same, where what needs no restart may change in it; NULL = nothing is reloaded */
 	const struct worker_files *files; /* NULL = Kafka */
-	bool strict_drain;                /* what the drain leaves unfinished ends in exit code 75 */
+	/* The source is an error stream, and its records are what failed; NULL = it is not. */
+	const struct source_errors_config *errors;
+	bool strict_drain; /* what the drain leaves unfinished ends in exit code 75 */
 	/* As pipeline_config.ended; called on the worker's thread. */
 	void (*ended)(void *context, const struct record *record, const char *message);
 	void *context;
@@ -47,6 +52,7 @@ struct worker_end {
 	struct pipeline_counts counts;
 	struct worker_reason *reasons; /* the most frequent first */
 	size_t reason_count;
+	struct source_errors_counts errors; /* of an error stream as the source */
 };
 
 struct worker;

@@ -95,8 +95,7 @@ static void take_done(void *context, struct lookup *lookup)
 static void run_client(struct bench *bench, const struct upstream_config *upstream, size_t open)
 {
 	struct event_base *base = event_base_new();
-	struct http_config http_config = {
-	        .user_agent = "millrace-bench/1.0", .connections = upstream->concurrency};
+	struct http_config http_config = {.user_agent = "millrace-bench/1.0"};
 	struct http *http = http_open(base, &http_config, NULL);
 	struct dispatch_config config = {.upstreams = upstream, .upstream_count = 1, .random = some_random};
 	struct dispatch_hooks hooks = {.context = bench, .answer = take_answer, .done = take_done};

@@ -1,144 +1,21 @@
 """Scripts change while records are on their way: nothing is lost, and every output is of one good script."""
 
-import hashlib
-import json
 import os
 import re
 import shutil
 import signal
-import threading
-import time
-import urllib.request
 
 import engine
 import events
 from engine import SCRIPT, until
+from reloads import WRAPPER, Feeder, Scripts, checked, job_of, outcomes, post_reload, status
 
-# The shipped job, leaving the version that `request` and that `transform` ran on in what it makes.
-WRAPPER = """local shipped = require "shipped"
-local millrace = require "millrace"
-local version = %d
-return {
-  api = 1,
-  revisions = shipped.revisions,
-  selftest = shipped.selftest,
-  request = function(event, meta)
-    local answer = shipped.request(event, meta)
-    event.began = version
-    return answer
-  end,
-  transform = function(event, response, meta)
-    local made = shipped.transform(event, response, meta)
-    if made == event then
-      made.mark, made.params = version, millrace.params.n
-    end
-    return made
-  end,
-}
-"""
 BROKEN = {
     "syntax": ("return {\n  api = 1,\n  transform = function(event) retrun event end,\n}\n", r"job\.lua:3: "),
     "selftest": ("return {\n  api = 1,\n  transform = function(event) return event end,\n"
                  "  selftest = function()\n    error \"not today\"\n  end,\n}\n", r"job\.lua:5: not today"),
     "module": ("local part = require \"lib.nowhere\"\nreturn { api = 1, transform = part }\n", r"lib/nowhere\.lua: "),
 }
-
-
-class Marked:
-    """An output without the marks, as the ledger wants it; the marks apart."""
-
-    def __init__(self, message):
-        self.message = message
-        value = events.load(message.value()) if message.value() else None
-        self.marks = None
-        if isinstance(value, dict) and "mark" in value:
-            self.marks = [int(value.pop(name)) for name in ("began", "mark", "params") if name in value]
-            self.text = events.dump(value).encode()
-        else:
-            self.text = message.value()
-
-    def value(self):
-        return self.text
-
-    def __getattr__(self, name):
-        return getattr(self.message, name)
-
-
-class Scripts:
-    """The folder of a job's scripts, changed as editors do: a new file takes the place of the old one."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        (folder / "lib").mkdir(parents=True)
-        shutil.copy(SCRIPT, folder / "shipped.lua")
-        shutil.copy(SCRIPT.parent / "lib" / "mediawiki.lua", folder / "lib" / "mediawiki.lua")
-        self.path = folder / "job.lua"
-        self.good(0)
-
-    def write(self, text):
-        new = self.folder / ".job.lua.new"
-        new.write_text(text)
-        os.rename(new, self.path)
-
-    def good(self, version):
-        self.write(WRAPPER % version)
-
-    def sha256(self):
-        """As the engine makes it: of the script and its modules, in the order of loading."""
-        files = [("job.lua", ""), ("shipped.lua", "shipped"), ("lib/mediawiki.lua", "lib.mediawiki")]
-        lines = [f"{hashlib.sha256((self.folder / file).read_bytes()).hexdigest()} {name}\n" for file, name in files]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def post_reload(j):
-    """(status, answer) of POST /-/reload."""
-    request = urllib.request.Request(f"http://127.0.0.1:{j.port}/-/reload", method="POST", data=b"")
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
-def status(j):
-    code, text = j.get("/api/v1/status")
-    assert code == 200, text
-    return json.loads(text)["script"]
-
-
-def outcomes(metrics):
-    return {o: int(metrics.value("millrace_script_reloads_total", outcome=o))
-            for o in ("swapped", "unchanged", "failed", "busy")}
-
-
-def checked(j):
-    """Everything sent came out once and in order; answers the marks."""
-    made = [Marked(message) for message in j.outputs()]
-    report = j.ledger.check(made, j.failures(), j.stream, j.error_stream, j.order, None, "page_content_enrich")
-    report.require(False, j.story())
-    return [m.marks for m in made if m.marks]
-
-
-def job_of(job, scripts, **change):
-    script = {"path": str(scripts.path), "params": {"missing": "fail", "n": 0}, "reload": "watch"}
-    script.update(change.pop("script", {}))
-    return job(script=scripts.path, change={"script": script, **change}, **{"partitions": 2})
-
-
-class Feeder(threading.Thread):
-    """Sends events all the while, a few at a time."""
-
-    def __init__(self, j, maker, count, pause):
-        super().__init__(daemon=True)
-        self.j, self.maker, self.left, self.pause, self.ended = j, maker, count, pause, threading.Event()
-
-    def run(self):
-        while self.left > 0:
-            count = min(self.left, 50)
-            self.j.send(self.maker.mixed(count))
-            self.left -= count
-            if not self.ended.is_set():
-                time.sleep(self.pause)
 
 
 def test_200_reloads_under_load_lose_repeat_and_mix_up_nothing(job, stub, cluster, seed, tmp_path):
@@ -201,6 +78,32 @@ def test_200_reloads_under_load_lose_repeat_and_mix_up_nothing(job, stub, cluste
         assert re.search("reload.*" + words, log), f"not in the log: {words}"
     print(f"{got}, at most {most_states:.0f} states, {len(versions)} versions, "
           f"{rss[20] / 2**20:.1f} -> {rss[200] / 2**20:.1f} MiB")
+
+
+def test_1000_reloads_under_load_lose_nothing_and_take_no_memory(job, stub, cluster, seed, tmp_path):
+    stub.latency(0.001, 0.02)
+    scripts = Scripts(tmp_path / "scripts")
+    j = job_of(job, scripts, script={"reload": "signal", "tests": False}).start()
+    feeder = Feeder(j, events.Maker(seed, pages=200), 6000 if cluster.real else 1500, 0.08)
+    feeder.start()
+    rss = {}
+    for n in range(1, 1001):
+        scripts.good(n)
+        until(f"reload {n} is swapped", lambda: post_reload(j)[0] == 200, story=j.story, every=0.02)
+        if n in (300, 1000):
+            rss[n] = j.metrics().value("process_resident_memory_bytes")
+    feeder.ended.set()
+    feeder.join()
+    engine.run("reload", "--wait", "--url", f"http://127.0.0.1:{j.port}", check=0)
+    j.until_done()
+    marks = checked(j)
+    assert all(began == mark for began, mark, _ in marks), "a record did not end on the script on which it began"
+    assert len({mark[1] for mark in marks}) > 20
+    got, metrics = outcomes(j.metrics()), j.require_outcomes()
+    assert got["swapped"] == 1000 and got["failed"] == 0 and metrics.value("millrace_lua_states") == 1, got
+    sanitized = b"__asan_init" in engine.BINARY.read_bytes()  # which keeps freed memory on purpose
+    assert sanitized or rss[1000] <= 1.1 * rss[300], f"grew from {rss[300] / 2**20:.1f} to {rss[1000] / 2**20:.1f} MiB"
+    print(f"{got}, {rss[300] / 2**20:.1f} -> {rss[1000] / 2**20:.1f} MiB")
 
 
 def test_a_broken_script_changes_nothing_and_says_where_it_is_broken(job, stub, seed, tmp_path):

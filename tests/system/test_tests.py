@@ -107,6 +107,9 @@ BAD = {
         ["nothing answers POST /p; the answer of line 7 is for another path"]),
     "a secret in a question": ("event: {kind: secret}\nexpect: {contains: {}}", 5, ["/s?api_key=(redacted)"]),
     "an answer for nobody": ("event: {kind: drop}\nanswers: [{json: 1}]\nexpect: {dropped: true}", 7, ["nobody asked for this answer"]),
+    "a question without an end": (
+        "event: {kind: x, id: 7}\nanswers: [{status: 429}]\nexpect: {contains: {}}", 5,
+        ["it would ask for ever: after 10000 calls", "h.example /one", "`times` ends an answer", "log: ..."]),
     "a failure of one of two": ("events: [{kind: drop}, {kind: raise}]\nexpect: {dropped: unwanted}", 7, ["event 2: expected dropped"]),
 }
 
@@ -126,6 +129,8 @@ WRONG = {
     "no expectation": ("event: {}", "the test expects nothing, so it could never fail"),
     "no event": ("expect: {dropped: x}", "the test has no event"),
     "two ends": ("event: {}\nexpect: {passed: true, dropped: x}", "a record ends in one way"),
+    "an event that is empty": ('event: ""\nexpect: {}', "expected an event: a map, or a text"),
+    "a schema from nowhere": ("event: {}\nexpect: {schema: true}", "nothing says where schemas are"),
     "a fault that there is not": ("event: {}\nanswers: [{fault: tired}]\nexpect: {}", "expected one of connect, timeout"),
     "a file that is not there": ("event_file: none.jsonl\nexpect: {}", "none.jsonl cannot be read"),
 }
@@ -192,6 +197,50 @@ def test_tap_json_and_junit_say_the_same(folder):
     assert [json.loads(line)["passed"] for line in lines] == [True, True, False]
 
 
+def test_a_quiet_report_is_whole_and_a_file_that_cannot_be_read_is_in_it(folder):
+    report = folder / "report.xml"
+    (folder / "y_test.yaml").write_text("script: x.lua\ntests: [{nam: x}]\n")
+    said = told(folder, THREE, "-q", "--junit", report, code=78)
+    assert "✓" not in said and said.count("✗") == 1 and "2 passed, 1 failed" in said
+    root = xml.parse(report).getroot()
+    assert [root.get(name) for name in ("tests", "failures", "errors")] == ["4", "1", "1"]
+    suites = root.findall("testsuite")
+    assert [(s.get("tests"), s.get("failures"), s.get("errors")) for s in suites] == [("3", "1", "0"), ("1", "0", "1")]
+    assert [len(s.findall("testcase")) for s in suites] == [3, 1]
+    assert "y_test.yaml:2:" in suites[1].find("testcase/error").text
+    tap = run("test", folder / "x_test.yaml", "-q", "--format", "tap", check=1).stdout.decode().splitlines()
+    assert [line[:7] for line in tap if "ok" in line[:6]] == ["ok 1 - ", "ok 2 - ", "not ok "] and "1..3" in tap
+
+
+def on_a_terminal(folder, **env):
+    """What a run says where stdout is a terminal."""
+    ours, theirs = os.openpty()
+    subprocess.run([BINARY, "test", folder], stdout=theirs, stderr=subprocess.DEVNULL, timeout=90,
+                   env={**os.environ, "TERM": "xterm", **env})
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    return said
+
+
+def test_differences_are_coloured_on_a_terminal_alone(folder, monkeypatch):
+    (folder / "x_test.yaml").write_text(HEAD + one(BAD["an output"][0]))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    said = on_a_terminal(folder)
+    assert b"\x1b[31m- id: 8\x1b[0m" in said and b"\x1b[32m+ id: 7\x1b[0m" in said, said
+    assert b"\x1b" not in on_a_terminal(folder, NO_COLOR="1")
+    assert b"\x1b" not in on_a_terminal(folder, TERM="dumb")
+    assert b"\x1b" not in run("test", folder, check=1).stdout
+
+
 def test_tests_are_found_below_a_folder_beside_a_script_and_by_name(folder):
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "deep" / "er" / "y.lua").write_text(SCRIPT)
@@ -226,3 +275,123 @@ def test_a_saved_script_is_tested_again(folder):
         finally:
             process.terminate()
         assert process.wait(30) == 0
+
+
+SCHEMA = """\
+title: thing
+$id: /thing/1.0.0
+$schema: http://json-schema.org/draft-07/schema#
+type: object
+additionalProperties: false
+required: [a]
+properties: {$schema: {type: string}, meta: {type: object}, a: {type: integer}}
+"""
+SCHEMAS = """\
+schemas: repository
+sinks: {events: {stream: things}, plain: {topic: plain}}
+tests:
+  - name: a promise
+    event: {$schema: /thing/1.0.0, meta: {stream: x}, a: 1}
+    change: CHANGE
+    expect: EXPECT
+"""
+
+
+def test_outputs_are_held_against_schemas_beside_the_test(folder):
+    (folder / "repository" / "thing").mkdir(parents=True)
+    (folder / "repository" / "thing" / "1.0.0.yaml").write_text(SCHEMA)
+    (folder / "x.lua").write_text('local millrace = require "millrace"\nreturn {api = 1, transform = function(event)\n'
+                                  '  return millrace.output { value = event, to = event.a == 2 and "plain" or nil } end}\n')
+
+    def tell(expect, change, code):
+        (folder / "x_test.yaml").write_text(SCHEMAS.replace("EXPECT", expect).replace("CHANGE", change))
+        return run("test", folder, check=code).stdout.decode()
+
+    tell("{schema: true}", "{a: 7}", 0)
+    tell("{outputs: [{schema: /thing/1.0.0}]}", "{a: 7}", 0)
+    said = tell("{schema: /thing/1.1.0}", "{a: 7}", 1)
+    assert '- "/thing/1.1.0"' in said and '+ "/thing/1.0.0"' in said
+    assert "OutputInvalid" in tell("{schema: true}", "{more: 7}", 1)
+    assert "goes to plain against a schema" in tell("{schema: true, to: plain}", "{a: 2}", 1)
+    (folder / "repository").rename(folder / "elsewhere")
+    (folder / "x_test.yaml").write_text(SCHEMAS.replace("EXPECT", "{schema: true}").replace("CHANGE", "{}"))
+    assert b"x_test.yaml:1:10: error[M401]: there is no such folder" in run("test", folder, check=78).stderr
+
+
+CONFIG = """\
+name: the-job
+source: {topics: [t], kafka: {bootstrap.servers: "kafka:9092"}}
+script: {path: x.lua, params: {a: 1, b: 1, c: 1}}
+http:
+  user_agent: "x/1.0 (team@example.org)"
+  upstreams:
+    first: {url: "https://{host}/api", hosts: ["*.example"], timeout: 7s, retry: {attempts: 2}}
+    second: {url: "${SECOND:-http://second.example}"}
+key: {id: id}
+sinks:
+  one: {stream: one.v1, kafka: {bootstrap.servers: "kafka:9092", sasl.password: {file: /no/such/file}}}
+  two: {topic: two}
+errors: {topic: e}
+"""
+
+
+def test_what_a_test_leaves_out_is_taken_from_the_configuration(folder):
+    (folder / "job.yaml").write_text(CONFIG)
+    (folder / "x.lua").write_text(
+        'local millrace = require "millrace"\nlocal params = millrace.params\nreturn {api = 1,\n'
+        'request = function(event) return { upstream = event.upstream, host = "h.example" } end,\n'
+        'transform = function(event) event.sum = params.a * 100 + params.b * 10 + params.c return event end}\n')
+    test = ("config: job.yaml\nparams: {b: 2}\ntests:\n" + one(
+        "event: {id: 5, upstream: first}\nparams: {c: 3}\nanswers: [{delay: 8s, json: 1, times: 1}, {json: 1}]\n"
+        "expect: {to: one, key: {id: 5}, contains: {sum: 123, meta: {stream: one.v1}}, calls: 2}") + one(
+        "event: {id: 5, upstream: second}\nanswers: [{when: {upstream: second}, json: 1}]\nexpect: {contains: {sum: 121}}"))
+    (folder / "x_test.yaml").write_text(test)
+    run("test", folder, check=0)
+    (folder / "x_test.yaml").write_text(test.replace("params: {b", "sink: {stream: other.v1}\nkey: {k: upstream}\nparams: {b"))
+    said = run("test", folder, check=1).stdout.decode()
+    for words in ("- id: 5", "+ k: \"first\"", "- one\n", "+ sink\n", '"one.v1"', '"other.v1"'):
+        assert words in said, said
+    (folder / "x_test.yaml").write_text(test.replace("job.yaml", "jib.yaml"))
+    assert b"jib.yaml cannot be read" in run("test", folder, check=78).stderr
+    (folder / "job.yaml").write_text("a: &b 1\n")
+    (folder / "x_test.yaml").write_text(test)
+    assert b"job.yaml:1:4: anchors are not supported" in run("test", folder, check=78).stderr
+
+
+CHANCE = """\
+local millrace = require "millrace"
+return { api = 1,
+  request = function(event) return { path = "/" .. event.n } end,
+  transform = function(event, response, meta)
+    event.id, event.chance, event.now = millrace.uuid.v4(), math.random(), meta.now
+    event.time, event.date = os.time(), os.date("!%Y")
+    for n = 1, 20 do event["member" .. n] = n end
+    return event
+  end,
+}
+"""
+
+
+def test_every_run_comes_out_the_same_byte_for_byte(folder):
+    (folder / "x.lua").write_text(CHANCE)
+    (folder / "x_test.yaml").write_text("clock: 2030-01-01T00:00:00Z\ntests:\n" + one(
+        "events: [{n: 1}, {n: 2}, {n: 3}]\nanswers: [{status: 503, times: 5}, {status: 429, times: 2}, {json: 1}]\n"
+        "expect: {golden: want.jsonl}"))
+    seen = set()
+    for _ in range(4):
+        (folder / "want.jsonl").unlink(missing_ok=True)
+        run("test", folder, "-u", check=0, env={"CI": ""})
+        seen.add((folder / "want.jsonl").read_bytes())
+    assert len(seen) == 1
+    first = json.loads(seen.pop().splitlines()[0])
+    assert list(first) == sorted(first), "members are in the order of their names"
+    assert first["date"] == "2030" and 1893456000 < first["time"] < 1893456060
+    assert len(first["id"]) == 36
+
+
+def test_hours_of_waiting_and_a_hundred_tests_take_no_time(folder):
+    """No absolute times: the waits that a hundred tests invent are longer than any test may take."""
+    slow = one("event: {kind: x, id: 7}\nanswers: [{times: 3, status: 429, headers: {Retry-After: '60'}}, {times: 1, delay: 59s, json: 1}]\n"
+               "expect: {contains: {answer: 1, now: 1795354227}, calls: 4}")
+    said = told(folder, slow * 100, code=0)
+    assert said.endswith("100 passed, 0 failed\n")

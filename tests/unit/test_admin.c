@@ -25,6 +25,8 @@ struct fixture {
 	const char *token;
 	const char *sick; /* why it is not ready; NULL = it is */
 	size_t refreshed, posted;
+	struct admin_later *later;
+	bool hasty;                           /* what may take its time does not */
 	size_t slices, slice, filled, closed; /* of streams */
 	bool endless, valued;
 	enum admin_caller caller;
@@ -61,6 +63,24 @@ static void on_post(void *context, const struct admin_request *request, struct a
 	buf_printf(&answer->body, "{\"got\":%zu}\n", request->body.size);
 }
 
+static void give_slow(struct fixture *f)
+{
+	struct buf body;
+	buf_init(&body, 0);
+	buf_append_text(&body, "at last\n");
+	admin_answer_late(f->later, 409, "text/plain", &body);
+	assert_null(body.data);
+}
+
+static void on_slow(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct fixture *f = context;
+	(void)request;
+	f->later = admin_later(answer);
+	if (f->hasty)
+		give_slow(f);
+}
+
 /* As many slices as `slices`, each of f->slice bytes, then the end. */
 static bool on_fill(void *context, struct buf *out)
 {
@@ -92,6 +112,8 @@ static bool open_admin(struct fixture *f, const char *listen, struct err *err)
 	if (f->admin)
 		admin_route(f->admin,
 		        &(struct admin_route){"POST", "/-/reload", "loads the script again", on_post, f});
+	if (f->admin)
+		admin_route(f->admin, &(struct admin_route){"GET", "/slow", "takes its time", on_slow, f});
 	if (f->admin)
 		admin_route(f->admin, &(struct admin_route){"GET", "/stream", "goes on", on_stream, f});
 	return f->admin != NULL;
@@ -299,6 +321,49 @@ static void a_page_can_be_replaced(void **state)
 	assert_int_equal(ask(f, "GET", "/", ""), 202);
 }
 
+/* Sends the question and serves the loop until the handler has it. */
+static int begin_slow(struct fixture *f)
+{
+	static const char request[] = "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	int fd = connect_to(f, AF_INET);
+	int64_t patience = clock_now() + 20000;
+	f->later = NULL;
+	assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+	while (f->later == NULL && clock_now() < patience)
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+	assert_non_null(f->later);
+	return fd;
+}
+
+static void an_answer_may_take_its_time(void **state)
+{
+	struct fixture *f = *state;
+	int fd = begin_slow(f);
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200); /* nobody else waits for it */
+	give_slow(f);
+	assert_int_equal(converse(f, fd, "", 0), 409);
+	assert_string_equal(body(f), "at last\n");
+	f->hasty = true;
+	assert_int_equal(ask(f, "GET", "/slow", ""), 409);
+	assert_string_equal(body(f), "at last\n");
+}
+
+static void who_does_not_wait_for_the_answer_harms_nobody(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 20; i++) {
+		close(begin_slow(f));
+		for (int turn = 0; turn < i; turn++)
+			event_base_loop(f->base, EVLOOP_NONBLOCK);
+		give_slow(f);
+	}
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	close(begin_slow(f));
+	int fd = begin_slow(f); /* teardown closes with both of them open */
+	event_base_loop(f->base, EVLOOP_NONBLOCK);
+	close(fd);
+}
+
 static void one_connection_serves_many_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -504,6 +569,8 @@ int main(void)
 	        story(another_sites_page_changes_nothing),
 	        story_closed(the_token_opens_and_a_wrong_one_does_not),
 	        story(a_page_can_be_replaced),
+	        story(an_answer_may_take_its_time),
+	        story(who_does_not_wait_for_the_answer_harms_nobody),
 	        story(one_connection_serves_many_requests),
 	        story(too_much_is_refused),
 	        story(nonsense_harms_nobody),

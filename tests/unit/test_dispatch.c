@@ -2,6 +2,7 @@
 #define http_send fake_http_send
 #define http_cancel fake_http_cancel
 #define http_connections_opened fake_http_connections_opened
+#define http_keep_connections fake_http_keep_connections
 #define clock_now fake_clock_now
 #define clock_wall fake_clock_wall
 #include "../../core/dispatch.c"
@@ -36,6 +37,14 @@ int64_t fake_clock_now(void)
 int64_t fake_clock_wall(void)
 {
 	return 784111777000 + world.now; /* Sun, 06 Nov 1994 08:49:37 GMT at 0 */
+}
+
+static size_t kept; /* connections */
+
+void fake_http_keep_connections(struct http *http, size_t count)
+{
+	(void)http;
+	kept = count;
 }
 
 size_t fake_http_connections_opened(const struct http *http)
@@ -390,6 +399,36 @@ static void never_more_calls_than_concurrency(void **state)
 	}
 	assert_int_equal(world.maximum, 4);
 	for (int i = 0; i < 50; i++)
+		response_free(&asked[i].lookup.response);
+}
+
+static void other_limits_hold_from_the_next_call_on(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked[20];
+	for (uint64_t i = 0; i < 20; i++)
+		submit(fixture, &asked[i], i, NULL);
+	tick(fixture);
+	assert_int_equal(world.count, 4);
+	size_t before = kept;
+	fixture->upstreams[0].concurrency = 9;
+	dispatch_retune(fixture->dispatch, world.now);
+	assert_int_equal(kept, before + 5);
+	tick(fixture);
+	assert_int_equal(world.count, 9);
+	fixture->upstreams[0].concurrency = 2;
+	dispatch_retune(fixture->dispatch, world.now);
+	for (size_t left = 8; left > 2; left--) { /* those in flight go on */
+		answer_next(200);
+		tick(fixture);
+		assert_int_equal(world.count, left);
+	}
+	while (world.count) {
+		answer_next(200);
+		tick(fixture);
+		assert_true(world.count <= 2);
+	}
+	for (int i = 0; i < 20; i++)
 		response_free(&asked[i].lookup.response);
 }
 
@@ -1740,6 +1779,7 @@ int main(void)
 	        promise(the_oldest_record_goes_first),
 	        promise(a_retry_of_an_older_record_goes_before_younger_ones),
 	        promise(never_more_calls_than_concurrency),
+	        promise(other_limits_hold_from_the_next_call_on),
 	        promise(nothing_is_sent_that_has_no_room_for_its_answer),
 	        promise(an_answer_without_room_takes_it_from_the_youngest),
 	        promise(the_youngest_is_cut_itself_and_asked_again_without_an_attempt),

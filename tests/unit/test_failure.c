@@ -13,18 +13,27 @@ static struct failure_config config = {
 static struct output make(const char *value, size_t size, const struct script_event *event)
 {
 	struct output output;
-	struct script_input input = {
-	        .topic = "in", .partition = 2, .offset = 7, .key = {"k", 1}, .value = {value, size}};
+	struct script_input input = {.topic = "in",
+	        .partition = 2,
+	        .offset = 7,
+	        .timestamp = 1700000000123,
+	        .key = {"k", 1},
+	        .value = {value, size}};
 	failure_make(&config, &input, event, "PoisonEvent", "not JSON", NULL, 0, &output);
 	return output;
 }
 
-static const char *partial(const struct output *output)
+static const char *header(const struct output *output, const char *name)
 {
 	for (size_t i = 0; i < output->header_count; i++)
-		if (strcmp(output->headers[i].name, "millrace-raw") == 0)
+		if (strcmp(output->headers[i].name, name) == 0)
 			return output->headers[i].value;
 	return NULL;
+}
+
+static const char *partial(const struct output *output)
+{
+	return header(output, "millrace-raw");
 }
 
 static void it_carries_the_original_verbatim(void **state)
@@ -34,6 +43,7 @@ static void it_carries_the_original_verbatim(void **state)
 	struct output output = make("{\"a\": \"\\u00e9 \xC3\xA9\"", 16, &event);
 	assert_non_null(strstr(output.value, "\"raw_event\":\"{\\\"a\\\": \\\"\\\\u00e9 \xC3\xA9"));
 	assert_null(partial(&output));
+	assert_string_equal(header(&output, "millrace-timestamp"), "1700000000123");
 	assert_memory_equal(output.key, "k", 1);
 	assert_int_equal(output.sink, 1);
 	output_free(&output);

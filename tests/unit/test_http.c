@@ -414,7 +414,7 @@ static void answers(struct fixture *fixture, const char *path, int status, const
 static int set_up(void **state)
 {
 	struct fixture *fixture = mem_zalloc(1, sizeof *fixture);
-	struct http_config config = {.user_agent = "millrace-test/1.0", .connections = 64};
+	struct http_config config = {.user_agent = "millrace-test/1.0"};
 	struct err err = {""};
 	outstanding = 0;
 	fixture->base = event_base_new();
@@ -429,6 +429,7 @@ static int set_up(void **state)
 	        .max_body = 100000,
 	        .max_idle_ms = 60000};
 	fixture->http = http_open(fixture->base, &config, &err);
+	http_keep_connections(fixture->http, 64);
 	assert_non_null(fixture->http);
 	*state = fixture;
 	return 0;
@@ -1095,7 +1096,7 @@ static void closing_lets_go_of_what_is_in_flight(void **state)
 			run_for(fixture, 50);
 		http_send(fixture->http, &asks[i].transfer);
 	}
-	struct http_config config = {.user_agent = "millrace-test/1.0", .connections = 1};
+	struct http_config config = {.user_agent = "millrace-test/1.0"};
 	http_close(fixture->http);
 	for (int i = 0; i < 3; i++)
 		http_transfer_free(&asks[i].transfer);

@@ -214,6 +214,31 @@ static void it_accepts_and_refuses_what_the_codec_does(void **state)
 	lua_close(L);
 }
 
+static void a_line_has_its_members_by_name_and_its_scalars_as_they_stood(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} cases[] = {
+	        {" {\"b\": [ 1.0 , {\"z\":1e21,\"a\" : -0.0} ], \"a\": {}, \"aa\": [], \"A\": \"\\u00e4 \"} ",
+	                "{\"A\":\"\\u00e4 \",\"a\":{},\"aa\":[],\"b\":[1.0,{\"a\":-0.0,\"z\":1e21}]}"},
+	        {"[]", "[]"},
+	        {"12345678901234567890", "12345678901234567890"},
+	        {"[null,true,false,\"\"]", "[null,true,false,\"\"]"},
+	};
+	struct jsontree tree;
+	(void)state;
+	jsontree_init(&tree);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out = {0};
+		parse(&tree, cases[i].text);
+		jsontree_line(&tree, 0, &out);
+		assert_int_equal(out.size, strlen(cases[i].line));
+		assert_memory_equal(out.data, cases[i].line, out.size);
+		buf_free(&out);
+	}
+	jsontree_free(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +247,7 @@ int main(void)
 	        cmocka_unit_test(duplicate_keys_are_refused_however_they_are_written),
 	        cmocka_unit_test(equal_values_are_equal_and_have_equal_hashes),
 	        cmocka_unit_test(limits_hold),
+	        cmocka_unit_test(a_line_has_its_members_by_name_and_its_scalars_as_they_stood),
 	        cmocka_unit_test(it_accepts_and_refuses_what_the_codec_does),
 	};
 	return cmocka_run_group_tests_name("jsontree", tests, NULL, NULL);

@@ -36,6 +36,36 @@ static void a_rate_is_kept_over_any_stretch_of_time(void **state)
 	assert_in_range(started, 200 + 1990, 200 + 2000); /* one full bucket, then the rate */
 }
 
+static void other_limits_hold_from_the_next_call_on(void **state)
+{
+	(void)state;
+	struct limiter limiter;
+	int64_t wait;
+	limiter_init(&limiter, 2, 0, 0);
+	assert_true(limiter_take(&limiter, 1, 0, &wait) && limiter_take(&limiter, 1, 0, &wait));
+	limiter_use(&limiter, 1, 10, 1000);
+	limiter_end(&limiter);
+	assert_false(limiter_take(&limiter, 1, 1000, &wait)); /* one is still in flight */
+	limiter_end(&limiter);
+	unsigned started = 0;
+	for (int64_t now = 1000; now <= 3000; now++)
+		while (limiter_take(&limiter, 1, now, &wait)) {
+			started++;
+			limiter_end(&limiter);
+		}
+	assert_in_range(started, 19, 30); /* at most one full bucket, then the rate */
+	limiter_use(&limiter, 0, 0, 3000);
+	assert_true(limiter.automatic && limiter.concurrency == LIMITER_AUTO_FIRST);
+	limiter.concurrency = 40;
+	limiter_use(&limiter, 0, 5, 3000);
+	assert_int_equal(limiter.concurrency, 40);
+	limiter_use(&limiter, 3, 0, 3000);
+	assert_true(!limiter.automatic && limiter.concurrency == 3);
+	for (int i = 0; i < 3; i++)
+		assert_true(limiter_take(&limiter, 1, 3000, &wait));
+	assert_false(limiter_take(&limiter, 1, 3000, &wait));
+}
+
 static void the_named_wait_is_enough_and_not_too_long(void **state)
 {
 	(void)state;
@@ -206,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(as_many_calls_as_concurrency_and_no_more),
 	        cmocka_unit_test(a_rate_is_kept_over_any_stretch_of_time),
+	        cmocka_unit_test(other_limits_hold_from_the_next_call_on),
 	        cmocka_unit_test(the_named_wait_is_enough_and_not_too_long),
 	        cmocka_unit_test(a_slow_rate_still_starts_something),
 	        cmocka_unit_test(a_quiet_hour_saves_up_one_second_only),

@@ -3,6 +3,7 @@
 #define http_send fake_http_send
 #define http_cancel fake_http_cancel
 #define http_connections_opened fake_http_connections_opened
+#define http_keep_connections fake_http_keep_connections
 #define clock_now fake_clock_now
 #define clock_wall fake_clock_wall
 #include "../../core/dispatch.c"
@@ -53,6 +54,12 @@ int64_t fake_clock_now(void)
 int64_t fake_clock_wall(void)
 {
 	return world.now;
+}
+
+void fake_http_keep_connections(struct http *http, size_t count)
+{
+	(void)http;
+	(void)count;
 }
 
 size_t fake_http_connections_opened(const struct http *http)

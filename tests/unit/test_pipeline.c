@@ -196,6 +196,12 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	return NULL;
 }
 
+void dispatch_retune(struct dispatch *dispatch, int64_t now)
+{
+	(void)dispatch;
+	(void)now;
+}
+
 void dispatch_close(struct dispatch *dispatch)
 {
 	(void)dispatch;
@@ -392,6 +398,17 @@ struct stage {
 
 static size_t told;
 
+static char decisions[400];
+
+static void note_decided(void *context, uint64_t script, const char *type, const char *message)
+{
+	size_t size = strlen(decisions);
+	(void)context;
+	assert_true((type == NULL) == (message == NULL));
+	snprintf(
+	        decisions + size, sizeof decisions - size, "%u %s, ", (unsigned)script, type ? type : "good");
+}
+
 static void hear(void *context, const struct record *record, const char *message)
 {
 	(void)context;
@@ -425,7 +442,8 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	        .sinks = s->configs,
 	        .sink_count = SINKS,
 	        .emitter_id = "test",
-	        .ended = hear};
+	        .ended = hear,
+	        .decided = note_decided};
 	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
 	pipeline_sink_handlers(s->pipeline, &handlers);
 	for (int i = 0; i < SINKS; i++) {
@@ -1026,6 +1044,35 @@ static void a_diff_begins_when_there_is_memory_for_it(void **state)
 	drop_curtain(s);
 }
 
+static void each_outcome_is_told_once_with_the_script_it_is_of(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	uint64_t first = pipeline_script_number(s->pipeline);
+	decisions[0] = '\0';
+	take(s, 0, "event key1 1"); /* is asked about, and ends last */
+	take(s, 0, "drop key2 2");
+	take(s, 0, "pass key1 3");
+	take(s, 0, "poison key3 4");
+	take(s, 0, NULL);
+	assert_true(pipeline_use_script(s->pipeline, (struct script *)&s->partitions));
+	assert_int_equal(pipeline_script_number(s->pipeline), first + 1);
+	take(s, 0, "large key4 6");
+	answer(1, false);
+	answer(0, false);
+	turn_once(s);
+	for (int i = 0; i < SINKS; i++)
+		while (s->sinks[i]->held_count)
+			settle_first(s->sinks[i], OUTPUT_ACKED);
+	turn_once(s);
+	char expected[400];
+	snprintf(expected, sizeof expected,
+	        "%u good, %u good, %u PoisonEvent, 0 good, %u OutputTooLarge, %u good, ", (unsigned)first,
+	        (unsigned)first, (unsigned)first, (unsigned)first + 1, (unsigned)first);
+	assert_string_equal(decisions, expected);
+	drop_curtain(s);
+}
+
 static void a_refused_lookup_fails_only_its_own_record(void **state)
 {
 	(void)state;
@@ -1508,6 +1555,7 @@ static void what_is_not_what_its_schema_says_becomes_an_error_event(void **state
 	for (int side = 0; side < 2; side++) {
 		struct stage *s = raise_with_schemas(
 		        side == 0 ? CONFORM_BAD : CONFORM_GOOD, side == 1 ? CONFORM_BAD : CONFORM_GOOD);
+		decisions[0] = '\0';
 		assert_true(take(s, 0, "odd key1 1"));
 		assert_int_equal(asked_count, side); /* of a bad input nobody is asked */
 		while (asked_count)
@@ -1515,6 +1563,8 @@ static void what_is_not_what_its_schema_says_becomes_an_error_event(void **state
 		turn_once(s);
 		assert_int_equal(s->sinks[0]->held_count, 0);
 		assert_int_equal(s->sinks[1]->held_count, 1);
+		assert_non_null(strstr(decisions, side == 0 ? "InputInvalid, " : "OutputInvalid, "));
+		assert_null(strstr(decisions, "good"));
 		settle_first(s->sinks[1], OUTPUT_ACKED);
 		turn_once(s);
 		assert_non_null(strstr(s->sinks[1]->stored[0],
@@ -1669,6 +1719,7 @@ int main(void)
 	        cmocka_unit_test(a_diff_is_waited_for_without_holding_others_up),
 	        cmocka_unit_test(a_record_may_be_given_back_while_its_diff_is_made),
 	        cmocka_unit_test(a_diff_begins_when_there_is_memory_for_it),
+	        cmocka_unit_test(each_outcome_is_told_once_with_the_script_it_is_of),
 	        cmocka_unit_test(a_refused_lookup_fails_only_its_own_record),
 	        cmocka_unit_test(an_output_that_no_broker_takes_becomes_an_error_event),
 	        cmocka_unit_test(an_error_event_in_place_of_a_refused_output_leaves_without_delay),

@@ -316,6 +316,12 @@ void http_transfer_free(struct http_transfer *transfer)
 	buf_free(&transfer->answer);
 }
 
+void http_keep_connections(struct http *http, size_t count)
+{
+	(void)http;
+	(void)count;
+}
+
 size_t http_connections_opened(const struct http *http)
 {
 	(void)http;

@@ -21,10 +21,44 @@ static void names_are_hex_as_long_as_asked_and_never_the_same(void **state)
 	}
 }
 
+static void a_chance_is_at_least_0_and_less_than_1(void **state)
+{
+	(void)state;
+	double least = 1, most = 0;
+	for (int i = 0; i < 10000; i++) {
+		double chance = random_chance();
+		least = chance < least ? chance : least;
+		most = chance > most ? chance : most;
+	}
+	assert_true(least >= 0 && least < 0.1);
+	assert_true(most < 1 && most > 0.9);
+}
+
+static void what_is_invented_follows_from_its_seed(void **state)
+{
+	(void)state;
+	unsigned char first[13], again[13], other[13];
+	assert_false(random_invented(first, sizeof first));
+	random_invent(7);
+	double chance = random_chance();
+	assert_true(random_invented(first, sizeof first));
+	random_invent(7);
+	assert_true(chance == random_chance());
+	assert_true(random_invented(again, sizeof again));
+	assert_memory_equal(first, again, sizeof first);
+	random_invent(8);
+	assert_true(chance != random_chance());
+	assert_true(random_invented(other, sizeof other));
+	assert_memory_not_equal(first, other, sizeof first);
+	a_chance_is_at_least_0_and_less_than_1(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(names_are_hex_as_long_as_asked_and_never_the_same),
+	        cmocka_unit_test(a_chance_is_at_least_0_and_less_than_1),
+	        cmocka_unit_test(what_is_invented_follows_from_its_seed), /* the last: it stays invented */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

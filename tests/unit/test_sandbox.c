@@ -1,4 +1,5 @@
 /* What a script may not do, and that the next event works after it tried. */
+#include "clock.h"
 #include "script_fixture.h"
 
 #include "script_private.h"
@@ -462,6 +463,18 @@ static void thousands_of_random_kills_leave_the_state_sane(void **state)
 	script_release(script);
 }
 
+static void the_time_of_a_script_is_the_engines(void **state)
+{
+	(void)state;
+	says("return tostring(os.time() - millrace.time.now() <= 0)", "true");
+	clock_invent(1893456000999); /* 2030-01-01T00:00:00.999Z */
+	says("return ('%.0f'):format(os.time())", "\"1893456000\"");
+	says("return os.date('!%Y-%m-%d %H')", "2030-01-01 00");
+	says("return tostring(#os.date() > 10)", "true");
+	says("return os.date('!%Y', 0)", "1970");
+	says("return tostring(os.time({year = 2001, month = 1, day = 1}) < 1e9)", "true");
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,19 +488,16 @@ static int run(void)
 	        cmocka_unit_test(recursion_through_the_engine_ends_in_an_error),
 	        cmocka_unit_test(errors_inside_callbacks_leave_the_nesting_as_it_was),
 	        cmocka_unit_test(the_dangerous_half_of_lua_is_not_there),
-	        cmocka_unit_test(bytecode_is_refused),
-	        cmocka_unit_test(loaded_text_lives_in_the_sandbox_too),
+	        cmocka_unit_test(bytecode_is_refused), cmocka_unit_test(loaded_text_lives_in_the_sandbox_too),
 	        cmocka_unit_test(globals_and_libraries_are_read_only),
-	        cmocka_unit_test(libraries_can_be_walked),
-	        cmocka_unit_test(sorting_sorts),
-	        cmocka_unit_test(coroutines_work),
-	        cmocka_unit_test(patterns_that_explode_are_refused),
+	        cmocka_unit_test(libraries_can_be_walked), cmocka_unit_test(sorting_sorts),
+	        cmocka_unit_test(coroutines_work), cmocka_unit_test(patterns_that_explode_are_refused),
 	        cmocka_unit_test(errors_that_are_no_text_do_no_harm),
 	        cmocka_unit_test(cjson_is_there_for_the_scripts_own_texts),
 	        cmocka_unit_test(c_code_that_a_script_keeps_busy_can_be_stopped),
-	        cmocka_unit_test(what_could_not_be_stopped_is_refused),
-	        cmocka_unit_test(inserting_inserts),
+	        cmocka_unit_test(what_could_not_be_stopped_is_refused), cmocka_unit_test(inserting_inserts),
 	        cmocka_unit_test(thousands_of_random_kills_leave_the_state_sane),
+	        cmocka_unit_test(the_time_of_a_script_is_the_engines), /* the last: it stays invented */
 	};
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
 }
