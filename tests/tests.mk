@@ -23,11 +23,12 @@ test-system:
 	@tests/setup test
 	$(AGAIN) .test-system
 
-# The shipped script against a real MediaWiki: Debian's package on SQLite and PHP's own web server.
+# The status page in a real browser.
 test-page:
 	@tests/setup page
 	@MILLRACE_BROWSER=required $(MAKE) --no-print-directory .test-system PYTEST_ARGS="-k test_page.py"
 
+# The shipped script against a real MediaWiki: Debian's package on SQLite and PHP's own web server.
 test-wiki:
 	@tests/setup wiki
 	@MILLRACE_WIKI=required $(MAKE) --no-print-directory .test-system PYTEST_ARGS="-k test_mediawiki.py"
