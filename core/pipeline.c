@@ -45,7 +45,7 @@ enum {
 enum { STAGE_SOURCE, STAGE_REQUEST, STAGE_HTTP, STAGE_TRANSFORM, STAGE_SINK, STAGES };
 
 /* Counted in seconds; what it was doing when the last turn ended goes on until the next. */
-struct stage {
+struct busy_stage {
 	double *busy_seconds, *blocked_seconds; /* NULL: not counted */
 	double busy;                            /* share */
 	bool blocked;
@@ -77,7 +77,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *ended[OUTCOMES];
-	struct stage stages[STAGES];
+	struct busy_stage stages[STAGES];
 	struct histogram *processing[OUTCOMES], *age, *hook_request, *hook_transform;
 };
 
@@ -1050,7 +1050,7 @@ static bool collect(struct pipeline *p)
 static void count_stages(struct pipeline *p, double seconds)
 {
 	for (int i = 0; i < STAGES; i++) {
-		struct stage *stage = &p->stages[i];
+		struct busy_stage *stage = &p->stages[i];
 		if (stage->busy > 0)
 			*stage->busy_seconds += stage->busy * seconds;
 		if (stage->blocked)
