@@ -196,6 +196,12 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	return NULL;
 }
 
+double dispatch_occupied(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return 0;
+}
+
 void dispatch_retune(struct dispatch *dispatch, int64_t now)
 {
 	(void)dispatch;
