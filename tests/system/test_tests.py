@@ -99,6 +99,8 @@ BAD = {
                                 "this event has no 'nothing'"]),
     "the number of outputs": ("event: {kind: two, id: 1}\nexpect: {outputs: [{value: {n: 1}}]}", 7, ["expected 1 outputs, got 2"]),
     "a key": ("event: {kind: two, id: 1}\nexpect: {outputs: [{key: j}, {}]}", 7, ["key is another", '- "j"', '+ "k"']),
+    "a sink of digits": ("event: {kind: x, id: 1}\nexpect: {to: 5}", 7, ["- 5", "+ main"]),
+    "a sink of one letter": ("event: {kind: x, id: 1}\nexpect: {to: \"é\"}", 7, ["- é", "+ main"]),
     "a sink": ("event: {kind: x, id: 1}\nexpect: {to: other}", 7, ["- other", "+ main"]),
     "calls": ("event: {kind: x, id: 7}\nexpect: {calls: 2}", 7, ["expected 2 calls, got 1"]),
     "a request": ("event: {kind: x, id: 7}\nexpect: {requests: [{query: {id: 8}}]}", 7, ["query.id"]),
@@ -127,6 +129,13 @@ WRONG = {
     "no event": ("expect: {dropped: x}", "the test has no event"),
     "two ends": ("event: {}\nexpect: {passed: true, dropped: x}", "a record ends in one way"),
     "a fault that there is not": ("event: {}\nanswers: [{fault: tired}]\nexpect: {}", "expected one of connect, timeout"),
+    "a list for a sink": ("event: {kind: x}\nexpect: {to: [1]}", "expected the name of a sink"),
+    "a key that is no text": ("event: {}\nexpect: {failed: {[a]: b}}", "a key must be a text"),
+    "params whose key is no text": ("event: {}\nparams: {[a]: b}\nexpect: {}", "a key must be a text"),
+    "a path that could never be there": ("event: {kind: x}\nexpect: {without: [a..b]}", "expected a path such as"),
+    "two paths in one": ("event: {kind: x}\nexpect: {without: ['a,b']}", "expected a path such as"),
+    "a map for a path": ("event: {kind: x}\nexpect: {outputs: [{without: [{a: b}]}]}", "expected a path such as"),
+    "a file of no events": ("event_file: /dev/null\nexpect: {}", "the file is empty"),
     "a file that is not there": ("event_file: none.jsonl\nexpect: {}", "none.jsonl cannot be read"),
 }
 
