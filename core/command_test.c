@@ -168,10 +168,7 @@ static void run_test(struct testing *testing, struct testreport *report, const s
 	testrun_run(file, test, &run);
 	testjudge(test, &run, testing->update ? GOLDEN_ACCEPT : GOLDEN_COMPARE, &verdicts);
 	testing->broken |= run.broken;
-	if (testing->quiet && verdicts.count == 0)
-		report->passed++;
-	else
-		testreport_test(report, file, test, &run, &verdicts);
+	testreport_test(report, file, test, &run, &verdicts);
 	testjudge_free(&verdicts);
 	testrun_free(&run);
 }
@@ -190,15 +187,14 @@ static void run_file(struct testing *testing, struct testreport *report, const c
 	if (found.errors) {
 		testing->broken = true;
 	} else {
-		bool silent = testing->list || testing->quiet;
-		if (!silent)
+		if (!testing->list)
 			testreport_file(report, file);
 		for (size_t i = 0; i < file->count; i++)
 			if (wanted(testing, file, &file->tests[i]))
 				run_test(testing, report, file, &file->tests[i]);
 			else
 				report->skipped++;
-		if (!silent)
+		if (!testing->list)
 			testreport_file_end(report);
 	}
 	diagnostics_free(&found);
@@ -210,7 +206,8 @@ static int run_all(struct testing *testing)
 {
 	struct testreport report = {.format = testing->format,
 	        .colour = command_colour(STDOUT_FILENO),
-	        .wants_junit = testing->junit != NULL};
+	        .wants_junit = testing->junit != NULL,
+	        .quiet = testing->quiet};
 	testing->broken = false;
 	if (testing->format == TESTFORMAT_TAP && !testing->list)
 		puts("TAP version 13");
@@ -231,7 +228,10 @@ static int run_all(struct testing *testing)
 		code = EXIT_FAILURE;
 	}
 	testreport_free(&report);
-	fflush(stdout);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "millrace test: the report cannot be written: %s\n", strerror(errno));
+		code = EXIT_FAILURE;
+	}
 	return code;
 }
 

@@ -157,7 +157,7 @@ static void append_junit(struct testreport *report, const struct testfile *file,
 
 void testreport_file(struct testreport *report, const struct testfile *file)
 {
-	if (report->format == TESTFORMAT_TEXT)
+	if (report->format == TESTFORMAT_TEXT && !report->quiet)
 		printf("%s%s%s\n", report->colour ? "\033[1m" : "", file->path,
 		        report->colour ? "\033[0m" : "");
 	if (!report->wants_junit)
@@ -180,11 +180,12 @@ void testreport_test(struct testreport *report, const struct testfile *file, con
 		report->failed++;
 	else
 		report->passed++;
-	if (report->format == TESTFORMAT_TEXT)
-		print_test(report, file, test, run, verdicts);
-	else if (report->format == TESTFORMAT_TAP)
+	bool shown = verdicts->count || !report->quiet;
+	if (report->format == TESTFORMAT_TAP)
 		print_tap(report, file, test, verdicts);
-	else
+	else if (shown && report->format == TESTFORMAT_TEXT)
+		print_test(report, file, test, run, verdicts);
+	else if (shown)
 		print_json(file, test, run, verdicts);
 	if (report->wants_junit)
 		append_junit(report, file, test, run, verdicts);

@@ -17,6 +17,7 @@ struct testreport {
 	unsigned passed, failed, skipped;
 	struct buf junit; /* its testsuite elements, where asked for */
 	bool wants_junit;
+	bool quiet; /* only what failed; but TAP and JUnit stay whole, as their readers count */
 };
 
 /* Before the tests of a file, and after them. */

@@ -235,3 +235,20 @@ def test_a_saved_script_is_tested_again(folder):
         finally:
             process.terminate()
         assert process.wait(30) == 0
+
+
+def test_a_report_that_cannot_be_written_is_no_success(folder):
+    (folder / "x_test.yaml").write_text(HEAD + one("event: {kind: drop}\nexpect: {dropped: unwanted}"))
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, "test", folder], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert result.returncode == 1 and b"the report cannot be written" in result.stderr
+
+
+def test_a_quiet_run_leaves_the_reports_of_machines_whole(folder):
+    report = folder / "report.xml"
+    said = told(folder, one("event: {kind: drop}\nexpect: {dropped: unwanted}") + one("event: {kind: drop}\nexpect: {passed: true}"),
+                "-q", "--junit", report, "--format", "tap")
+    assert "\nok 1 - " in said and "\nnot ok 2 - " in said and "\n1..2\n" in said, said
+    assert len(xml.parse(report).getroot().findall("testsuite/testcase")) == 2
+    said = told(folder, one("event: {kind: drop}\nexpect: {dropped: unwanted}"), "-q", code=0)
+    assert said == "1 passed, 0 failed\n"
