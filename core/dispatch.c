@@ -450,7 +450,8 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->attempts = lookup->calls = 0;
 	lookup->submitted = now;
 	lookup->paused_ms = 0;
-	lookup->fresh = lookup->alone = false;
+	lookup->fresh = false;
+	lookup->alone = lookup->suspect;
 	lookup->reserved = lookup->promised = lookup->covered = lookup->seen = lookup->came = 0;
 	lookup->call = NULL;
 	lookup->turn = dispatch->turns++;
@@ -464,6 +465,20 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 	lookup->host_paused = hosts_still_ms(&upstream->hosts, lookup->host, now);
 	dispatch->now = now;
 	dispatch_make_ready(upstream, lookup);
+}
+
+void dispatch_hand_over(struct dispatch *dispatch, struct lookup *lookup, void *script)
+{
+	struct upstream *upstream = dispatch_upstream_of(dispatch, lookup);
+	bool waits = lookup->state == LOOKUP_WAITING;
+	if (lookup->state == LOOKUP_DONE)
+		return;
+	if (waits)
+		dispatch_leave_queue(upstream, lookup);
+	lookup->script = script;
+	lookup->item.owner = script;
+	if (waits)
+		dispatch_make_ready(upstream, lookup);
 }
 
 void dispatch_leave_call(struct dispatch *dispatch, struct lookup *lookup)

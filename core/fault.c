@@ -42,6 +42,13 @@ void fault_point(const char *place)
 		raise(SIGKILL);
 }
 
+void fault_stuck(const char *place)
+{
+	if (passes(place))
+		for (volatile bool ever = true; ever;)
+			;
+}
+
 bool fault_due(const char *place)
 {
 	if (!passes(place))

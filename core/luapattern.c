@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { DEPTH_MAX = 200, LOOK_EVERY = 4096, STEP_BYTES = 64 };
+enum { DEPTH_MAX = 200, LOOK_EVERY = 4096, STEP_BYTES = 16 };
 
 const char PATTERN_TOO_COMPLEX[] = "the pattern is too complex for this text";
 static const char unfinished_percent[] = "malformed pattern (ends with '%')";

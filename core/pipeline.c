@@ -19,11 +19,13 @@
  * `~~>` marks where the loop runs in between. walk() below tells the same story; `suspend` marks each place
  * where a record can wait. Callbacks only store what came and call walk() again. */
 #include "pipeline.h"
+#include "carry.h"
 #include "clock.h"
 #include "delivery.h"
 #include "failure.h"
 #include "fault.h"
 #include "gate.h"
+#include "hookpage.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
@@ -39,7 +41,8 @@
 
 enum {
 	REST_MIN_MS = 50,
-	SINK_COPIES = 2, /* of what a sink holds: librdkafka's, and the same compressed on its way */
+	RENEW_MS = 10000, /* between two tries to load a script that is loaded already */
+	SINK_COPIES = 2,  /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
 enum { STAGE_SOURCE, STAGE_REQUEST, STAGE_HTTP, STAGE_TRANSFORM, STAGE_SINK, STAGES };
@@ -69,6 +72,7 @@ struct pipeline {
 	int64_t now, wall; /* of what happens now, and of the turn */
 	int64_t turned;    /* when the last turn began */
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
+	int64_t renew_at;  /* not before */
 	bool draining;
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool schemas_changed;
@@ -120,7 +124,48 @@ void pipeline_observe(struct pipeline *p, const struct observe *observe)
 	p->config.observe = observe;
 }
 
+/* ---- told to whoever comes after a death in a hook ---- */
+
+static struct hookpage_record coordinates(const struct record *r)
+{
+	return (struct hookpage_record){r->input.topic, r->input.partition, r->input.offset};
+}
+
+static void enter_hook(const struct pipeline *p, const char *hook, const struct record *r)
+{
+	struct hookpage_record record = coordinates(r);
+	hookpage_enter(p->config.hookpage, hook, &record);
+}
+
+static void leave_hook(const struct pipeline *p)
+{
+	hookpage_leave(p->config.hookpage);
+}
+
+static unsigned deaths_in(const struct pipeline *p, const struct record *r, const char **hook)
+{
+	struct hookpage_record record = coordinates(r);
+	return hookpage_deaths(p->config.hookpage, &record, hook);
+}
+
 /* ---- making: outcomes, outputs, error events ---- */
+
+static void forget_calls(struct pipeline *p, struct record *r)
+{
+	for (size_t i = 0; i < r->lookup_count; i++)
+		dispatch_cancel(p->dispatch, &r->lookups[i]);
+	if (r->diff.state != DIFF_IDLE)
+		differ_cancel(p->config.differ, &r->diff);
+	record_forget_lookups(&p->records, r);
+}
+
+/* It began again, and came to something else than to ask. */
+static void forget_carried(struct pipeline *p, struct record *r)
+{
+	if (r->carries)
+		forget_calls(p, r);
+	r->carries = false;
+}
 
 static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 {
@@ -131,6 +176,7 @@ static void made(struct pipeline *p, struct record *r, enum outcome outcome)
 	}
 	record_charge(&p->records, r, LEDGER_OUTPUT, bytes);
 	r->outcome = outcome;
+	forget_carried(p, r);
 	record_forget_lookups(&p->records, r);
 	script_let_go(&r->event); /* the texts stay, for an error event that may come yet */
 	if (r->state != RECORD_MADE)
@@ -216,7 +262,10 @@ static void pass(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
 	struct output *output = mem_zalloc(1, sizeof *output);
-	if (r->event.script && !script_pass(&r->event, output, &failure)) {
+	enter_hook(p, "pass", r);
+	bool good = r->event.script == NULL || script_pass(&r->event, output, &failure);
+	leave_hook(p);
+	if (!good) {
 		mem_free(output);
 		reject_by(p, r, &failure);
 		script_result_free(&failure);
@@ -268,19 +317,28 @@ static void answer_yields(void *context, struct lookup *lookup)
 	gate_yield(&p->gate, lookup);
 }
 
-static void forget_calls(struct pipeline *p, struct record *r)
+/* What it had asked on another state is not asked again. */
+static void ask_on(struct pipeline *p, struct record *r, struct script_result *result)
 {
-	for (size_t i = 0; i < r->lookup_count; i++)
-		dispatch_cancel(p->dispatch, &r->lookups[i]);
-	if (r->diff.state != DIFF_IDLE)
-		differ_cancel(p->config.differ, &r->diff);
-	record_forget_lookups(&p->records, r);
+	r->carries = false;
+	record_move(&p->records, r, RECORD_ASKING);
+	for (size_t i = 0; i < result->request_count; i++)
+		trace_pass(r->headers, r->input.header_count, &result->requests[i]);
+	size_t bytes = carry_in(r, result->requests, result->request_count, p->dispatch, p->now);
+	if (bytes == 0)
+		return;
+	record_promise(&p->records, r, 0);
+	record_charge(&p->records, r, LEDGER_ANSWER, bytes);
 }
 
 /* Takes the requests out of a hook's result and submits them as lookups. */
 static void ask(struct pipeline *p, struct record *r, struct script_result *result)
 {
 	size_t bytes = result->request_count * sizeof *r->lookups;
+	if (r->carries) {
+		ask_on(p, r, result);
+		return;
+	}
 	record_forget_lookups(&p->records, r);
 	r->lookups = mem_zalloc(result->request_count, sizeof *r->lookups);
 	r->lookup_count = r->lookups_open = result->request_count;
@@ -291,6 +349,7 @@ static void ask(struct pipeline *p, struct record *r, struct script_result *resu
 		result->requests[i] = (struct request){0};
 		trace_pass(r->headers, r->input.header_count, &lookup->request);
 		lookup->record = r;
+		lookup->suspect = r->suspect;
 		lookup->script = r->event.script;
 		lookup->part = -2;
 		lookup->age = r->age;
@@ -310,10 +369,21 @@ static bool is_decoded(const struct request *asked, const int *parts, size_t cou
 	return true;
 }
 
+/* All of them: when the answer is at fault nobody knows whose part of it. */
+static void enter_split(const struct pipeline *p, const struct call *call)
+{
+	const struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
+	enter_hook(p, "split", first->record);
+	list_each (&call->lookups, node, after) {
+		struct hookpage_record record = coordinates(container_of(node, struct lookup, node)->record);
+		hookpage_add(p->config.hookpage, &record);
+	}
+}
+
 /* What an answered call means: parsed and split on the state of the records that asked. */
 static enum answer answer_of_call(void *context, struct call *call, struct answer_detail *detail)
 {
-	(void)context;
+	const struct pipeline *p = context;
 	struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
 	struct request asked = first->request; /* a view: frees nothing */
 	struct response response = {
@@ -335,8 +405,10 @@ static enum answer answer_of_call(void *context, struct call *call, struct answe
 	size_t n = 0;
 	list_each (&call->lookups, node, after)
 		values[n++] = container_of(node, struct lookup, node)->request.merge_value;
+	enter_split(p, call);
 	enum script_answer answer =
 	        script_answer(first->script, &asked, &response, values, n, parts, &result);
+	leave_hook(p);
 	n = 0;
 	if (answer == SCRIPT_ANSWER_OK)
 		list_each (&call->lookups, node, after)
@@ -526,6 +598,23 @@ static void enter_lane(struct pipeline *p, struct record *r)
 	lanes_enter(p->lanes, &r->place, r->partition, key, size);
 }
 
+/* What has killed process after process is not tried again. */
+static bool refuse_killer(struct pipeline *p, struct record *r)
+{
+	const char *hook = "";
+	unsigned deaths = deaths_in(p, r, &hook);
+	r->suspect = deaths > 0;
+	if (deaths < HOOKPAGE_DEATHS)
+		return false;
+	enter_lane(p, r);
+	char *why = mem_printf("the process died %u times while %s worked on this record, which is not run "
+	                       "again: a crash, memory that ran out, or code that no budget stops",
+	        deaths, hook);
+	reject(p, r, "ScriptCrash", why, NULL);
+	mem_free(why);
+	return true;
+}
+
 static void decode(struct pipeline *p, struct record *r)
 {
 	struct script_result failure = {0};
@@ -536,8 +625,12 @@ static void decode(struct pipeline *p, struct record *r)
 		pass(p, r);
 		return;
 	}
+	if (refuse_killer(p, r))
+		return;
 	r->began_on = p->script_number;
+	enter_hook(p, "decoding", r);
 	bool decoded = script_decode(&r->event, p->scripts[0], &r->input, &failure);
+	leave_hook(p);
 	enter_lane(p, r);
 	if (decoded) {
 		record_move(&p->records, r, RECORD_DECODED);
@@ -551,7 +644,9 @@ static void request(struct pipeline *p, struct record *r)
 {
 	struct script_result result = {0};
 	double before = script_usage(r->event.script).cpu_seconds;
+	enter_hook(p, "request", r);
 	script_request(&r->event, r->attempt, &result);
+	leave_hook(p);
 	struct observe_hook hook = {"request", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_request, hook.cpu_seconds);
 	*p->stages[STAGE_REQUEST].busy_seconds += hook.cpu_seconds;
@@ -588,12 +683,14 @@ static void transform(struct pipeline *p, struct record *r)
 		lookup->part = -2;
 	}
 	double before = script_usage(r->event.script).cpu_seconds;
+	enter_hook(p, "transform", r);
 	if (r->diffed)
 		resume_diff(r, &result);
 	else if (r->hook_waits)
 		script_resume(&r->event, answers, r->lookup_count, &result);
 	else
 		script_transform(&r->event, answers, r->lookup_count, &result);
+	leave_hook(p);
 	struct observe_hook hook = {"transform", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_transform, hook.cpu_seconds);
 	*p->stages[STAGE_TRANSFORM].busy_seconds += hook.cpu_seconds;
@@ -664,6 +761,8 @@ static void settle(struct pipeline *p, struct record *r)
 	if (p->config.ended && outcome != OUTCOME_FAILED)
 		p->config.ended(p->config.ended_context, r, NULL);
 	observe(p, ended, r);
+	struct hookpage_record record = coordinates(r);
+	hookpage_settled(p->config.hookpage, &record);
 	r->partition->records--;
 	record_free(&p->records, r);
 }
@@ -682,8 +781,10 @@ static void walk(struct pipeline *p, struct record *r)
 		switch (r->state) {
 		case RECORD_TAKEN: decode(p, r); continue;
 		case RECORD_DECODED:
-			if (!input_judged(p, r))
+			if (!input_judged(p, r)) {
+				forget_carried(p, r);
 				suspend; /* until its schema is there; go_on_with_schemas calls again */
+			}
 			if (r->state == RECORD_DECODED)
 				request(p, r);
 			continue;
@@ -748,7 +849,8 @@ static bool memory_has_room(const struct pipeline *p)
  * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away)
+	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away ||
+	        hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));
@@ -1031,6 +1133,70 @@ static void forget_idle_scripts(struct pipeline *p)
 			forget_script(p, i);
 }
 
+/* ---- a state that cannot be trusted any more ---- */
+
+static bool is_on(const struct record *r, const void *script)
+{
+	return r->event.script == script;
+}
+
+/* A hook that waits in transform has used its answers up: it asks anew. */
+static void leave_state(struct pipeline *p, struct record *r)
+{
+	if (r->hook_waits)
+		forget_calls(p, r);
+	else
+		carry_out(r);
+	r->hook_waits = r->diffed = false;
+	r->carries = r->lookup_count > 0;
+	r->attempt--; /* it is no new attempt */
+	script_forget(&r->event);
+	record_move(&p->records, r, RECORD_TAKEN);
+}
+
+/* The records of the oldest state leave it, with the answers they have, and it ends. */
+static struct record **vacate_oldest(struct pipeline *p, size_t *count)
+{
+	struct record **found = records_collect(&p->records, is_on, p->scripts[p->script_count - 1], count);
+	for (size_t i = 0; i < *count; i++)
+		leave_state(p, found[i]);
+	forget_idle_scripts(p);
+	*metrics_value_at(p->metrics, METRIC_LUA_MOVED, NULL) += (double)*count;
+	return found;
+}
+
+/* True when new records begin on a fresh state. */
+static bool renew(struct pipeline *p)
+{
+	size_t count = 0;
+	struct record **moved = pipeline_scripts(p) == PIPELINE_SCRIPTS ? vacate_oldest(p, &count) : NULL;
+	struct script *fresh = p->config.renew(p->config.renew_context);
+	bool renewed = fresh && pipeline_use_script(p, fresh);
+	for (size_t i = 0; i < count; i++)
+		walk(p, moved[i]);
+	mem_free(moved);
+	return renewed;
+}
+
+/* After a hook that was stopped, before another record begins. */
+static void look_at_state(struct pipeline *p)
+{
+	struct err err = {""};
+	if (!script_doubtful(p->scripts[0]) || script_sound(p->scripts[0], &err) || p->config.renew == NULL ||
+	        p->now < p->renew_at)
+		return;
+	if (renew(p)) {
+		*metrics_value_at(p->metrics, METRIC_LUA_RETIRED, NULL) += 1;
+		log_throttled(LOG_WARN, "script",
+		        "new records begin on a fresh Lua state; those of the old one finish there: %s",
+		        err.text);
+		return;
+	}
+	p->renew_at = p->now + RENEW_MS;
+	log_throttled(LOG_ERROR, "script",
+	        "this Lua state should be replaced, but the script does not load; it goes on: %s", err.text);
+}
+
 /* True when somebody who found no room in Lua may look again. Older states keep no garbage: only one has a
  * share of its own. */
 static bool collect(struct pipeline *p)
@@ -1107,7 +1273,8 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 	send_released(p);
 	delivery_serve(&p->delivery); /* a file has settled them already */
 	if (settle_all(p) && p->gate.closed)
-		next = now;                                 /* there is room that the gate has not seen */
+		next = now; /* there is room that the gate has not seen */
+	look_at_state(p);
 	if (collect(p) || relieve_memory(p) || p->replaced) /* the last serve may bring refusals */
 		next = now;
 	if (p->wake < INT64_MAX && (next < 0 || p->wake < next))

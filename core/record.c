@@ -14,9 +14,10 @@ static const struct {
 	unsigned successors;
 } machine[RECORD_STATES] = {
         [RECORD_TAKEN] = {"taken", TO(RECORD_DECODED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-        [RECORD_DECODED] = {"decoded",
-                TO(RECORD_ASKING) | TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
-        [RECORD_ASKING] = {"asking", TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_DECODED] = {"decoded", TO(RECORD_ASKING) | TO(RECORD_ANSWERED) | TO(RECORD_MADE) |
+                                               TO(RECORD_TAKEN) | TO(RECORD_GIVEN_BACK)},
+        [RECORD_ASKING] = {"asking",
+                TO(RECORD_ANSWERED) | TO(RECORD_MADE) | TO(RECORD_TAKEN) | TO(RECORD_GIVEN_BACK)},
         [RECORD_ANSWERED] = {"answered",
                 TO(RECORD_MADE) | TO(RECORD_ASKING) | TO(RECORD_RESTING) | TO(RECORD_GIVEN_BACK)},
         [RECORD_RESTING] = {"resting", TO(RECORD_TAKEN) | TO(RECORD_GIVEN_BACK)},
@@ -156,6 +157,7 @@ void record_forget_lookups(struct records *records, struct record *record)
 		struct lookup *lookup = &record->lookups[i];
 		if (lookup->part >= 0)
 			script_drop_part(lookup->script, lookup->part);
+		mem_free(lookup->carried);
 		request_free(&lookup->request);
 		response_free(&lookup->response);
 	}

@@ -695,6 +695,30 @@ void reload_attach(struct reload *reload, struct pipeline *pipeline)
 	free_both(owned);
 }
 
+struct script *reload_renew(void *context)
+{
+	struct reload *reload = context;
+	struct err err = {""};
+	struct script_config config = reload->config->script;
+	config.path = script_path(reload->script);
+	config.params_json = reload->params;
+	config.budget_ms = reload->budget_ms;
+	config.sources = script_sources(reload->script, &config.source_count);
+	struct script *fresh = script_open(&config, reload->world, &err);
+	if (fresh && strcmp(script_sha256(fresh), reload->sha256) != 0) {
+		script_release(fresh); /* it is too large to be kept, and the files have changed */
+		fresh = NULL;
+		err_set(&err, "%s is not the script that runs any more", config.path);
+	}
+	if (fresh == NULL) {
+		log_throttled(LOG_ERROR, "reload", "no fresh state of %.12s: %s", reload->sha256, err.text);
+		return NULL;
+	}
+	script_release(reload->script);
+	reload->script = fresh;
+	return fresh;
+}
+
 const char *reload_trouble(const struct reload *reload)
 {
 	return reload->stands_in;

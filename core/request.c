@@ -71,3 +71,20 @@ const char *headers_get(const struct header *headers, size_t count, const char *
 			return headers[i].value;
 	return NULL;
 }
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool request_same(const struct request *a, const struct request *b)
+{
+	return a->upstream == b->upstream && same_text(a->method, b->method) && same_text(a->host, b->host) &&
+	       same_text(a->path, b->path) && same_text(a->query, b->query) && a->body_size == b->body_size &&
+	       (a->body_size == 0 || memcmp(a->body, b->body, a->body_size) == 0) &&
+	       a->accept_count == b->accept_count &&
+	       memcmp(a->accept, b->accept, a->accept_count * sizeof *a->accept) == 0 &&
+	       a->optional == b->optional && a->expect == b->expect &&
+	       same_text(a->merge_param, b->merge_param) && same_text(a->merge_value, b->merge_value) &&
+	       same_text(a->split, b->split);
+}

@@ -494,6 +494,19 @@ static void open_library(lua_State *L, lua_CFunction open, const char *name)
 	lua_call(L, 1, 0);
 }
 
+/* A number such as 1LL makes LuaJIT load its FFI by itself, and nobody holds the FFI's table of finalizers
+ * then: after a full collection, closing the state walks freed memory
+ * (https://github.com/LuaJIT/LuaJIT/issues/1168; Debian 12 has it). Here the FFI is held where no script can
+ * reach it. */
+static void hold_ffi(lua_State *L)
+{
+	static const char key; /* its address is the key in the registry */
+	lua_pushlightuserdata(L, (void *)&key);
+	lua_pushcfunction(L, luaopen_ffi);
+	lua_call(L, 0, 1);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
 void sandbox_open(lua_State *L)
 {
 	static void (*const parts[])(lua_State *, int) = {open_string, open_table, open_os, open_coroutine};
@@ -504,6 +517,7 @@ void sandbox_open(lua_State *L)
 	open_library(L, luaopen_math, LUA_MATHLIBNAME);
 	open_library(L, luaopen_bit, LUA_BITLIBNAME);
 	open_library(L, luaopen_os, LUA_OSLIBNAME);
+	hold_ffi(L);
 	lua_pushvalue(L, LUA_GLOBALSINDEX);
 	int real = lua_gettop(L);
 	lua_newtable(L);

@@ -75,16 +75,6 @@ struct script_usage script_usage(const struct script *script)
 	        .cpu_seconds = (double)script->cpu_ns / 1e9};
 }
 
-bool script_sound(struct script *script, struct err *err)
-{
-	state_collect(script);
-	if (script->heap.used > script->heap.limit / 2)
-		return err_set(err,
-		        "%s keeps %zu bytes between records, more than half of script.memory (%zu)",
-		        script->path, script->heap.used, script->heap.limit);
-	return load_selftest(script, err);
-}
-
 void script_result_free(struct script_result *result)
 {
 	mem_free(result->type);
@@ -119,6 +109,7 @@ void script_let_go(struct script_event *event)
 	if (event->run->ref >= 0)
 		luaL_unref(script->L, LUA_REGISTRYINDEX, event->run->ref);
 	output_drop(event->run);
+	sound_let_go(script, event->run);
 	mem_free(event->run);
 	event->run = NULL;
 	event->script = NULL;
@@ -217,6 +208,7 @@ static int run_decode(lua_State *L)
 	push_event(L, work);
 	size_t after = work->script->heap.used;
 	work->event->bytes = after > before ? after - before : work->run->input.value.size;
+	sound_hold(work->script, work->run, work->event->bytes);
 	note_texts(L, work->event);
 	note_lane_key(L, work->event);
 	lua_createtable(L, 3, 0);
@@ -230,6 +222,7 @@ static void reset_decode(void *context)
 {
 	const struct work *work = context;
 	free_texts(work->event);
+	sound_let_go(work->script, work->run);
 }
 
 static const char *refuse_value(const struct script *script, const struct bytes *value)
@@ -357,6 +350,7 @@ static int run_request(lua_State *L)
 	push_arguments(L, work->run);
 	lua_remove(L, -3);
 	fault_point("in_hook");
+	fault_stuck("stuck_in_hook");
 	lua_call(L, 2, 1);
 	take_request(L, work);
 	return 0;
@@ -417,6 +411,7 @@ static void go_on(lua_State *L, const struct work *work, int count)
 	lua_State *co = work->run->coroutine;
 	script->result = work->result;
 	fault_point("in_hook");
+	fault_stuck("stuck_in_hook");
 	int status = lua_resume(co, count);
 	script->result = NULL;
 	if (status == LUA_YIELD) {
@@ -475,11 +470,14 @@ static void run_on(struct work *work, lua_CFunction function)
 	struct state_call call = {
 	        .name = "hook 'transform'", .function = function, .context = work, .run = work->run};
 	*work->result = (struct script_result){.verdict = VERDICT_OUTPUT};
+	size_t held = 0;
 	state_call(work->script, &call, work->result);
 	for (size_t i = 0; i < work->answer_count; i++)
-		script_drop_part(work->script, work->answers[i].part);
-	if (work->result->verdict == VERDICT_WAIT)
+		held += script_drop_part(work->script, work->answers[i].part);
+	if (work->result->verdict == VERDICT_WAIT) {
+		sound_hold(work->script, work->run, held);
 		return;
+	}
 	work->run->coroutine = NULL;
 	output_drop(work->run);
 }

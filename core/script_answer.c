@@ -197,7 +197,7 @@ static void reset_splitting(void *context)
 {
 	struct splitting *splitting = context;
 	for (size_t i = 0; i < splitting->count; i++) {
-		script_drop_part(splitting->script, splitting->parts[i]);
+		luaL_unref(splitting->script->L, LUA_REGISTRYINDEX, splitting->parts[i]);
 		splitting->parts[i] = LUA_NOREF;
 	}
 }
@@ -223,13 +223,20 @@ enum script_answer script_answer(struct script *script, const struct request *re
 	        .decodes = response->body_size,
 	        .repeatable = true,
 	        .reset = reset_splitting};
+	size_t before = script->heap.used, made = 0;
 	bool good = state_call(script, &call, detail);
 	output_drop(&run);
+	for (size_t i = 0; i < count; i++)
+		made += parts[i] >= 0;
+	sound_add_parts(
+	        script, made, script->heap.used > before ? script->heap.used - before : response->body_size);
 	return good ? splitting.outcome : SCRIPT_ANSWER_FAIL;
 }
 
-void script_drop_part(struct script *script, int part)
+size_t script_drop_part(struct script *script, int part)
 {
-	if (part >= 0)
-		luaL_unref(script->L, LUA_REGISTRYINDEX, part);
+	if (part < 0)
+		return 0;
+	luaL_unref(script->L, LUA_REGISTRYINDEX, part);
+	return sound_drop_part(script);
 }

@@ -162,6 +162,7 @@ struct script *script_open(
 	        .limits = {.depth = config->max_depth, .values = config->memory / 64},
 	        .budget_ns = config->budget_ms * 1000000,
 	        .holds = 1,
+	        .base = config->memory, /* until it is known */
 	        .texts = {.given = config->sources, .given_count = config->source_count},
 	        .request = LUA_NOREF,
 	        .transform = LUA_NOREF,
@@ -169,9 +170,13 @@ struct script *script_open(
 	        .members = LUA_NOREF,
 	        .encoded = {.limit = config->max_event}};
 	struct state_call call = {.name = script->path, .function = run_loading, .context = &loading};
-	if (state_open(script, config->memory, err) && call_alone(script, &call, err) &&
-	        load_selftest(script, err))
-		return script;
-	script_release(script);
-	return NULL;
+	if (!state_open(script, config->memory, err) || !call_alone(script, &call, err) ||
+	        !load_selftest(script, err)) {
+		script_release(script);
+		return NULL;
+	}
+	state_collect(script);
+	script->base = script->heap.used;
+	script->doubted = false;
+	return script;
 }

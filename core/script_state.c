@@ -135,6 +135,7 @@ void state_collect(struct script *script)
 {
 	lua_gc(script->L, LUA_GCCOLLECT, 0);
 	script->heap.after_full = script->heap.after_step = script->heap.used;
+	sound_look(script);
 }
 
 /* A full collection, unless so little has come since the last one that it would walk what lives for nothing.
@@ -290,6 +291,7 @@ bool state_call(struct script *script, const struct state_call *call, struct scr
 		return true;
 	if (call->reset)
 		call->reset(call->context);
+	script->doubted = script->doubted || late || full;
 	if (full)
 		state_collect(script);
 	if (late)

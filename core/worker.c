@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "differ.h"
 #include "helper.h"
+#include "hookpage.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
@@ -61,6 +62,7 @@ struct worker {
 	struct schemas *schemas; /* NULL = events are not held against any */
 	struct conform *conform;
 	struct differ *differ;
+	struct hookpage *hookpage; /* NULL = no checkpoint folder, or files */
 	struct pipeline *pipeline;
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
@@ -360,6 +362,15 @@ static void record_ended(void *context, const struct record *record, const char 
 		worker->config.ended(worker->config.context, record, message);
 }
 
+static bool open_hookpage(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->config.config;
+	if (config->checkpoint_dir == NULL || worker->config.files)
+		return true;
+	worker->hookpage = hookpage_open(worker->base, config->checkpoint_dir, config->source.group, err);
+	return worker->hookpage != NULL;
+}
+
 static bool open_pipeline(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -388,10 +399,13 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .emitter_id = config->emitter_id,
 	        .differ = worker->differ,
 	        .conform = worker->conform,
+	        .hookpage = worker->hookpage,
 	        .ended = record_ended,
 	        .ended_context = worker,
 	        .decided = worker->config.files ? NULL : reload_decided,
 	        .decided_context = worker->reload,
+	        .renew = reload_renew,
+	        .renew_context = worker->reload,
 	        .observe = worker->config.observe,
 	        .files = worker->config.files != NULL,
 	        .clock = clock_now,
@@ -612,8 +626,9 @@ static int build(struct worker *worker)
 		worker->reload = reload_open(worker->base, &reload, &err);
 		code = worker->reload ? 1 : 78;
 	}
-	if (worker->reload && open_schemas(worker, &err) && open_pipeline(worker, &err) &&
-	        open_sinks(worker, &err) && open_source(worker, &err) && open_admin(worker, &err)) {
+	if (worker->reload && open_schemas(worker, &err) && open_hookpage(worker, &err) &&
+	        open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
+	        open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
 		describe(worker);
 		return 0;
@@ -736,6 +751,7 @@ static void tear_down(struct worker *worker)
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	lately_free(&worker->lately);
+	hookpage_close(worker->hookpage);
 	schemas_close(worker->schemas, CLOSE_MS);
 	conform_close(worker->conform);
 	if (worker->source)

@@ -76,8 +76,12 @@ struct lookup {
 	struct response response; /* final when state is LOOKUP_DONE; the caller frees it */
 	void *record;             /* whose it is; opaque here */
 	void *script;             /* lookups of different Lua states never share a call; opaque here */
-	int part;     /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
-	uint64_t age; /* sequence of its record: the lower is served first */
+	int part; /* reference of response.json in that state, set by hooks.answer; -2 (LUA_NOREF) else */
+	char *carried; /* its part as JSON text, between two states; the caller's, like the next two */
+	size_t carried_size;
+	bool lost;       /* it had a part, and has not any more */
+	bool suspect;    /* never shares a call: a process died of one that it may have been in */
+	uint64_t age;    /* sequence of its record: the lower is served first */
 	size_t reserved; /* bytes held ready for the answer; the hooks keep these four, dispatch does not
 	                    look */
 	size_t promised; /* bytes of Lua's heap likewise */
@@ -183,6 +187,9 @@ void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t n
 /* Forgets a lookup, wherever it is, and makes it LOOKUP_IDLE; hooks are not called. One that is done stays
  * so. */
 void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup);
+/* Another state takes its answer: all lookups of one call must go there in one go, or be cancelled. Of one
+ * that is done nothing changes. */
+void dispatch_hand_over(struct dispatch *dispatch, struct lookup *lookup, void *script);
 /* Sends what may be sent, wakes what backed off. Answers the steady ms of the next thing to do, or -1:
  * nothing until something is submitted or a call ends (the end of a call itself happens on the loop, outside
  * of this, so call it after each turn of the loop). */

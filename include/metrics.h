@@ -121,6 +121,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(SCHEMAS_LOADED, METRIC_GAUGE, NONE, "millrace_schemas_loaded", "", "Schemas that are loaded.")              \
 	X(LUA_STATES, METRIC_GAUGE, NONE, "millrace_lua_states", "",                                                  \
 		"Lua states alive: one, and older ones until their last record ends.")                                \
+	X(LUA_RETIRED, METRIC_COUNTER, NONE, "millrace_lua_states_retired_total", "",                                 \
+		"Lua states replaced by fresh ones because a hook that was stopped left them unsound.")              \
+	X(LUA_MOVED, METRIC_COUNTER, NONE, "millrace_lua_records_moved_total", "",                                    \
+		"Records that began again on another Lua state, with their answers, because theirs was given up.")   \
 	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
 	X(SINK_EVENTS, METRIC_COUNTER, NONE, "millrace_sink_events_total", "topic", "Outputs acknowledged.")          \
 	X(SINK_BYTES, METRIC_COUNTER, NONE, "millrace_sink_bytes_total", "topic", "Bytes of outputs acknowledged.")   \

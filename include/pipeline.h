@@ -37,8 +37,9 @@ struct pipeline_config {
 	const struct sink_config *sinks; /* the error stream is the last */
 	size_t sink_count;               /* error stream included */
 	const char *emitter_id;
-	struct differ *differ;   /* borrowed: makes the diffs that scripts ask for */
-	struct conform *conform; /* borrowed; NULL = events are not held against schemas */
+	struct differ *differ;     /* borrowed: makes the diffs that scripts ask for */
+	struct conform *conform;   /* borrowed; NULL = events are not held against schemas */
+	struct hookpage *hookpage; /* borrowed; NULL = deaths in hooks are told to nobody */
 	/* Told of each record that ends, before it is freed; may be NULL. message: of a failure, else NULL.
 	 */
 	void (*ended)(void *context, const struct record *record, const char *message);
@@ -47,6 +48,10 @@ struct pipeline_config {
 	 * began on none), the type of its failure or NULL, and the message. Must not call the pipeline. */
 	void (*decided)(void *context, uint64_t script, const char *type, const char *message);
 	void *decided_context;
+	/* A fresh state of the script that new records begin on, since it is not to be trusted any more
+	 * (script_sound); the caller keeps its own hold. NULL: it does not load. NULL: nothing is retired. */
+	struct script *(*renew)(void *context);
+	void *renew_context;
 	const struct observe *observe; /* borrowed; NULL = nobody watches */
 	bool files;             /* the sinks are files: what failed will not do better, and the owner stops */
 	int64_t (*clock)(void); /* steady ms between turns; NULL = time stands still between them */

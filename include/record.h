@@ -8,6 +8,7 @@
  *      |          +-- no hook, pass, fail -+----------+<---------+-----------+  not delivered: sent again
  *      +-------------- RESTING <-- retry --+
  *
+ * DECODED, ASKING -> TAKEN: its Lua state is given up, and it begins again on another (carry.h).
  * ANSWERED -> ASKING: a hook that waits for a follow-up lookup or a diff. GIVEN_BACK is reached from every
  * state but SETTLED: the partition was revoked or lost, or the process stops; such a record moves no offset.
  */
@@ -64,7 +65,9 @@ struct record {
 	struct lookup *lookups;
 	size_t lookup_count, lookups_open; /* open: not final */
 	bool hook_waits;                   /* transform is suspended in millrace.fetch or diff */
-	bool diffed;                       /* it was in millrace.diff: `diff` is what came of it */
+	bool carries; /* begins again on another state, with the lookups that it had (carry.h) */
+	bool suspect; /* a process died while a hook worked on it: its lookups share no call */
+	bool diffed;  /* it was in millrace.diff: `diff` is what came of it */
 	struct diff_task diff;
 	enum record_schemas schemas; /* DECODED, MADE: waits for a schema */
 	int64_t schemas_since;       /* steady ms, while it waits */

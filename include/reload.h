@@ -54,6 +54,8 @@ void reload_attach(struct reload *reload, struct pipeline *pipeline);
 void reload_ask(struct reload *reload, const char *by, reload_told *told, void *context);
 /* As pipeline_config.decided; context is the reload. */
 void reload_decided(void *context, uint64_t script, const char *type, const char *message);
+/* As pipeline_config.renew: a fresh state of the script that runs, whatever lies on disk. */
+struct script *reload_renew(void *reload);
 /* Why the script that runs is not the one that should: it stands in since the start. NULL: it is the right
  * one. */
 const char *reload_trouble(const struct reload *reload);

@@ -57,6 +57,8 @@ void response_free(struct response *response); /* likewise */
 size_t request_bytes(const struct request *request);
 size_t response_bytes(const struct response *response);
 void headers_free(struct header *headers, size_t count);
+/* Whether the answer to one answers the other: equal but for headers and timeout. */
+bool request_same(const struct request *a, const struct request *b);
 /* Case-insensitive; NULL when absent. */
 const char *headers_get(const struct header *headers, size_t count, const char *name);
 

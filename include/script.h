@@ -146,9 +146,14 @@ const char *script_path(const struct script *script);
 const struct script_source *script_sources(const struct script *script, size_t *count);
 bool script_has_request(const struct script *script);
 struct script_usage script_usage(const struct script *script);
-/* After ScriptTimeout or ScriptMemory: collects, then runs selftest. False and err: the state is to be
- * retired. */
+/* A hook was stopped by ScriptTimeout or ScriptMemory, or the heap holds more than what records need of it:
+ * script_sound is to be called before another record begins on this state. It collects, looks whether the
+ * heap came down, and runs selftest. False and err: the state is to be retired. */
+bool script_doubtful(const struct script *script);
 bool script_sound(struct script *script, struct err *err);
+/* A part, appended as JSON text, and a text as a part (or -2): from one state to another. */
+bool script_part_out(struct script *script, int part, struct buf *out);
+int script_part_in(struct script *script, const struct bytes *text);
 /* A bounded part of garbage collection, between loop turns. */
 void script_collect(struct script *script);
 /* All of it at once, unless the last one is recent: what lives on after it would be walked again for nothing.
@@ -195,7 +200,8 @@ enum script_answer { SCRIPT_ANSWER_OK, SCRIPT_ANSWER_UNPARSABLE, SCRIPT_ANSWER_R
 enum script_answer script_answer(struct script *script, const struct request *request,
         const struct response *response, const char *const *values, size_t count, int *parts,
         struct script_result *detail);
-void script_drop_part(struct script *script, int part); /* a part that no transform will take */
+/* A part that no transform will take. Answers about how many bytes it had. */
+size_t script_drop_part(struct script *script, int part);
 
 /* Writes meta.id into one stamped output (see script_result.outputs): position n among the record's outputs.
  * Done by the caller once the list is final; a no-op for sinks without a stream. */

@@ -2,6 +2,7 @@
  *
  * script.c         what a record does with its script: decode, request, transform, pass, forget
  * script_state.c   one Lua state under limits: heap, CPU time, protected calls, tracebacks
+ * script_sound.c   whether a state can be trusted, and how answers get from one to another
  * script_load.c    a file becomes a state with hooks
  * script_require.c modules
  * script_request.c what `request` answers becomes struct request
@@ -73,6 +74,7 @@ struct run {
 	struct output *outputs; /* made by millrace.output, whether they are answered or not */
 	size_t output_count, output_room;
 	size_t output_bytes; /* made so far, keys and headers too */
+	size_t held;         /* of the heap: the event, and answers that a hook waits with (estimates) */
 };
 enum { RUN_EVENT = 1, RUN_META, RUN_COROUTINE, RUN_FROM, RUN_TO };
 
@@ -114,6 +116,10 @@ struct script {
 	size_t events;
 	uint64_t timeouts, memory_failures, errors;
 	int64_t cpu_ns;
+	size_t base;              /* of the heap: used when it was loaded */
+	size_t held;              /* by all runs */
+	size_t parts, part_bytes; /* answers that wait for their hook */
+	bool doubted;             /* a hook was stopped, or the heap does not come down */
 };
 
 /* script_state.c */
@@ -148,6 +154,13 @@ void state_decoding(
 void state_fail(struct script_result *result, const char *type, const char *message, size_t size);
 
 void state_collect(struct script *script); /* everything that is not needed, at once */
+
+/* script_sound.c: what records on their way need of the heap, as estimates */
+void sound_hold(struct script *script, struct run *run, size_t bytes);
+void sound_let_go(struct script *script, struct run *run);
+void sound_add_parts(struct script *script, size_t count, size_t bytes);
+size_t sound_drop_part(struct script *script); /* the bytes that one has, on the average */
+void sound_look(struct script *script);        /* after a full collection */
 
 /* script_load.c */
 /* Runs selftest; true without one. */

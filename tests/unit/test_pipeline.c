@@ -20,6 +20,11 @@
 #define script_let_go fake_script_let_go
 #define script_result_free fake_script_result_free
 #define script_drop_part fake_script_drop_part
+#define script_doubtful fake_script_doubtful
+#define script_sound fake_script_sound
+#define script_part_out fake_script_part_out
+#define script_part_in fake_script_part_in
+#define dispatch_hand_over fake_dispatch_hand_over
 #define dispatch_open fake_dispatch_open
 #define dispatch_close fake_dispatch_close
 #define dispatch_submit fake_dispatch_submit
@@ -37,6 +42,7 @@
 #define conform_input fake_conform_input
 #define conform_outputs fake_conform_outputs
 #include "../../core/record.c"
+#include "../../core/carry.c"
 #include "../../core/gate.c"
 #include "../../core/delivery.c"
 #include "../../core/pipeline.c"
@@ -68,6 +74,7 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 		        .message = mem_strdup("not JSON")};
 		return false;
 	}
+	(*fake_events(script))++;
 	const char *key = strchr(event->id, ' ') + 1;
 	event->lane_key_size = strcspn(key, " ");
 	event->lane_key = mem_dup(key, event->lane_key_size);
@@ -186,8 +193,8 @@ static size_t lua_heap;
 
 struct script_usage script_usage(const struct script *script)
 {
-	(void)script;
-	return (struct script_usage){.memory = lua_heap, .memory_limit = 1000};
+	return (struct script_usage){
+	        .memory = lua_heap, .memory_limit = 1000, .events = *fake_events(script)};
 }
 
 struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *config,
@@ -250,6 +257,15 @@ void dispatch_cancel(struct dispatch *dispatch, struct lookup *lookup)
 	if (lookup->state == LOOKUP_DONE || lookup->state == LOOKUP_IDLE)
 		return;
 	fail_msg("a lookup was cancelled that was not asked");
+}
+
+static size_t handed_over;
+
+void dispatch_hand_over(struct dispatch *dispatch, struct lookup *lookup, void *script)
+{
+	(void)dispatch;
+	lookup->script = script;
+	handed_over++;
 }
 
 int64_t dispatch_tick(struct dispatch *dispatch, int64_t now)

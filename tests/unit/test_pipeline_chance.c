@@ -152,6 +152,7 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 		return false;
 	}
 	event->script = script;
+	(*fake_events(script))++;
 	event->id = mem_dup(input->value.data, input->value.size);
 	const char *key = strchr(event->id, ' ') + 1;
 	event->lane_key_size = strcspn(key, " ");
@@ -281,8 +282,7 @@ enum script_answer script_answer(struct script *script, const struct request *re
 
 struct script_usage script_usage(const struct script *script)
 {
-	(void)script;
-	return (struct script_usage){0};
+	return (struct script_usage){.events = *fake_events(script)};
 }
 
 /* ---- calls ---- */

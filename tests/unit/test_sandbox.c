@@ -162,7 +162,7 @@ static void what_a_script_hoards_is_seen_as_unsound(void **state)
 	struct script_result result = fixture_transform(script, NULL);
 	expect_failure(&result, "ScriptMemory", "in use without it");
 	assert_false(script_sound(script, &err));
-	assert_non_null(strstr(err.text, "more than half of script.memory"));
+	assert_non_null(strstr(err.text, "more than a quarter of script.memory"));
 	script_release(script);
 	fixture_budget_ms = 30;
 }
