@@ -1,7 +1,10 @@
 """Scripts that do their worst on the real broker: the rest comes through, and a record that kills is not run for ever."""
 
 import os
+import shutil
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,57 @@ def test_a_store_that_cannot_be_written_is_told_and_done_without(job, stub, stor
     j.until_done()
     j.require_clean()
     assert "will not be known at the next start" in j.stderr()
+
+
+def wayward(folder):
+    """The shipped script, but for events whose comment tells it to do wrong."""
+    shutil.copytree(engine.SCRIPT.parent / "lib", folder / "lib")
+    here = engine.ROOT / "tests"
+    for file in (engine.SCRIPT, here / "system" / "scripts" / "wayward.lua", here / "chaos" / "scripts" / "chaos.lua"):
+        shutil.copy(file, folder)
+    return folder / "chaos.lua"
+
+
+def test_with_a_tenth_looping_for_ever_the_rest_comes_through_and_is_asked_once(job, stub, tmp_path, seed):
+    maker = events.Maker(seed, pages=200)
+    records = []
+    for n in range(400):
+        told = n % 10 == 5
+        deed = ("request:loop", "transform:loop", "transform:loop_in_pcall", "transform:huge")[n // 10 % 4]
+        records.append(maker.event(outcome="failed", change=lambda value, d=deed: value.update(comment=d)) if told else maker.event())
+    (tmp_path / "scripts").mkdir()
+    j = job(script=wayward(tmp_path / "scripts"), change={"script": {"budget": "30ms", "memory": "32MiB"},
+                                                          "http": {"upstreams": {"mediawiki": {"merge": False}}}})
+    j.start()
+    j.send(records)
+    j.until_done()
+    j.require_clean()
+    j.require_balance()
+    assert {value["error_type"] for value in error_types(j).values()} == {"ScriptTimeout", "ScriptMemory"}
+    assert stub.stats()["lookups"] <= 1.2 * len(records), stub.stats()["lookups"]
+
+
+def test_a_process_that_stands_still_most_of_the_time_fails_no_record(job, stub, seed):
+    """As a pod with a quota of 0.2 CPUs: 80 ms of each 100 it does not run, in the midst of hooks too."""
+    ending = threading.Event()
+    j = job(change={"script": {"budget": "20ms"},
+                    "source": {"kafka": {"session.timeout.ms": "45000"}}}).start()
+
+    def throttle():
+        while not ending.is_set():
+            os.kill(j.process.pid, signal.SIGSTOP)
+            time.sleep(0.08)
+            os.kill(j.process.pid, signal.SIGCONT)
+            time.sleep(0.02)
+
+    throttler = threading.Thread(target=throttle, daemon=True)
+    throttler.start()
+    try:
+        j.send([event for event in events.Maker(seed, pages=100).mixed(600) if event.outcome != "failed"])
+        j.until_done(seconds=3 * engine.PATIENCE)
+    finally:
+        ending.set()
+        throttler.join()
+        os.kill(j.process.pid, signal.SIGCONT)
+    j.require_clean()
+    assert not j.failures()
