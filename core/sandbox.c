@@ -494,17 +494,19 @@ static void open_library(lua_State *L, lua_CFunction open, const char *name)
 	lua_call(L, 1, 0);
 }
 
-/* A number such as 1LL makes LuaJIT load its FFI by itself, and nobody holds the FFI's table of finalizers
- * then: after a full collection, closing the state walks freed memory
- * (https://github.com/LuaJIT/LuaJIT/issues/1168; Debian 12 has it). Here the FFI is held where no script can
- * reach it. */
-static void hold_ffi(lua_State *L)
+/* The registry forgets the real libraries, but holds ffi: a literal like 1LL loads it where it is not, and
+ * then the engine uses what a collection has freed, or what a lack of memory has left half made. No script
+ * reaches the registry. https://github.com/LuaJIT/LuaJIT/issues/1168, which Debian 12's LuaJIT has. */
+static void hide_libraries(lua_State *L)
 {
-	static const char key; /* its address is the key in the registry */
-	lua_pushlightuserdata(L, (void *)&key);
-	lua_pushcfunction(L, luaopen_ffi);
-	lua_call(L, 0, 1);
-	lua_rawset(L, LUA_REGISTRYINDEX);
+	lua_newtable(L);
+	lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	open_library(L, luaopen_ffi, LUA_FFILIBNAME);
+	lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+	lua_getfield(L, -1, LUA_FFILIBNAME);
+	if (lua_isnil(L, -1))
+		luaL_error(L, "the engine keeps ffi elsewhere");
+	lua_pop(L, 2);
 }
 
 void sandbox_open(lua_State *L)
@@ -517,7 +519,6 @@ void sandbox_open(lua_State *L)
 	open_library(L, luaopen_math, LUA_MATHLIBNAME);
 	open_library(L, luaopen_bit, LUA_BITLIBNAME);
 	open_library(L, luaopen_os, LUA_OSLIBNAME);
-	hold_ffi(L);
 	lua_pushvalue(L, LUA_GLOBALSINDEX);
 	int real = lua_gettop(L);
 	lua_newtable(L);
@@ -535,7 +536,6 @@ void sandbox_open(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "_G");
 	lua_replace(L, LUA_GLOBALSINDEX);
-	lua_pushnil(L);
-	lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED"); /* the real libraries */
 	lua_settop(L, real - 1);
+	hide_libraries(L);
 }

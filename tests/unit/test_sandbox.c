@@ -237,6 +237,26 @@ static void the_dangerous_half_of_lua_is_not_there(void **state)
 	says("return type(1LL)", "cdata");
 }
 
+/* A literal like 1LL loads ffi inside the engine. Collected, it was used nevertheless: by arithmetic, and
+ * when the state was closed. */
+static void integers_of_64_bits_do_no_harm(void **state)
+{
+	(void)state;
+	struct script *script = fixture_hooks("return nil",
+	        "local sum = 0LL for i = 1, 100 do sum = sum + load('return ' .. i .. 'LL')() end "
+	        "return {sum = tostring(sum), kind = type(1ULL), meta = tostring(getmetatable(1LL))}");
+	for (int i = 0; i < 20; i++) {
+		state_collect(script);
+		struct script_result result = fixture_transform(script, NULL);
+		expect_output(&result, "\"5050LL\"");
+	}
+	script_release(script);
+	raises("return (1LL).x", "");
+	raises("return (1LL)(2)", "");
+	says("return getmetatable(1LL)", "\"ffi\"");
+	fails_and_goes_on("event.n = 5LL return event", "OutputInvalid", "JSON form");
+}
+
 static void bytecode_is_refused(void **state)
 {
 	(void)state;
@@ -488,7 +508,8 @@ static int run(void)
 	        cmocka_unit_test(recursion_through_the_engine_ends_in_an_error),
 	        cmocka_unit_test(errors_inside_callbacks_leave_the_nesting_as_it_was),
 	        cmocka_unit_test(the_dangerous_half_of_lua_is_not_there),
-	        cmocka_unit_test(bytecode_is_refused), cmocka_unit_test(loaded_text_lives_in_the_sandbox_too),
+	        cmocka_unit_test(integers_of_64_bits_do_no_harm), cmocka_unit_test(bytecode_is_refused),
+	        cmocka_unit_test(loaded_text_lives_in_the_sandbox_too),
 	        cmocka_unit_test(globals_and_libraries_are_read_only),
 	        cmocka_unit_test(libraries_can_be_walked), cmocka_unit_test(sorting_sorts),
 	        cmocka_unit_test(coroutines_work), cmocka_unit_test(patterns_that_explode_are_refused),
