@@ -703,6 +703,12 @@ static void read_test_clock(struct reading *reading, const struct yaml_node *nod
 
 static void read_name(struct reading *reading, const struct yaml_node *node, void *into)
 {
+	if (node->kind == YAML_TEXT)
+		for (const char *at = node->text; *at; at++)
+			if ((unsigned char)*at < ' ' || *at == 0x7f) {
+				expected(reading, node, "a name of one line");
+				return;
+			}
 	read_text(reading, node, &((struct testcase *)into)->name);
 }
 

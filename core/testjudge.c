@@ -154,6 +154,8 @@ static void must_lack(struct judging *judging, const struct testvalue *without, 
 	jsontree_init(&tree);
 	jsontree_parse(&paths, without->text, without->size, NULL, NULL);
 	bool readable = jsontree_parse(&tree, text, size, &limits, NULL);
+	if (!readable)
+		fault(judging, without->line, "the output cannot be looked into: it is nested too deep");
 	for (uint32_t i = 0, at = 1; readable && i < paths.nodes[0].count; i++, at = paths.nodes[at].next) {
 		struct bytes path = jsontree_string(&paths, at, &name);
 		char *copy = mem_dup(path.data, path.size);
@@ -405,6 +407,9 @@ static void judge_requests(struct judging *judging, const struct testexpect *exp
 			must_contain(judging, &value, other.data, other.size, what);
 			mem_free(value.text);
 		}
+	} else {
+		fault(judging, expect->requests.line,
+		        "the requests cannot be compared: they are nested too deep");
 	}
 	jsontree_free(&expected);
 	jsontree_free(&found);

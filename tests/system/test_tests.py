@@ -152,6 +152,18 @@ def test_what_is_wrong_in_a_file_has_its_place(folder, name):
     assert words in said and "x_test.yaml:" in said, said
 
 
+def test_a_name_that_would_write_on_the_terminal_is_refused(folder):
+    said = told(folder, '  - name: "\\e[31m"\n    event: {}\n    expect: {dropped: x}\n', code=78)
+    assert "a name of one line" in said
+
+
+def test_questions_nested_as_deep_as_events_may_be_are_compared(folder):
+    (folder / "x.lua").write_text('return {api = 1, request = function() local t = {} for _ = 1, 110 do t = {a = t} end\n'
+                                  'return {path = "/p", body = t} end, transform = function(e) return e end}\n')
+    said = told(folder, one("event: {a: 1}\nanswers: [{json: 1}]\nexpect: {requests: [{path: /p}]}"), code=0)
+    assert "1 passed" in said  # as deep as an event may be
+
+
 def test_a_script_that_does_not_load_is_told_once_for_each_test(folder):
     (folder / "x.lua").write_text("return {")
     said = told(folder, one("event: {}\nexpect: {dropped: x}"), code=78)
