@@ -23,7 +23,7 @@ static size_t *fake_events(const struct script *script)
 	return &fake_states[i].events;
 }
 
-static bool fake_doubt, fake_unsound;
+static bool fake_doubt, fake_unsound, fake_no_form;
 
 bool script_doubtful(const struct script *script)
 {
@@ -76,7 +76,7 @@ bool script_part_out(struct script *script, int part, struct buf *out)
 {
 	(void)script;
 	(void)part;
-	return buf_append_text(out, "{}");
+	return !fake_no_form && buf_append_text(out, "{}");
 }
 
 int script_part_in(struct script *script, const struct bytes *text)

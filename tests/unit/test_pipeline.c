@@ -81,17 +81,24 @@ bool script_decode(struct script_event *event, struct script *script, const stru
 	return true;
 }
 
+static const char *asked_path; /* of the first request */
+static bool changed_mind;      /* passes whatever comes */
+
 static void answer_requests(struct script_result *result, enum verdict verdict, size_t count)
 {
 	*result = (struct script_result){.verdict = verdict,
 	        .request_count = count,
 	        .requests = mem_zalloc(count, sizeof *result->requests)};
+	if (count)
+		result->requests[0].path = mem_strdup(asked_path);
 }
 
 void script_request(struct script_event *event, unsigned attempt, struct script_result *result)
 {
 	(void)attempt;
-	if (kind_is(event, "drop"))
+	if (changed_mind)
+		*result = (struct script_result){.verdict = VERDICT_PASS};
+	else if (kind_is(event, "drop"))
 		*result = (struct script_result){.verdict = VERDICT_DROP, .type = mem_strdup("canary")};
 	else if (kind_is(event, "pass"))
 		*result = (struct script_result){.verdict = VERDICT_PASS};
@@ -455,6 +462,7 @@ static void hear(void *context, const struct record *record, const char *message
 }
 
 static size_t limit_bytes = 1 << 28, upstream_count = 1;
+static struct script *(*renewal)(void *context);
 
 static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 {
@@ -480,6 +488,7 @@ static struct stage *raise_curtain(size_t limit, enum pipeline_order order)
 	        .sinks = s->configs,
 	        .sink_count = SINKS,
 	        .emitter_id = "test",
+	        .renew = renewal,
 	        .ended = hear,
 	        .decided = note_decided};
 	s->pipeline = pipeline_open(&config, NULL, NULL, &s->ledger);
@@ -1732,6 +1741,194 @@ static void a_record_of_which_an_observer_missed_the_beginning_has_nothing_of_it
 	drop_curtain(s);
 }
 
+/* ---- states that are given up ---- */
+
+static char fresh_states[16];
+static size_t renewed;
+static bool no_fresh;
+
+static struct script *renew_state(void *context)
+{
+	(void)context;
+	return no_fresh ? NULL : (struct script *)&fresh_states[renewed++];
+}
+
+static struct stage *raise_curtain_with_renewal(void)
+{
+	renewed = handed_over = 0;
+	memset(fake_states, 0, sizeof fake_states);
+	renewal = renew_state;
+	struct stage *s = raise_curtain(100, PIPELINE_ORDER_KEY);
+	renewal = NULL;
+	return s;
+}
+
+/* A hook was stopped, and selftest failed. */
+static void spoil(struct stage *s)
+{
+	fake_doubt = fake_unsound = true;
+	turn_once(s);
+	fake_unsound = false;
+}
+
+static const void *state_of_lookup(size_t i)
+{
+	return asked[i]->script;
+}
+
+static void while_a_state_is_in_doubt_no_record_begins_on_it(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	take(s, 0, "event key1 1");
+	fake_doubt = true;
+	assert_false(take(s, 0, "event key1 2"));
+	int64_t next = turn_once(s);
+	assert_int_equal(next, s->now); /* whoever waits outside may look again */
+	assert_true(take(s, 0, "event key1 2"));
+	assert_int_equal(renewed, 0);
+	assert_ptr_equal(state_of_lookup(0), state_of_lookup(1));
+	drop_curtain(s);
+}
+
+static void new_records_begin_on_a_fresh_state_and_those_in_flight_finish_where_they_began(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	take(s, 0, "event key1 1");
+	spoil(s);
+	take(s, 0, "event key1 2");
+	assert_ptr_equal(state_of_lookup(0), &s->source);
+	assert_ptr_equal(state_of_lookup(1), &fresh_states[0]);
+	assert_int_equal(pipeline_scripts(s->pipeline), 2);
+	answer(0, false);
+	assert_int_equal(pipeline_scripts(s->pipeline), 1);
+	assert_int_equal(handed_over, 0);
+	drop_curtain(s);
+}
+
+static void a_script_that_does_not_load_any_more_goes_on_where_it_is(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	no_fresh = true;
+	spoil(s);
+	no_fresh = false;
+	assert_true(take(s, 0, "event key1 1"));
+	assert_ptr_equal(state_of_lookup(0), &s->source);
+	spoil(s);
+	assert_int_equal(renewed, 0); /* not tried again right away */
+	s->now += 10000;
+	spoil(s);
+	assert_int_equal(renewed, 1);
+	drop_curtain(s);
+}
+
+/* With a record on each of four states. */
+static void fill_states(struct stage *s, const char *first)
+{
+	take(s, 0, first);
+	for (int i = 1; i < PIPELINE_SCRIPTS; i++) {
+		spoil(s);
+		take(s, 0, "event key2 9");
+	}
+	assert_int_equal(pipeline_scripts(s->pipeline), PIPELINE_SCRIPTS);
+}
+
+static void end_with_outputs(struct stage *s, size_t count)
+{
+	while (asked_count)
+		answer(0, false);
+	turn_once(s);
+	while (s->sinks[0]->held_count)
+		settle_first(s->sinks[0], OUTPUT_ACKED);
+	turn_once(s);
+	assert_int_equal(s->sinks[0]->stored_count, count);
+	assert_accounts(s);
+	drop_curtain(s);
+}
+
+static void for_a_fifth_state_the_records_of_the_oldest_begin_again_with_their_answers(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	fill_states(s, "pair key1 1");
+	struct lookup *answered = asked[0], *in_the_air = asked[1];
+	answered->part = 7;
+	answer(0, false);
+	size_t before = asked_count;
+	spoil(s);
+	assert_int_equal(pipeline_scripts(s->pipeline), PIPELINE_SCRIPTS);
+	assert_int_equal(asked_count, before); /* nobody was asked again */
+	assert_int_equal(handed_over, 1);
+	assert_ptr_equal(in_the_air->script, &fresh_states[PIPELINE_SCRIPTS - 1]);
+	assert_ptr_equal(answered->script, in_the_air->script);
+	assert_int_equal(answered->part, 1); /* of the fresh state */
+	end_with_outputs(s, PIPELINE_SCRIPTS);
+}
+
+static void an_answer_that_cannot_be_carried_is_asked_for_again(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	fill_states(s, "pair key1 1");
+	asked[0]->part = 7;
+	answer(0, false);
+	size_t before = asked_count;
+	fake_no_form = true;
+	spoil(s);
+	fake_no_form = false;
+	assert_int_equal(asked_count, before + 1);
+	end_with_outputs(s, PIPELINE_SCRIPTS);
+}
+
+static void who_asks_otherwise_the_second_time_keeps_what_still_fits(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	asked_path = "/before";
+	fill_states(s, "pair key1 1");
+	asked[1]->part = 7;
+	answer(1, false);
+	size_t before = asked_count;
+	asked_path = "/after";
+	spoil(s);
+	asked_path = NULL;
+	assert_int_equal(asked_count, before); /* one was taken back, its like asked in its place */
+	assert_string_equal(asked[asked_count - 1]->request.path, "/after");
+	end_with_outputs(s, PIPELINE_SCRIPTS);
+}
+
+static void a_hook_that_waits_has_used_its_answers_up_and_asks_anew(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	take(s, 0, "fetch key1 1");
+	answer(0, false); /* it fetches now */
+	for (int i = 1; i < PIPELINE_SCRIPTS; i++) {
+		spoil(s);
+		take(s, 0, "event key2 9");
+	}
+	size_t before = asked_count;
+	spoil(s);
+	assert_int_equal(asked_count, before);
+	assert_ptr_equal(state_of_lookup(asked_count - 1), &fresh_states[PIPELINE_SCRIPTS - 1]);
+	end_with_outputs(s, PIPELINE_SCRIPTS);
+}
+
+static void what_begins_again_may_come_to_something_else(void **state)
+{
+	(void)state;
+	struct stage *s = raise_curtain_with_renewal();
+	fill_states(s, "pair key1 1");
+	size_t before = asked_count;
+	changed_mind = true;
+	spoil(s);
+	changed_mind = false;
+	assert_int_equal(asked_count, before - 2);
+	end_with_outputs(s, PIPELINE_SCRIPTS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1784,6 +1981,15 @@ int main(void)
 	        cmocka_unit_test(what_is_not_what_its_schema_says_becomes_an_error_event),
 	        cmocka_unit_test(an_observer_is_told_of_each_stage_of_a_record),
 	        cmocka_unit_test(a_record_of_which_an_observer_missed_the_beginning_has_nothing_of_it),
+	        cmocka_unit_test(while_a_state_is_in_doubt_no_record_begins_on_it),
+	        cmocka_unit_test(
+	                new_records_begin_on_a_fresh_state_and_those_in_flight_finish_where_they_began),
+	        cmocka_unit_test(a_script_that_does_not_load_any_more_goes_on_where_it_is),
+	        cmocka_unit_test(for_a_fifth_state_the_records_of_the_oldest_begin_again_with_their_answers),
+	        cmocka_unit_test(an_answer_that_cannot_be_carried_is_asked_for_again),
+	        cmocka_unit_test(who_asks_otherwise_the_second_time_keeps_what_still_fits),
+	        cmocka_unit_test(a_hook_that_waits_has_used_its_answers_up_and_asks_anew),
+	        cmocka_unit_test(what_begins_again_may_come_to_something_else),
 	};
 	srand(unit_seed());
 	log_set_level(LOG_ERROR);
