@@ -251,6 +251,9 @@ static void add_headers(struct evhttp_request *request, const struct admin_answe
 	evhttp_add_header(headers, "Content-Type", answer->type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
+	if (answer->policy)
+		evhttp_add_header(headers, "Content-Security-Policy", answer->policy);
 }
 
 /* ---- streams ---- */

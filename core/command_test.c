@@ -79,7 +79,7 @@ static int not_hidden(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-/* Every file below, but for hidden ones, in the order of their names. */
+/* Every file below, but for hidden ones and what links to folders lead to, in the order of their names. */
 static bool walk(const char *folder, unsigned depth, visit *visited, void *context)
 {
 	struct dirent **names;
@@ -89,7 +89,7 @@ static bool walk(const char *folder, unsigned depth, visit *visited, void *conte
 	for (int i = 0; i < count; i++) {
 		struct stat stat_of;
 		char *path = mem_printf("%s/%s", folder, names[i]->d_name);
-		if (stat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode) && depth < DEPTH_MAX)
+		if (lstat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode) && depth < DEPTH_MAX)
 			walk(path, depth + 1, visited, context);
 		else if (stat(path, &stat_of) == 0 && S_ISREG(stat_of.st_mode))
 			visited(context, path);
@@ -229,7 +229,10 @@ static int run_all(struct testing *testing)
 		code = EXIT_FAILURE;
 	}
 	testreport_free(&report);
-	fflush(stdout);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "millrace test: the report cannot be written: %s\n", strerror(errno));
+		code = EXIT_FAILURE;
+	}
 	return code;
 }
 

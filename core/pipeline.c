@@ -45,6 +45,15 @@ enum {
 	SINK_COPIES = 2,  /* of what a sink holds: librdkafka's, and the same compressed on its way */
 };
 
+enum { STAGE_SOURCE, STAGE_REQUEST, STAGE_HTTP, STAGE_TRANSFORM, STAGE_SINK, STAGES };
+
+/* Counted in seconds; what it was doing when the last turn ended goes on until the next. */
+struct busy_stage {
+	double *busy_seconds, *blocked_seconds; /* NULL: not counted */
+	double busy;                            /* share */
+	bool blocked;
+};
+
 struct pipeline {
 	struct pipeline_config config;
 	struct failure_config failure;
@@ -72,6 +81,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct metrics *metrics;
 	double *taken_bytes, *ended[OUTCOMES];
+	struct busy_stage stages[STAGES];
 	struct histogram *processing[OUTCOMES], *age, *hook_request, *hook_transform;
 };
 
@@ -639,6 +649,7 @@ static void request(struct pipeline *p, struct record *r)
 	leave_hook(p);
 	struct observe_hook hook = {"request", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_request, hook.cpu_seconds);
+	*p->stages[STAGE_REQUEST].busy_seconds += hook.cpu_seconds;
 	observe(p, hooked, r, &hook);
 	switch (result.verdict) {
 	case VERDICT_ASK: ask(p, r, &result); break;
@@ -682,6 +693,7 @@ static void transform(struct pipeline *p, struct record *r)
 	leave_hook(p);
 	struct observe_hook hook = {"transform", script_usage(r->event.script).cpu_seconds - before, &result};
 	metrics_observe(p->hook_transform, hook.cpu_seconds);
+	*p->stages[STAGE_TRANSFORM].busy_seconds += hook.cpu_seconds;
 	observe(p, hooked, r, &hook);
 	mem_free(answers);
 	r->hook_waits = result.verdict == VERDICT_WAIT;
@@ -1199,9 +1211,48 @@ static bool collect(struct pipeline *p)
 	return relieved;
 }
 
+/* ---- how busy the stages are ---- */
+
+static void count_stages(struct pipeline *p, double seconds)
+{
+	for (int i = 0; i < STAGES; i++) {
+		struct busy_stage *stage = &p->stages[i];
+		if (stage->busy > 0)
+			*stage->busy_seconds += stage->busy * seconds;
+		if (stage->blocked)
+			*stage->blocked_seconds += seconds;
+	}
+}
+
+static void look_at_stages(struct pipeline *p)
+{
+	p->stages[STAGE_SOURCE].blocked = p->turned_away && !p->draining;
+	p->stages[STAGE_HTTP].busy = dispatch_occupied(p->dispatch);
+	p->stages[STAGE_HTTP].blocked =
+	        dispatch_in_flight(p->dispatch) == 0 && dispatch_waiting(p->dispatch) > 0;
+	p->stages[STAGE_SINK].blocked = !delivery_open(&p->delivery);
+}
+
+static void open_stages(struct pipeline *p)
+{
+	static const char *const names[STAGES] = {"source", "request", "http", "transform", "sink"};
+	static const bool busy[STAGES] = {
+	        [STAGE_REQUEST] = true, [STAGE_HTTP] = true, [STAGE_TRANSFORM] = true};
+	static const bool blocked[STAGES] = {[STAGE_SOURCE] = true, [STAGE_HTTP] = true, [STAGE_SINK] = true};
+	for (int i = 0; i < STAGES; i++) {
+		if (busy[i])
+			p->stages[i].busy_seconds = metrics_value(p->metrics, METRIC_STAGE_BUSY, names[i]);
+		if (blocked[i])
+			p->stages[i].blocked_seconds =
+			        metrics_value(p->metrics, METRIC_STAGE_BLOCKED, names[i]);
+	}
+}
+
 int64_t pipeline_turn(struct pipeline *p, int64_t now)
 {
 	const char *paused = pipeline_paused(p);
+	if (p->turned)
+		count_stages(p, (double)(now - p->turned) / 1000);
 	if (paused)
 		*metrics_value(p->metrics, METRIC_PAUSED, paused) += (double)(now - p->turned) / 1000;
 	p->now = p->turned = now;
@@ -1235,6 +1286,7 @@ int64_t pipeline_turn(struct pipeline *p, int64_t now)
 		p->turned_away = false;
 		next = now;
 	}
+	look_at_stages(p);
 	return next;
 }
 
@@ -1309,6 +1361,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 		        metrics_histogram(metrics, METRIC_PROCESSING, outcome_name((enum outcome)i));
 	}
 	p->age = metrics_histogram_at(metrics, METRIC_AGE, NULL);
+	open_stages(p);
 	p->hook_request = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "request");
 	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
 	metrics_value(metrics, METRIC_PAUSED, "sink");
@@ -1428,6 +1481,16 @@ void pipeline_refresh(struct pipeline *p, int64_t wall)
 		*metrics_value(p->metrics, METRIC_MEMORY, ledger_kind_name((enum ledger_kind)kind)) =
 		        (double)p->ledger->used[kind];
 	refresh_freshness(p, wall);
+}
+
+const struct records *pipeline_records(const struct pipeline *p)
+{
+	return &p->records;
+}
+
+const struct dispatch *pipeline_dispatch(const struct pipeline *p)
+{
+	return p->dispatch;
 }
 
 void pipeline_close(struct pipeline *p)

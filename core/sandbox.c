@@ -402,11 +402,17 @@ static void open_table(lua_State *L, int real)
 }
 
 /* os.time and os.date: the present is the engine's, which tests of scripts invent. */
+static void push_present(lua_State *L)
+{
+	int64_t seconds = clock_wall() / 1000;
+	lua_pushnumber(L, (lua_Number)seconds);
+}
+
 static int os_time(lua_State *L)
 {
 	if (!lua_isnoneornil(L, 1))
 		return counted(L);
-	lua_pushnumber(L, (lua_Number)(clock_wall() / 1000));
+	push_present(L);
 	return 1;
 }
 
@@ -418,7 +424,7 @@ static int os_date(lua_State *L)
 		lua_replace(L, 1);
 	}
 	if (lua_isnil(L, 2)) {
-		lua_pushnumber(L, (lua_Number)(clock_wall() / 1000));
+		push_present(L);
 		lua_replace(L, 2);
 	}
 	lua_pushvalue(L, lua_upvalueindex(1));
@@ -491,7 +497,7 @@ static void open_library(lua_State *L, lua_CFunction open, const char *name)
 
 /* The registry forgets the real libraries, but holds ffi: a literal like 1LL loads it where it is not, and
  * then the engine uses what a collection has freed, or what a lack of memory has left half made. No script
- * reaches the registry. */
+ * reaches the registry. https://github.com/LuaJIT/LuaJIT/issues/1168, which Debian 12's LuaJIT has. */
 static void hide_libraries(lua_State *L)
 {
 	lua_newtable(L);

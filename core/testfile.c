@@ -1,6 +1,7 @@
 /* Tests of a script as data: `x_test.yaml` beside `x.lua`, read and checked. */
 #include "testfile.h"
 #include "clock.h"
+#include "jsondiff.h"
 #include "jsontree.h"
 #include "mem.h"
 #include "testfile_config.h"
@@ -250,10 +251,11 @@ static void read_event_file(struct reading *reading, const struct yaml_node *nod
 		*colon = '\0';
 	}
 	const char *dot = strrchr(name, '.');
+	unsigned errors = reading->found->errors;
 	char *text = read_file(reading, node, name, &size);
 	if (wanted == 0 && dot && strcmp(dot, ".json") == 0)
 		add_event(into, text, size, node->place.line);
-	else if (size)
+	else if (reading->found->errors == errors)
 		add_lines(reading, node, into, text, size, wanted);
 	mem_free(text);
 	mem_free(name);
@@ -465,7 +467,21 @@ static void read_contains(struct reading *reading, const struct yaml_node *node,
 
 static void read_without(struct reading *reading, const struct yaml_node *node, void *into)
 {
-	if (is(reading, node, YAML_LIST, "a list of paths such as revision.content_slots"))
+	static const char what[] = "a path such as revision.content_slots";
+	if (!is(reading, node, YAML_LIST, "a list of paths such as revision.content_slots"))
+		return;
+	bool good = true;
+	for (size_t i = 0; i < node->count; i++) {
+		struct jsondiff_paths paths = {0};
+		const struct yaml_node *item = &node->items[i];
+		bool path = item->kind == YAML_TEXT && jsondiff_paths_parse(&paths, item->text) &&
+		            paths.count == 1;
+		if (!path) /* what cannot be found would never be there */
+			expected(reading, item, what);
+		good = good && path;
+		jsondiff_paths_free(&paths);
+	}
+	if (good)
 		read_value(reading, node, &((struct testoutput *)into)->without);
 }
 
@@ -476,8 +492,11 @@ static void read_output_headers(struct reading *reading, const struct yaml_node 
 
 static void read_to(struct reading *reading, const struct yaml_node *node, void *into)
 {
-	if (is(reading, node, YAML_TEXT, "the name of a sink"))
-		read_value(reading, node, &((struct testoutput *)into)->to);
+	struct testvalue *to = &((struct testoutput *)into)->to;
+	if (!is(reading, node, YAML_TEXT, "the name of a sink"))
+		return;
+	mem_free(to->text);
+	*to = (struct testvalue){mem_strdup(node->text), strlen(node->text), node->place.line};
 }
 
 static void read_key(struct reading *reading, const struct yaml_node *node, void *into)
@@ -684,6 +703,12 @@ static void read_test_clock(struct reading *reading, const struct yaml_node *nod
 
 static void read_name(struct reading *reading, const struct yaml_node *node, void *into)
 {
+	if (node->kind == YAML_TEXT)
+		for (const char *at = node->text; *at; at++)
+			if ((unsigned char)*at < ' ' || *at == 0x7f) {
+				expected(reading, node, "a name of one line");
+				return;
+			}
 	read_text(reading, node, &((struct testcase *)into)->name);
 }
 
@@ -846,6 +871,10 @@ static void read_base(struct reading *reading, const struct yaml_node *root)
 	char *text = read_file(reading, node, node->text, &size);
 	if (reading->found->errors == errors)
 		reading->base = yaml_tree_parse(text, size, &listener);
+	if (reading->found->errors != errors) { /* keys may be no texts */
+		yaml_tree_free(reading->base);
+		reading->base = NULL;
+	}
 	mem_free(text);
 }
 
@@ -910,7 +939,7 @@ struct testfile *testfile_load(const char *path, struct diagnostics *found)
 	file->source = read_file(&reading, &here, slash ? slash + 1 : path, &file->source_size);
 	struct yaml_node *root =
 	        found->errors ? NULL : yaml_tree_parse(file->source, file->source_size, &listener);
-	if (root)
+	if (root && found->errors == 0) /* else keys may be no texts */
 		read_root(&reading, root);
 	yaml_tree_free(root);
 	yaml_tree_free(reading.base);

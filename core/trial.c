@@ -82,17 +82,15 @@ static void on_tested(void *context, const struct child_end *end)
 	}
 	char *tests = trial_tests_of(trial->config->script.path);
 	trial->failure = TRIAL_TESTS;
+	char what[80] = "do not pass";
 	if (end->late)
-		err_set(&err, "%s: its tests had not ended after %d s: %s", tests, TESTS_MS / 1000,
-		        end->said.data);
+		snprintf(what, sizeof what, "had not ended after %d s", TESTS_MS / 1000);
 	else if (end->signal)
-		err_set(&err, "%s: its tests were ended by signal %d: %s", tests, end->signal,
-		        end->said.data);
-	else
-		err_set(&err, "%s: its tests do not pass: %s", tests, end->said.data);
-	size_t size = strlen(err.text);
-	if (size && err.text[size - 1] == '\n')
-		err.text[size - 1] = '\0';
+		snprintf(what, sizeof what, "were ended by signal %d", end->signal);
+	int size = (int)end->said.size;
+	while (size && end->said.data[size - 1] == '\n')
+		size--;
+	err_set(&err, "%s: its tests %s%s%.*s", tests, what, size ? ": " : "", size, end->said.data);
 	mem_free(tests);
 	trial->tested(trial->context, &err);
 }

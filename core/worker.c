@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_page.h"
 #include "admin_tap.h"
 #include "checkpoint.h"
 #include "clock.h"
@@ -73,6 +74,8 @@ struct worker {
 	struct source_errors *errors; /* between the source and the pipeline; NULL = nothing is */
 	struct admin *admin;
 	struct tap *tap;
+	struct admin_page page;
+	struct lately lately; /* filled where there is an admin port */
 	bool stopping, draining, failed;
 	int64_t commit_at;
 	struct worker_end end; /* read by others after the thread has ended */
@@ -350,6 +353,15 @@ static bool open_schemas(struct worker *worker, struct err *err)
 	return true;
 }
 
+static void record_ended(void *context, const struct record *record, const char *message)
+{
+	struct worker *worker = context;
+	if (record->outcome == OUTCOME_FAILED && worker->config.config->admin_listen)
+		lately_add(&worker->lately, record, message, clock_wall());
+	if (worker->config.ended)
+		worker->config.ended(worker->config.context, record, message);
+}
+
 static bool open_hookpage(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -388,8 +400,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	        .differ = worker->differ,
 	        .conform = worker->conform,
 	        .hookpage = worker->hookpage,
-	        .ended = worker->config.ended,
-	        .ended_context = worker->config.context,
+	        .ended = record_ended,
+	        .ended_context = worker,
 	        .decided = worker->config.files ? NULL : reload_decided,
 	        .decided_context = worker->reload,
 	        .renew = reload_renew,
@@ -558,6 +570,17 @@ static void open_tap(struct worker *worker)
 	admin_tap_route(worker->admin, worker->tap);
 }
 
+static void open_page(struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	worker->page = (struct admin_page){.name = config->name,
+	        .pipeline = worker->pipeline,
+	        .source = worker->source,
+	        .lately = &worker->lately,
+	        .upstreams = config->upstreams};
+	admin_page_route(worker->admin, &worker->page);
+}
+
 static bool open_admin(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->config.config;
@@ -573,6 +596,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
 	open_tap(worker);
+	open_page(worker);
 	pthread_mutex_lock(&worker->mutex);
 	worker->admin_port = admin_port(worker->admin);
 	pthread_mutex_unlock(&worker->mutex);
@@ -592,6 +616,7 @@ static int build(struct worker *worker)
 		ledger_init(&worker->ledger, config->limit_memory);
 		ledger_set(&worker->ledger, LEDGER_ENGINE, config->budget.engine);
 		worker->ledger.script = config->budget.script;
+		lately_init(&worker->lately, config->admin_token != NULL);
 		config_world(config, &worker->world);
 		struct reload_config reload = {.config = config,
 		        .live = worker->config.live,
@@ -725,6 +750,7 @@ static void tear_down(struct worker *worker)
 	differ_close(worker->differ, CLOSE_MS);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
+	lately_free(&worker->lately);
 	hookpage_close(worker->hookpage);
 	schemas_close(worker->schemas, CLOSE_MS);
 	conform_close(worker->conform);

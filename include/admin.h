@@ -64,6 +64,7 @@ enum { ADMIN_SLICE = 64 * 1024, ADMIN_STALLED_S = 60 };
 struct admin_answer {
 	int status;                 /* 200 */
 	const char *type;           /* text/plain; charset=utf-8 */
+	const char *policy;         /* Content-Security-Policy; NULL = none */
 	struct buf body;            /* freed by admin */
 	struct admin_stream stream; /* where fill is set: in place of the body */
 	struct admin_later *later;  /* private: see admin_later */

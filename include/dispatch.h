@@ -218,6 +218,23 @@ bool dispatch_held(const struct dispatch *dispatch, const struct lookup *lookup)
  * are; hence its oldest ones go, each after it has had half of the limit's time, not the ones that just came.
  * Answers how many. */
 size_t dispatch_relieve(struct dispatch *dispatch, uint64_t line, uint64_t late, uint64_t open, int64_t now);
+
+/* A host to look at. */
+struct dispatch_host {
+	const char *upstream;
+	const char *name;                       /* NULL = the upstream's own; good until the next tick */
+	size_t waiting, in_flight, backing_off; /* lookups, calls, lookups */
+	unsigned failures;                      /* calls in a row */
+	int64_t paused_ms;                      /* from now on; 0 = it is not */
+	int64_t troubled_ms;                    /* for how long it has been in trouble; -1 = it is not */
+};
+
+/* At most `most` of those that are asked or in trouble, the worst first; answers how many, *all of how many.
+ */
+size_t dispatch_hosts(
+        const struct dispatch *dispatch, int64_t now, struct dispatch_host *hosts, size_t most, size_t *all);
+/* Share of what may be in flight that is, over all upstreams: 0 to 1. */
+double dispatch_occupied(const struct dispatch *dispatch);
 size_t dispatch_in_flight(const struct dispatch *dispatch); /* calls */
 size_t dispatch_waiting(const struct dispatch *dispatch);   /* lookups waiting or backing off */
 

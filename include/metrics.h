@@ -138,6 +138,12 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Bytes of outputs with the producer.")                                                                \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
 		"Time for which intake stood still although there was room: sink, upstream, schema, source, store.")             \
+	X(STAGE_BUSY, METRIC_COUNTER, NONE, "millrace_stage_busy_seconds_total", "stage",                             \
+		"Time for which a stage worked. request, transform: CPU time of the hook; http: time, by the share " \
+		"of the concurrency limit that was in flight.")                                                       \
+	X(STAGE_BLOCKED, METRIC_COUNTER, NONE, "millrace_stage_blocked_seconds_total", "stage",                       \
+		"Time for which a stage stood still. source: more was there to take, and no room; http: lookups "     \
+		"waited and none was in flight (pauses, back-offs, breaker); sink: the brokers took nothing.")        \
 	X(MEMORY, METRIC_GAUGE, NONE, "millrace_memory_bytes", "kind",                                                \
 		"Bytes charged to limits.memory, by kind.")                                                           \
 	X(MEMORY_LIMIT, METRIC_GAUGE, NONE, "millrace_memory_limit_bytes", "",                                       \

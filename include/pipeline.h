@@ -96,6 +96,9 @@ const char *pipeline_paused(const struct pipeline *pipeline);
 bool pipeline_delivery_failed(const struct pipeline *pipeline);
 /* Gauges that are computed when asked for: records by state, freshness, memory. */
 void pipeline_refresh(struct pipeline *pipeline, int64_t wall);
+/* To look at, no more: what is open, and what is asked. */
+const struct records *pipeline_records(const struct pipeline *pipeline);
+const struct dispatch *pipeline_dispatch(const struct pipeline *pipeline);
 void pipeline_close(struct pipeline *pipeline); /* after the sinks are closed */
 
 #endif

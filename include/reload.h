@@ -55,7 +55,7 @@ void reload_ask(struct reload *reload, const char *by, reload_told *told, void *
 /* As pipeline_config.decided; context is the reload. */
 void reload_decided(void *context, uint64_t script, const char *type, const char *message);
 /* As pipeline_config.renew: a fresh state of the script that runs, whatever lies on disk. */
-struct script *reload_renew(void *reload);
+struct script *reload_renew(void *context);
 /* Why the script that runs is not the one that should: it stands in since the start. NULL: it is the right
  * one. */
 const char *reload_trouble(const struct reload *reload);

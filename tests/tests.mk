@@ -23,6 +23,11 @@ test-system:
 	@tests/setup test
 	$(AGAIN) .test-system
 
+# The status page in a real browser.
+test-page:
+	@tests/setup page
+	@MILLRACE_BROWSER=required $(MAKE) --no-print-directory .test-system PYTEST_ARGS="-k test_page.py"
+
 # The shipped script against a real MediaWiki: Debian's package on SQLite and PHP's own web server.
 test-wiki:
 	@tests/setup wiki
@@ -134,7 +139,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmillrace.a
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libmillrace.a $(LDLIBS)
 
-.PHONY: test test-unit test-scripts test-system test-wiki demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
+.PHONY: test test-unit test-scripts test-system test-page test-wiki demo lint bench fuzz .test-unit .test-scripts .test-system .lint \
 	.unit-programs .bench .fuzz .fuzz-build .fuzz-programs .fuzz-replay fuzz-corpora
 
 # Every fault alone and mixed, under load, seeded; tests/chaos/README.md. A few minutes: make chaos SIZE=ci

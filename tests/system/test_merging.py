@@ -173,7 +173,7 @@ def test_events_of_one_revision_get_a_fetch_each(job, stub):
 
 def test_the_order_of_a_page_holds_when_its_calls_are_split_and_late(job, stub):
     stub.latency(0.0, 0.05, slow=0.5, slow_share=0.05)
-    stub.rules({"do": "status", "status": 503, "share": 0.1}, {"do": "hang", "modulus": [211, 3], "times": 1})
+    stub.rules({"do": "status", "status": 503, "share": 0.015}, {"do": "hang", "modulus": [211, 3], "times": 1})
     stub.most_bytes(150_000)
     finish(job(partitions=1, change={"http": {"upstreams": {"mediawiki": {"timeout": "1s"}}}}),
            backlog(250, seed=9, pages=5))

@@ -99,6 +99,8 @@ BAD = {
                                 "this event has no 'nothing'"]),
     "the number of outputs": ("event: {kind: two, id: 1}\nexpect: {outputs: [{value: {n: 1}}]}", 7, ["expected 1 outputs, got 2"]),
     "a key": ("event: {kind: two, id: 1}\nexpect: {outputs: [{key: j}, {}]}", 7, ["key is another", '- "j"', '+ "k"']),
+    "a sink of digits": ("event: {kind: x, id: 1}\nexpect: {to: 5}", 7, ["- 5", "+ main"]),
+    "a sink of one letter": ("event: {kind: x, id: 1}\nexpect: {to: \"é\"}", 7, ["- é", "+ main"]),
     "a sink": ("event: {kind: x, id: 1}\nexpect: {to: other}", 7, ["- other", "+ main"]),
     "calls": ("event: {kind: x, id: 7}\nexpect: {calls: 2}", 7, ["expected 2 calls, got 1"]),
     "a request": ("event: {kind: x, id: 7}\nexpect: {requests: [{query: {id: 8}}]}", 7, ["query.id"]),
@@ -132,6 +134,13 @@ WRONG = {
     "an event that is empty": ('event: ""\nexpect: {}', "expected an event: a map, or a text"),
     "a schema from nowhere": ("event: {}\nexpect: {schema: true}", "nothing says where schemas are"),
     "a fault that there is not": ("event: {}\nanswers: [{fault: tired}]\nexpect: {}", "expected one of connect, timeout"),
+    "a list for a sink": ("event: {kind: x}\nexpect: {to: [1]}", "expected the name of a sink"),
+    "a key that is no text": ("event: {}\nexpect: {failed: {[a]: b}}", "a key must be a text"),
+    "params whose key is no text": ("event: {}\nparams: {[a]: b}\nexpect: {}", "a key must be a text"),
+    "a path that could never be there": ("event: {kind: x}\nexpect: {without: [a..b]}", "expected a path such as"),
+    "two paths in one": ("event: {kind: x}\nexpect: {without: ['a,b']}", "expected a path such as"),
+    "a map for a path": ("event: {kind: x}\nexpect: {outputs: [{without: [{a: b}]}]}", "expected a path such as"),
+    "a file of no events": ("event_file: /dev/null\nexpect: {}", "the file is empty"),
     "a file that is not there": ("event_file: none.jsonl\nexpect: {}", "none.jsonl cannot be read"),
 }
 
@@ -141,6 +150,18 @@ def test_what_is_wrong_in_a_file_has_its_place(folder, name):
     test, words = WRONG[name]
     said = told(folder, one(test), code=78)
     assert words in said and "x_test.yaml:" in said, said
+
+
+def test_a_name_that_would_write_on_the_terminal_is_refused(folder):
+    said = told(folder, '  - name: "\\e[31m"\n    event: {}\n    expect: {dropped: x}\n', code=78)
+    assert "a name of one line" in said
+
+
+def test_questions_nested_as_deep_as_events_may_be_are_compared(folder):
+    (folder / "x.lua").write_text('return {api = 1, request = function() local t = {} for _ = 1, 110 do t = {a = t} end\n'
+                                  'return {path = "/p", body = t} end, transform = function(e) return e end}\n')
+    said = told(folder, one("event: {a: 1}\nanswers: [{json: 1}]\nexpect: {requests: [{path: /p}]}"), code=0)
+    assert "1 passed" in said  # as deep as an event may be
 
 
 def test_a_script_that_does_not_load_is_told_once_for_each_test(folder):
@@ -395,3 +416,18 @@ def test_hours_of_waiting_and_a_hundred_tests_take_no_time(folder):
                "expect: {contains: {answer: 1, now: 1795354227}, calls: 4}")
     said = told(folder, slow * 100, code=0)
     assert said.endswith("100 passed, 0 failed\n")
+def test_a_report_that_cannot_be_written_is_no_success(folder):
+    (folder / "x_test.yaml").write_text(HEAD + one("event: {kind: drop}\nexpect: {dropped: unwanted}"))
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, "test", folder], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert result.returncode == 1 and b"the report cannot be written" in result.stderr
+
+
+def test_a_quiet_run_leaves_the_reports_of_machines_whole(folder):
+    report = folder / "report.xml"
+    said = told(folder, one("event: {kind: drop}\nexpect: {dropped: unwanted}") + one("event: {kind: drop}\nexpect: {passed: true}"),
+                "-q", "--junit", report, "--format", "tap")
+    assert "\nok 1 - " in said and "\nnot ok 2 - " in said and "\n1..2\n" in said, said
+    assert len(xml.parse(report).getroot().findall("testsuite/testcase")) == 2
+    said = told(folder, one("event: {kind: drop}\nexpect: {dropped: unwanted}"), "-q", code=0)
+    assert said == "1 passed, 0 failed\n"

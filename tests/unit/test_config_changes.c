@@ -159,7 +159,7 @@ static void a_share_is_a_number_or_off(void **state)
 		        mem_printf("%.*srollback: {share: %s}%s", (int)(at - usual), usual, bad[i], at + 14);
 		assert_null(config_parse("job.yaml", text, strlen(text), &report));
 		assert_non_null(strstr(report.text.data,
-		        "error: script.rollback.share: expected from 0.01 to 1, or off, found '"));
+		        ": script.rollback.share: expected from 0.01 to 1, or off, found '"));
 		config_report_free(&report);
 		mem_free(text);
 	}

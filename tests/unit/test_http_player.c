@@ -83,7 +83,7 @@ static int set_up(void **state)
 	struct err err;
 	stage->base = event_base_new();
 	stage->player = (struct http_player){stage, play};
-	struct http_config config = {.user_agent = "test", .connections = 4, .player = &stage->player};
+	struct http_config config = {.user_agent = "test", .player = &stage->player};
 	stage->http = http_open(stage->base, &config, &err);
 	assert_non_null(stage->http);
 	clock_invent(0);
@@ -259,7 +259,7 @@ static void closing_forgets_what_is_in_flight(void **state)
 {
 	struct stage *stage = *state;
 	struct err err;
-	struct http_config config = {.user_agent = "test", .connections = 4, .player = &stage->player};
+	struct http_config config = {.user_agent = "test", .player = &stage->player};
 	asks(stage, 0, (struct script){.after_ms = 5, .body = "x"});
 	asks(stage, 1, (struct script){.after_ms = 0, .body = "x"});
 	http_close(stage->http);

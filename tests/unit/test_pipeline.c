@@ -35,6 +35,10 @@
 #define dispatch_stands fake_dispatch_stands
 #define dispatch_held fake_dispatch_held
 #define dispatch_relieve fake_dispatch_relieve
+#define dispatch_retune fake_dispatch_retune
+#define dispatch_occupied fake_dispatch_occupied
+#define dispatch_in_flight fake_dispatch_in_flight
+#define dispatch_waiting fake_dispatch_waiting
 #define conform_input fake_conform_input
 #define conform_outputs fake_conform_outputs
 #include "../../core/record.c"
@@ -208,6 +212,24 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	(void)metrics;
 	hooks = *given;
 	return NULL;
+}
+
+size_t dispatch_in_flight(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return 0;
+}
+
+size_t dispatch_waiting(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return 0;
+}
+
+double dispatch_occupied(const struct dispatch *dispatch)
+{
+	(void)dispatch;
+	return 0;
 }
 
 void dispatch_retune(struct dispatch *dispatch, int64_t now)

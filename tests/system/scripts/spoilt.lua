@@ -1,5 +1,5 @@
--- A job that events can spoil: what it keeps makes its own test fail, or fills its state. Each event asks two questions.
-local millrace = require "millrace"
+-- A job that events can spoil: what it keeps makes its own test fail, or fills its state. Each event asks
+-- two questions.
 
 local kept = { spoilt = false }
 
