@@ -351,6 +351,15 @@ static const struct explain_page pages[EXPLAIN_COUNT] = {
                           "something kept between events in an upvalue\n"
                           "answers larger than planned",
                 .todo = "Keep nothing between events; raise script.memory where events are that large."},
+        [M232_CRASH] = {"a hook killed the process", .type = "ScriptCrash",
+                .meaning = "Two processes died while a hook worked on this event; it was failed without "
+                           "being run a "
+                           "third time, so that the others go on. Which hook it was stands in the message.",
+                .causes = "code of the engine that no budget stops, and the watchdog ended the process\n"
+                          "a crash in a library\n"
+                          "the machine or the container ran out of memory twice just then",
+                .todo = "Please report it with the event and the script. `millrace errors replay` runs it "
+                        "again."},
         [M240_FAILED] = {"the script says that the event failed",
                 .meaning = "A hook answered millrace.fail(type, message). Type and message are the script's; "
                            "the "

@@ -311,11 +311,13 @@ static int string_sub(lua_State *L)
 	return 1;
 }
 
-/* The text once more, to be changed; it counts as Lua's while it is made. */
-static char *copy_text(lua_State *L, size_t *size)
+enum { SMALL_TEXT = 512 };
+
+/* The text once more, to be changed; a large one counts as Lua's while it is made. */
+static char *copy_text(lua_State *L, size_t *size, char small[SMALL_TEXT])
 {
 	const char *text = luaL_checklstring(L, 1, size);
-	char *copy = lua_newuserdata(L, *size);
+	char *copy = *size <= SMALL_TEXT ? small : lua_newuserdata(L, *size);
 	if (*size)
 		memcpy(copy, text, *size);
 	return copy;
@@ -324,7 +326,7 @@ static char *copy_text(lua_State *L, size_t *size)
 static int string_lower(lua_State *L)
 {
 	size_t size;
-	char *text = copy_text(L, &size);
+	char small[SMALL_TEXT], *text = copy_text(L, &size, small);
 	for (size_t i = 0; i < size; i++)
 		if (text[i] >= 'A' && text[i] <= 'Z')
 			text[i] = (char)(text[i] + 32);
@@ -335,7 +337,7 @@ static int string_lower(lua_State *L)
 static int string_upper(lua_State *L)
 {
 	size_t size;
-	char *text = copy_text(L, &size);
+	char small[SMALL_TEXT], *text = copy_text(L, &size, small);
 	for (size_t i = 0; i < size; i++)
 		if (text[i] >= 'a' && text[i] <= 'z')
 			text[i] = (char)(text[i] - 32);
@@ -346,7 +348,7 @@ static int string_upper(lua_State *L)
 static int string_reverse(lua_State *L)
 {
 	size_t size;
-	char *text = copy_text(L, &size);
+	char small[SMALL_TEXT], *text = copy_text(L, &size, small);
 	for (size_t i = 0; i < size / 2; i++) {
 		char other = text[size - 1 - i];
 		text[size - 1 - i] = text[i];
@@ -359,7 +361,7 @@ static int string_reverse(lua_State *L)
 static int string_char(lua_State *L)
 {
 	int count = lua_gettop(L);
-	char *text = lua_newuserdata(L, (size_t)count);
+	char small[SMALL_TEXT], *text = count <= SMALL_TEXT ? small : lua_newuserdata(L, (size_t)count);
 	for (int i = 0; i < count; i++) {
 		lua_Number byte = luaL_checknumber(L, i + 1);
 		luaL_argcheck(L, byte > -1 && byte < 256, i + 1, "invalid value");
