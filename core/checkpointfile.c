@@ -40,23 +40,17 @@ void checkpointfile_free(struct checkpointfile *file)
 
 /* ---- text ---- */
 
-static void add_text(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, ",\"%s\":", name);
-	text_json_string(out, text, strlen(text));
-}
-
 void checkpointfile_print(const struct checkpointfile *file, struct buf *out)
 {
 	const struct position *position = &file->position;
 	size_t start = out->size;
 	char time[CLOCK_TEXT], digest[DIGEST_HEX] = "";
 	buf_printf(out, "{\"version\":%d", VERSION);
-	add_text(out, "group", file->group);
-	add_text(out, "cluster", position->cluster);
-	add_text(out, "topic", file->topic);
+	text_json_member(out, "group", file->group);
+	text_json_member(out, "cluster", position->cluster);
+	text_json_member(out, "topic", file->topic);
 	buf_printf(out, ",\"partition\":%d", file->partition);
-	add_text(out, "lineage", position->lineage);
+	text_json_member(out, "lineage", position->lineage);
 	buf_printf(out, ",\"offset\":%lld,\"finished\":[", (long long)position->offset);
 	for (size_t i = 0; i < position->range_count; i++)
 		buf_printf(out, "%s[%lld,%lld]", i ? "," : "", (long long)position->ranges[i].from,
@@ -67,9 +61,9 @@ void checkpointfile_print(const struct checkpointfile *file, struct buf *out)
 	if (position->until >= 0)
 		buf_printf(out, ",\"until\":%lld", (long long)position->until);
 	clock_format(position->wall, time);
-	add_text(out, "time", time);
+	text_json_member(out, "time", time);
 	if (file->script[0])
-		add_text(out, "script", file->script);
+		text_json_member(out, "script", file->script);
 	struct bytes sealed = {out->data + start, out->size - start};
 	digest_hex(DIGEST_SHA256, &sealed, 1, digest);
 	buf_printf(out, "%s%s\"}\n", seal, digest);

@@ -197,19 +197,10 @@ static void print_text(const struct listing *listing)
 		        (unsigned long long)listing->total);
 }
 
-static void json_text(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, ",\"%s\":", name);
-	if (text)
-		text_json_string(out, text, strlen(text));
-	else
-		buf_append_text(out, "null");
-}
-
 static void json_time(struct buf *out, const char *name, int64_t when)
 {
 	char *text = time_cell(when);
-	json_text(out, name, when < 0 ? NULL : text);
+	text_json_member(out, name, when < 0 ? NULL : text);
 	mem_free(text);
 }
 
@@ -217,12 +208,12 @@ static void json_row(struct buf *out, const struct row *row)
 {
 	buf_printf(out, "{\"partial\":%s", row->partial ? "true" : "false");
 	json_time(out, "time", row->when);
-	json_text(out, "type", row->type);
-	json_text(out, "source", strcmp(row->source, "-") == 0 ? NULL : row->source);
-	json_text(out, "error_event", row->place);
-	json_text(out, "domain", *row->domain ? row->domain : NULL);
-	json_text(out, "key", *row->key ? row->key : NULL);
-	json_text(out, "message", row->message);
+	text_json_member(out, "type", row->type);
+	text_json_member(out, "source", strcmp(row->source, "-") == 0 ? NULL : row->source);
+	text_json_member(out, "error_event", row->place);
+	text_json_member(out, "domain", *row->domain ? row->domain : NULL);
+	text_json_member(out, "key", *row->key ? row->key : NULL);
+	text_json_member(out, "message", row->message);
 	buf_append_byte(out, '}');
 }
 

@@ -110,19 +110,12 @@ static void tell(struct telling *telling, const struct original *original)
 	if (telling->rehearsal->job->options->json) {
 		buf_printf(&out, "{\"time\":\"%s\",\"type\":", time);
 		text_json_string(&out, type->data ? type->data : "", type->size);
-		buf_printf(&out, ",\"partition\":%d,\"offset\":%lld,\"topic\":", (int)event->origin.partition,
+		buf_printf(&out, ",\"partition\":%d,\"offset\":%lld", (int)event->origin.partition,
 		        (long long)event->origin.offset);
-		text_json_string(&out, telling->topic, strlen(telling->topic));
-		buf_append_text(&out, ",\"key\":");
-		if (key)
-			text_json_string(&out, key, strlen(key));
-		else
-			buf_append_text(&out, "null");
-		buf_printf(&out, ",\"read_again\":%s,\"fails\":", telling->again ? "true" : "false");
-		if (fault)
-			text_json_string(&out, fault, strlen(fault));
-		else
-			buf_append_text(&out, "null");
+		text_json_member(&out, "topic", telling->topic);
+		text_json_member(&out, "key", key);
+		buf_printf(&out, ",\"read_again\":%s", telling->again ? "true" : "false");
+		text_json_member(&out, "fails", fault);
 		buf_append_text(&out, "}\n");
 	} else {
 		buf_printf(&out, "%s  ", time);

@@ -83,10 +83,8 @@ static void print_page(enum code code)
 
 static void append_member(struct buf *out, const char *name, const char *text)
 {
-	if (text == NULL)
-		return;
-	buf_printf(out, ",\"%s\":", name);
-	text_json_string(out, text, strlen(text));
+	if (text)
+		text_json_member(out, name, text);
 }
 
 static void print_json(enum code code)

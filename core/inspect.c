@@ -10,15 +10,6 @@
 
 enum { VALUE_SHOWN = 32, PATH_SHOWN = 200 };
 
-static void text_member(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, ",\"%s\":", name);
-	if (text)
-		text_json_string(out, text, strlen(text));
-	else
-		buf_append_text(out, "null");
-}
-
 static void seconds_member(struct buf *out, const char *name, int64_t ms)
 {
 	buf_printf(out, ",\"%s\":%.3f", name, (double)(ms > 0 ? ms : 0) / 1000);
@@ -132,8 +123,8 @@ static void append_lookup(struct buf *out, const struct inspect *inspect, const 
 	text_json_string(out, request->method, strlen(request->method));
 	buf_append_text(out, ",\"url\":");
 	text_json_string(out, url.data ? url.data : "", url.size);
-	text_member(out, "upstream", inspect->upstreams[request->upstream].name);
-	text_member(out, "host", request->host);
+	text_json_member(out, "upstream", inspect->upstreams[request->upstream].name);
+	text_json_member(out, "host", request->host);
 	buf_printf(out, ",\"waits_for\":\"%s\",\"attempts\":%u,\"calls\":%u", waits, lookup->attempts,
 	        lookup->calls);
 	seconds_member(out, "asking", inspect->now - lookup->submitted);
@@ -246,7 +237,7 @@ static size_t append_hosts(struct buf *out, const struct inspect *inspect)
 		separate(out);
 		buf_append_text(out, "{\"upstream\":");
 		text_json_string(out, hosts[i].upstream, strlen(hosts[i].upstream));
-		text_member(out, "host", hosts[i].name);
+		text_json_member(out, "host", hosts[i].name);
 		buf_printf(out, ",\"waiting\":%zu,\"in_flight\":%zu,\"backing_off\":%zu,\"failures\":%u",
 		        hosts[i].waiting, hosts[i].in_flight, hosts[i].backing_off, hosts[i].failures);
 		seconds_member(out, "paused", hosts[i].paused_ms);
@@ -269,9 +260,9 @@ static void append_failures(struct buf *out, const struct inspect *inspect)
 		        "{\"number\":%llu,\"time\":\"%s\",\"partition\":%d,\"offset\":%lld,\"bytes\":%zu",
 		        (unsigned long long)failure->number, time, (int)failure->partition,
 		        (long long)failure->offset, failure->size);
-		text_member(out, "topic", failure->topic);
-		text_member(out, "type", failure->type);
-		text_member(out, "message", inspect->words ? failure->message : NULL);
+		text_json_member(out, "topic", failure->topic);
+		text_json_member(out, "type", failure->type);
+		text_json_member(out, "message", inspect->words ? failure->message : NULL);
 		buf_printf(out, ",\"kept\":%s}", failure->event ? "true" : "false");
 	}
 }

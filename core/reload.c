@@ -734,15 +734,6 @@ const char *reload_outcome_name(enum reload_outcome outcome)
 	return outcome_names[outcome];
 }
 
-static void append_text_or_null(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, ",\"%s\":", name);
-	if (text)
-		text_json_string(out, text, strlen(text));
-	else
-		buf_append_text(out, "null");
-}
-
 /* "a, b" as a list. */
 static void append_list(struct buf *out, const char *names)
 {
@@ -766,10 +757,10 @@ void reload_status(const struct reload *reload, struct buf *out)
 	buf_printf(out, ",\"sha256\":\"%s\",\"states\":%zu,\"loaded_at\":\"%s\",\"testing\":%s",
 	        reload->sha256, reload->pipeline ? pipeline_scripts(reload->pipeline) : 1, loaded,
 	        reload->trial.child ? "true" : "false");
-	append_text_or_null(out, "last_outcome", reload->tried ? outcome_names[reload->last] : NULL);
-	append_text_or_null(out, "last_error", reload->last_error);
-	append_text_or_null(out, "stands_in", reload->stands_in);
-	append_text_or_null(out, "rolled_back", reload->refused_reason);
+	text_json_member(out, "last_outcome", reload->tried ? outcome_names[reload->last] : NULL);
+	text_json_member(out, "last_error", reload->last_error);
+	text_json_member(out, "stands_in", reload->stands_in);
+	text_json_member(out, "rolled_back", reload->refused_reason);
 	buf_append_text(out, ",\"restart_needed\":[");
 	append_list(out, reload->pending);
 	buf_append_text(out, "]}");

@@ -77,27 +77,21 @@ static void print_tap(const struct testreport *report, const struct testfile *fi
 	}
 }
 
-static void append_string(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, ",\"%s\":", name);
-	text_json_string(out, text, strlen(text));
-}
-
 static void print_json(const struct testfile *file, const struct testcase *test, const struct testrun *run,
         const struct testverdicts *verdicts)
 {
 	struct buf out = {0};
 	buf_printf(&out, "{\"passed\":%s", verdicts->count ? "false" : "true");
-	append_string(&out, "file", file->path);
-	append_string(&out, "name", test->name);
+	text_json_member(&out, "file", file->path);
+	text_json_member(&out, "name", test->name);
 	buf_printf(&out, ",\"line\":%u,\"seconds\":%.6f,\"failures\":[", test->line, run->seconds);
 	for (size_t i = 0; i < verdicts->count; i++) {
 		buf_printf(&out, "%s{\"line\":%u", i ? "," : "", verdicts->faults[i].line);
-		append_string(&out, "text", verdicts->faults[i].text);
+		text_json_member(&out, "text", verdicts->faults[i].text);
 		buf_append_byte(&out, '}');
 	}
 	buf_append_text(&out, "]");
-	append_string(&out, "log", run->log.data ? run->log.data : "");
+	text_json_member(&out, "log", run->log.data ? run->log.data : "");
 	buf_append_byte(&out, '}');
 	puts(out.data);
 	buf_free(&out);

@@ -175,6 +175,12 @@ void text_human_bytes(uint64_t bytes, char out[32])
 	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, names[unit]);
 }
 
+bool text_json_member(struct buf *out, const char *name, const char *text)
+{
+	buf_printf(out, ",\"%s\":", name);
+	return text ? text_json_string(out, text, strlen(text)) : buf_append_text(out, "null");
+}
+
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 bool text_from_base64(struct buf *out, const char *text, size_t size)

@@ -11,6 +11,8 @@
 /* Appends the bytes as a JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD.
  */
 bool text_json_string(struct buf *out, const char *data, size_t size);
+/* Appends `,"name":` and the text as a JSON string; NULL is null. `name` stands there as it is. */
+bool text_json_member(struct buf *out, const char *name, const char *text);
 /* Appends the bytes as a JSON string in base64 (RFC 4648 §4, with padding). */
 bool text_base64(struct buf *out, const char *data, size_t size);
 /* Appends the bytes that such a text (without the quotes) stands for; false when it is none. */

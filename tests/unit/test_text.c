@@ -30,6 +30,17 @@ static void a_json_string_escapes_what_it_must(void **state)
 	assert_json("\xe2\x82\xac\xf0\x9f\x98\x80", 7, "\"\xe2\x82\xac\xf0\x9f\x98\x80\"");
 }
 
+static void a_member_of_an_object_has_its_text_or_null(void **state)
+{
+	struct buf out;
+	(void)state;
+	buf_init(&out, 0);
+	assert_true(text_json_member(&out, "a", "b\"c"));
+	assert_true(text_json_member(&out, "none", NULL));
+	assert_string_equal(out.data, ",\"a\":\"b\\\"c\",\"none\":null");
+	buf_free(&out);
+}
+
 static void what_is_not_utf8_becomes_a_replacement(void **state)
 {
 	(void)state;
@@ -199,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_json_string_escapes_what_it_must),
+	        cmocka_unit_test(a_member_of_an_object_has_its_text_or_null),
 	        cmocka_unit_test(what_is_not_utf8_becomes_a_replacement),
 	        cmocka_unit_test(a_json_string_that_does_not_fit_says_so),
 	        cmocka_unit_test(utf8_is_valid_up_to_the_first_mistake),
