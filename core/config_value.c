@@ -56,6 +56,23 @@ static bool older_boolean(const char *text)
 	return false;
 }
 
+void config_verbatim(struct buf *out, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) { /* `$` alone would begin a variable */
+		if (text[i] == '$')
+			buf_append_byte(out, '$');
+		buf_append_byte(out, text[i]);
+	}
+}
+
+void config_quoted(struct buf *out, const char *text, size_t size)
+{
+	struct buf json = {0};
+	text_json_string(&json, text, size); /* is a YAML string, too */
+	config_verbatim(out, json.data, json.size);
+	buf_free(&json);
+}
+
 void config_value_quote(const char *text, struct buf *out)
 {
 	static const char first[] = "-?:,[]{}#&*!|>'\"%@`=<", inside[] = "#'\"{}[],&*\\`";
@@ -69,13 +86,10 @@ void config_value_quote(const char *text, struct buf *out)
 	             text[size - 1] != ' ';
 	for (size_t i = 0; plain && i < size; i++)
 		plain = (unsigned char)text[i] >= 0x20 && (unsigned char)text[i] < 0x7F;
-	buf_clear(&json);
-	for (size_t i = 0; i < size; i++) /* '$' alone would begin a variable */
-		buf_append_text(&json, text[i] == '$' ? "$$" : (char[]){text[i], '\0'});
 	if (plain)
-		buf_append(out, json.data, json.size);
-	else /* a JSON string is a YAML string */
-		text_json_string(out, json.data ? json.data : "", json.size);
+		config_verbatim(out, text, size);
+	else
+		config_quoted(out, text, size);
 	buf_free(&json);
 }
 

@@ -33,29 +33,15 @@ static const char *default_endpoint(const struct enrich *enrich)
 
 /* ---- from the options alone ---- */
 
-/* A YAML scalar in double quotes; JSON's escapes are YAML's, and `$` is doubled against substitution. */
-static void quote(struct buf *out, const char *text, size_t size)
-{
-	struct buf json;
-	buf_init(&json, 0);
-	text_json_string(&json, text, size);
-	for (size_t i = 0; i < json.size; i++) {
-		if (json.data[i] == '$')
-			buf_append_byte(out, '$');
-		buf_append_byte(out, json.data[i]);
-	}
-	buf_free(&json);
-}
-
 static const char nameless[] = "endpoint";
 
 static void append_upstream(
         struct buf *yaml, const struct enrich *enrich, const char *name, size_t size, const char *url)
 {
 	buf_append_text(yaml, "    ");
-	quote(yaml, size ? name : nameless, size ? size : strlen(nameless));
+	config_quoted(yaml, size ? name : nameless, size ? size : strlen(nameless));
 	buf_append_text(yaml, ": {url: ");
-	quote(yaml, url, strlen(url));
+	config_quoted(yaml, url, strlen(url));
 	if (strstr(url, "{host}"))
 		buf_append_text(yaml, ", hosts: [\"*\"]");
 	buf_printf(yaml, ", concurrency: %s, timeout: %s, retry: {attempts: %s}}\n",
@@ -109,7 +95,7 @@ static struct config *make_config(
 	buf_init(&yaml, 0);
 	buf_append_text(&yaml, "name: enrich\nsource: {topics: [input], kafka: {bootstrap.servers: none}}\n"
 	                       "script:\n  path: ");
-	quote(&yaml, script, strlen(script));
+	config_quoted(&yaml, script, strlen(script));
 	buf_append_text(&yaml, "\nhttp:\n  user_agent: \"millrace/" MILLRACE_VERSION " (enrich)\"\n");
 	append_upstreams(&yaml, enrich, tape);
 	buf_append_text(&yaml, "sink: {topic: stdout, max_bytes: 100MiB, kafka: {bootstrap.servers: none}}\n"

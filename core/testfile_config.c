@@ -1,6 +1,7 @@
 /* The configuration that a script's tests run with, made of what their file says. */
 #include "testfile_config.h"
 #include "buf.h"
+#include "config.h"
 #include "mem.h"
 #include "text.h"
 
@@ -35,21 +36,15 @@ static struct section section(const struct testfile_config *given, const char *n
 	return found;
 }
 
-static void append_verbatim(struct buf *out, const char *text, size_t size, bool verbatim)
-{
-	for (size_t i = 0; i < size; i++) {
-		if (verbatim && text[i] == '$')
-			buf_append_byte(out, '$');
-		buf_append_byte(out, text[i]);
-	}
-}
-
 static void append_node(
         const struct testfile_config *given, const struct yaml_node *node, bool verbatim, struct buf *out)
 {
 	struct buf json = {0};
 	yaml_tree_json(node, &json, given->listener);
-	append_verbatim(out, json.data ? json.data : "", json.size, verbatim);
+	if (verbatim)
+		config_verbatim(out, json.data, json.size);
+	else if (json.data)
+		buf_append(out, json.data, json.size);
 	buf_free(&json);
 }
 
@@ -208,11 +203,8 @@ static void append_uri(const struct testfile_config *given, const struct yaml_no
 		mem_free(path);
 		path = mem_printf("file://%s", real ? real : "/");
 	}
-	struct buf json = {0};
 	const char *uri = path ? path : node->text;
-	text_json_string(&json, uri, strlen(uri));
-	append_verbatim(out, json.data, json.size, true);
-	buf_free(&json);
+	config_quoted(out, uri, strlen(uri));
 	mem_free(path);
 	free(real);
 }

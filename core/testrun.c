@@ -484,18 +484,6 @@ static void hear(enum log_level level, const char *module, const char *message)
 
 /* ---- running ---- */
 
-static void append_quoted(struct buf *out, const char *text)
-{
-	struct buf json = {0};
-	text_json_string(&json, text, strlen(text));
-	for (size_t i = 0; i < json.size; i++) {
-		if (json.data[i] == '$')
-			buf_append_byte(out, '$');
-		buf_append_byte(out, json.data[i]);
-	}
-	buf_free(&json);
-}
-
 static struct config *configure(
         const struct testfile *file, const struct testcase *test, struct buf *problems)
 {
@@ -503,13 +491,9 @@ static struct config *configure(
 	struct config_report report = {0};
 	buf_append_text(&yaml, file->config);
 	buf_append_text(&yaml, "script: {reload: off, path: ");
-	append_quoted(&yaml, file->script);
+	config_quoted(&yaml, file->script, strlen(file->script));
 	buf_append_text(&yaml, ", params: ");
-	for (const char *at = test->params; *at; at++) {
-		if (*at == '$')
-			buf_append_byte(&yaml, '$');
-		buf_append_byte(&yaml, *at);
-	}
+	config_verbatim(&yaml, test->params, strlen(test->params));
 	buf_append_text(&yaml, "}\n");
 	struct config *config = config_parse(file->path, yaml.data, yaml.size, &report);
 	for (size_t i = 0; i < report.found.count; i++)

@@ -91,6 +91,10 @@ struct config *config_load(const char *path, struct config_report *report);
 struct config *config_load_script(const char *path, struct config_report *report);
 /* All of it from memory, for tests and the demo; `name` stands where the path would. */
 struct config *config_parse(const char *name, const char *text, size_t size, struct config_report *report);
+/* For who writes the text of a configuration: appends a part of it in which no variable is replaced, and a
+ * text as a scalar in quotes. */
+void config_verbatim(struct buf *out, const char *text, size_t size);
+void config_quoted(struct buf *out, const char *text, size_t size);
 /* Asks the EventStreamConfig API (streams.config_uri) for the streams that the configuration names, and takes
  * topics and key fields from its answer: blocks up to 15 s. Where nobody knows, topics are named by
  * convention (topic_prefix and the stream's name); without a prefix there is no convention. Problems are
