@@ -3,18 +3,17 @@
 #include "diagnostic.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "readfile.h"
 #include "text.h"
 #include "url.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { DEPTH = 200 };
 
@@ -471,24 +470,14 @@ void cassette_rewind(struct cassette *cassette)
 
 static bool read_whole(const char *path, struct buf *out, struct err *err)
 {
-	struct stat stat;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = 0;
-	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-		int why = errno;
-		if (fd >= 0)
-			close(fd);
-		return err_set(
-		        err, "%s cannot be read: %s", path, fd < 0 ? strerror(why) : "it is no plain file");
-	}
+	struct stat about;
+	if (stat(path, &about) == 0 && !S_ISREG(about.st_mode))
+		return err_set(err, "%s cannot be read: it is no plain file", path);
 	out->limit = CASSETTE_FILE_MAX;
-	for (char *place; (place = buf_reserve(out, 65536)) && (got = read(fd, place, 65536)) > 0;)
-		buf_commit(out, (size_t)got);
-	int why = errno;
-	close(fd);
-	if (out->full)
-		return err_set(err, "%s is larger than %d MiB", path, CASSETTE_FILE_MAX >> 20);
-	return got == 0 || err_set(err, "%s cannot be read: %s", path, strerror(why));
+	if (readfile(path, out))
+		return true;
+	return out->full ? err_set(err, "%s is larger than %d MiB", path, CASSETTE_FILE_MAX >> 20)
+	                 : err_set(err, "%s cannot be read: %s", path, strerror(errno));
 }
 
 static unsigned line_of(const char *text, size_t offset)

@@ -1,6 +1,7 @@
 /* A script's text, looked at by its words. */
 #include "script_source.h"
 #include "mem.h"
+#include "readfile.h"
 #include "text.h"
 
 #include <ctype.h>
@@ -27,21 +28,12 @@ static void note_lines(struct script_source *source)
 
 bool script_source_read(struct script_source *source, const char *path)
 {
-	char block[8192];
-	size_t size;
 	struct stat about;
 	if (stat(path, &about) != 0 || !S_ISREG(about.st_mode))
 		return false;
-	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return false;
 	buf_clear(&source->text);
 	source->text.limit = SOURCE_MAX;
-	while ((size = fread(block, 1, sizeof block, file)) > 0 && buf_append(&source->text, block, size))
-		;
-	bool whole = !ferror(file) && !source->text.full;
-	fclose(file);
-	if (!whole || source->text.size == 0)
+	if (!readfile(path, &source->text) || source->text.size == 0)
 		return false;
 	note_lines(source);
 	return true;

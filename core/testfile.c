@@ -4,6 +4,7 @@
 #include "jsondiff.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "readfile.h"
 #include "testfile_config.h"
 #include "text.h"
 #include "yaml_tree.h"
@@ -170,19 +171,12 @@ static char *read_file(struct reading *reading, const struct yaml_node *node, co
 {
 	struct buf out = {.limit = FILE_MAX_BYTES};
 	char *path = name[0] == '/' ? mem_strdup(name) : mem_printf("%s/%s", reading->folder, name);
-	FILE *open = fopen(path, "re");
-	size_t got = 0;
-	for (char *place;
-	        open && (place = buf_reserve(&out, 65536)) && (got = fread(place, 1, 65536, open)) > 0;)
-		buf_commit(&out, got);
-	if (open == NULL || ferror(open) || out.full) {
-		char *message = mem_printf("%s cannot be read: %s", path,
-		        open && out.full ? "it is too large" : strerror(errno));
+	if (!readfile(path, &out)) {
+		char *message = mem_printf(
+		        "%s cannot be read: %s", path, out.full ? "it is too large" : strerror(errno));
 		complain(reading, &node->place, message, NULL);
 		mem_free(message);
 	}
-	if (open)
-		fclose(open);
 	mem_free(path);
 	return buf_steal(&out, size);
 }

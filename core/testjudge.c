@@ -3,6 +3,7 @@
 #include "jsondiff.h"
 #include "jsontree.h"
 #include "mem.h"
+#include "readfile.h"
 #include "script_trouble.h"
 #include "text.h"
 
@@ -445,19 +446,6 @@ static void append_outputs(struct buf *out, const struct testrun *run, size_t fr
 		}
 }
 
-static bool read_golden(const char *path, struct buf *out)
-{
-	FILE *open = fopen(path, "re");
-	size_t got;
-	out->limit = GOLDEN_MAX;
-	for (char *place;
-	        open && (place = buf_reserve(out, 65536)) && (got = fread(place, 1, 65536, open)) > 0;)
-		buf_commit(out, got);
-	if (open)
-		fclose(open);
-	return open != NULL;
-}
-
 static void write_golden(struct judging *judging, const struct testexpect *expect, const struct buf *text)
 {
 	FILE *open = fopen(expect->golden, "we");
@@ -507,10 +495,14 @@ static void judge_golden(
 	if (expect->golden == NULL)
 		return;
 	append_outputs(&found, judging->run, from, to);
-	bool there = read_golden(expect->golden, &golden);
+	golden.limit = GOLDEN_MAX;
+	bool there = readfile(expect->golden, &golden);
+	int why = errno;
 	size_t before = judging->verdicts->count;
 	if (there)
 		compare_golden(judging, expect, &golden, &found);
+	else if (why != ENOENT)
+		fault(judging, expect->golden_line, "%s cannot be read: %s", expect->golden, strerror(why));
 	else if (how == GOLDEN_COMPARE)
 		fault(judging, expect->golden_line, "there is no %s: millrace test -u writes it",
 		        expect->golden);

@@ -188,6 +188,12 @@ def test_a_golden_file_is_written_compared_and_accepted(folder):
     assert (folder / "want.jsonl").read_bytes() != first
 
 
+def test_a_golden_file_that_cannot_be_read_is_told_so(folder):
+    (folder / "want.jsonl").mkdir()
+    said = told(folder, one("event: {kind: x, id: 1}\nexpect: {golden: want.jsonl}"))
+    assert "want.jsonl cannot be read: Is a directory" in said and "there is no" not in said
+
+
 def test_a_cassette_answers_what_the_test_does_not(folder):
     cassette = folder / "tape"
     cassette.mkdir()
