@@ -258,7 +258,7 @@ static void note_file(void *context, const char *path)
 }
 
 /* The names, sizes and times of all that a test may read. */
-static void look(const struct testing *testing, char **paths, int count, char hex[DIGEST_HEX])
+static void look(char **paths, int count, char hex[DIGEST_HEX])
 {
 	struct buf seen = {0};
 	for (int i = 0; i < (count ? count : 1); i++) {
@@ -273,7 +273,6 @@ static void look(const struct testing *testing, char **paths, int count, char he
 		walk(path, 0, note_file, &seen);
 		mem_free(path);
 	}
-	(void)testing;
 	struct bytes bytes = {seen.data ? seen.data : "", seen.size};
 	digest_hex(DIGEST_SHA256, &bytes, 1, hex);
 	buf_free(&seen);
@@ -286,13 +285,13 @@ static int watch(struct testing *testing, char **paths, int count)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	while (!interrupted) {
-		look(testing, paths, count, before);
+		look(paths, count, before);
 		find_files(testing, paths, count);
 		run_all(testing);
 		fputs("waiting for a change (Ctrl-C ends)\n", stderr);
 		do {
 			nanosleep(&(struct timespec){.tv_nsec = WATCH_MS * 1000000L}, NULL);
-			look(testing, paths, count, now);
+			look(paths, count, now);
 		} while (!interrupted && strcmp(before, now) == 0);
 		if (!interrupted)
 			fputs("\n", stderr);

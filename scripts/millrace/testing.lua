@@ -191,20 +191,13 @@ local function attempt(script, event, choose, meta, number, log)
   if failure then
     return failure
   end
-  local result = begun:request(number)
-  if result.verdict == "ask" then
+  local result, go_on = begun:request(number), begun.transform
+  while result.verdict == "ask" or result.verdict == "wait" do
     local ended = answer_all(begun, result, choose, log)
     if ended then
       return ended
     end
-    result = begun:transform()
-  end
-  while result.verdict == "wait" do
-    local ended = answer_all(begun, result, choose, log)
-    if ended then
-      return ended
-    end
-    result = begun:resume()
+    result, go_on = go_on(begun), begun.resume
   end
   if result.verdict == "pass" then
     result = begun:pass()

@@ -986,6 +986,21 @@ static void fetch_of_several_is_answered_by_several(void **state)
 	script_release(script);
 }
 
+/* Each {transform's body, the error it raises}; and what may stand in `transform` raises in `request`. */
+static void expect_waits_only_in_transform(const char *const cases[][2], size_t count, const char *call)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct script *script = fixture_hooks("", cases[i][0]);
+		struct script_result result = fixture_transform(script, NULL);
+		expect_failure(&result, "ScriptError", cases[i][1]);
+		script_release(script);
+	}
+	struct script *script = fixture_hooks(call, "");
+	struct script_result result = fixture_request(script);
+	expect_failure(&result, "ScriptError", "works in transform only");
+	script_release(script);
+}
+
 static void fetch_where_it_cannot_wait_is_an_error(void **state)
 {
 	static const char *const cases[][2] = {{"coroutine.wrap(function() millrace.fetch{path = '/'} end)()",
@@ -997,16 +1012,7 @@ static void fetch_where_it_cannot_wait_is_an_error(void **state)
 	        {"millrace.fetch{{path = '/'}, {}, 5}", "(number 3)"},
 	        {"millrace.fetch(event)", "unknown member"}};
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct script *script = fixture_hooks("", cases[i][0]);
-		struct script_result result = fixture_transform(script, NULL);
-		expect_failure(&result, "ScriptError", cases[i][1]);
-		script_release(script);
-	}
-	struct script *script = fixture_hooks("millrace.fetch{path = '/'}", "");
-	struct script_result result = fixture_request(script);
-	expect_failure(&result, "ScriptError", "works in transform only");
-	script_release(script);
+	expect_waits_only_in_transform(cases, sizeof cases / sizeof *cases, "millrace.fetch{path = '/'}");
 }
 
 /* A short script that names one long text many times must not fill the machine. */
@@ -1163,16 +1169,7 @@ static void a_diff_that_cannot_be_is_an_error(void **state)
 	        {"millrace.diff('a', 'b', {context = 0/0})", "`context` must be a number"},
 	        {"for i = 1, 101 do millrace.diff('a', 'a') end", "was called more than 100 times"}};
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct script *script = fixture_hooks("", cases[i][0]);
-		struct script_result result = fixture_transform(script, NULL);
-		expect_failure(&result, "ScriptError", cases[i][1]);
-		script_release(script);
-	}
-	struct script *script = fixture_hooks("millrace.diff('a', 'b')", "");
-	struct script_result result = fixture_request(script);
-	expect_failure(&result, "ScriptError", "works in transform only");
-	script_release(script);
+	expect_waits_only_in_transform(cases, sizeof cases / sizeof *cases, "millrace.diff('a', 'b')");
 }
 
 /* ---- labels, memory ---- */
