@@ -100,6 +100,43 @@ def test_each_stage_shows_what_passes_it(job, stub, seed, tmp_path):
     assert "items" in tap.said()
 
 
+def test_followed_records_come_whole_and_one_that_went_wrong_can_be_picked(job, stub, seed, tmp_path):
+    maker = events.Maker(seed, pages=30)
+    records = [maker.event() for _ in range(20)]
+    gone = [records[5], records[15]]
+    stub.rules({"rev": [e.rev for e in gone], "do": "status", "status": 404})
+    j = tapped(job)
+    j.start()
+    tap = Tap(j, tmp_path, "--follow", "--where", "stage == 'error'", "-n", 2)
+    until_tapped(j)
+    j.send(records)
+    items = tap.end()
+    assert [i["offset"] for i in items if i["stage"] == "in"] == [5, 15]
+    for offset in (5, 15):
+        stages = [i["stage"] for i in items if i["offset"] == offset or (i["stage"] == "response" and offset in [
+            e["offset"] for e in i.get("records", [])])]
+        assert stages[0] == "in" and stages[-1] == "error" and "request" in stages, stages
+
+
+def test_a_tap_ends_when_its_time_is_up(job, seed, tmp_path):
+    j = tapped(job)
+    j.start()
+    tap = Tap(j, tmp_path, "--duration", "300ms")
+    assert tap.end() == [] and "0 items" in tap.said()
+    until_tapped(j, readers=0)
+
+
+def test_an_item_that_does_not_fit_the_buffer_comes_without_its_content(job, seed, tmp_path):
+    maker = events.Maker(seed, pages=3)
+    j = tapped(job)
+    j.start()
+    tap = Tap(j, tmp_path, "--stage", "in", "--buffer", "16KiB", "-n", 2)
+    until_tapped(j)
+    j.send([maker.event(change=lambda value: value.update(comment="x" * 40000)), maker.event()])
+    large, small = tap.end()
+    assert "event" not in large and large["bytes"] > 40000 and "event" in small
+
+
 def test_without_the_token_nobody_sees_content(job, seed, tmp_path):
     maker = events.Maker(seed, pages=3)
     record = maker.event()
