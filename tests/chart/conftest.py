@@ -2,10 +2,13 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
 import helm as helms
+
+sys.path.append(str(helms.ROOT / "tests"))
 
 HELMS = helms.all_helms()
 if len(HELMS) < 2:

@@ -16,7 +16,9 @@ SCHEMA = json.loads((helms.CHART / "values.schema.json").read_text())
 OPEN = {"config", "resources.requests", "resources.limits", "strategy", "strategy.rollingUpdate", "podSecurityContext",
         "podSecurityContext.seccompProfile", "securityContext", "securityContext.capabilities", "checkpoint.volume",
         "checkpoint.volume.emptyDir", "affinity", "nodeSelector", "commonLabels", "annotations", "podLabels",
-        "podAnnotations", "secrets", "scripts.inline", "metrics.podMonitor.labels", "serviceAccount.annotations"}
+        "podAnnotations", "secrets", "scripts.inline", "metrics.podMonitor.labels", "metrics.prometheusRule.labels",
+        "metrics.prometheusRule.alerts", "metrics.dashboard.labels", "metrics.dashboard.annotations",
+        "serviceAccount.annotations"}
 
 
 def maps(values, path=""):
