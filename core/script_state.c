@@ -171,10 +171,11 @@ void script_collect(struct script *script)
 	struct heap *heap = &script->heap;
 	if (heap->used < heap->after_step)
 		heap->after_step = heap->used;
-	if (heap->used - heap->after_step < (STEP_KB << 10))
+	if (heap->used - heap->after_step < (STEP_KB << 10) || heap->used < heap->next_cycle)
 		return;
-	lua_gc(script->L, LUA_GCSTEP, STEP_KB);
+	bool ended = lua_gc(script->L, LUA_GCSTEP, STEP_KB);
 	heap->after_step = heap->used;
+	heap->next_cycle = ended ? heap->used + heap->used / 2 : 0;
 }
 
 /* Lua's own status of one try; *late when it was interrupted. */
