@@ -4,6 +4,7 @@
 #include "http_player.h"
 #include "mem.h"
 #include "text.h"
+#include "tls_curl.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -235,6 +236,21 @@ static void authority(const char *url, char *text, size_t size)
 	curl_url_cleanup(parsed);
 }
 
+/* Whether TLS was what failed; if so the reason says so. */
+static bool explain_tls(struct http_exchange *exchange, CURLcode code)
+{
+	struct http_transfer *transfer = exchange->transfer;
+	char peer[100], section[100], why[400];
+	authority(transfer->url, peer, sizeof peer);
+	snprintf(section, sizeof section, "http.upstreams.%.60s.tls", transfer->upstream->name);
+	struct tls_curl_failure failure = {
+	        exchange->easy, (int)code, exchange->error, section, &transfer->upstream->tls};
+	if (!tls_curl_explain(&failure, why, sizeof why))
+		return false;
+	snprintf(transfer->reason, sizeof transfer->reason, "TLS with %s failed: %.380s", peer, why);
+	return true;
+}
+
 static void explain_connect(struct http_exchange *exchange, CURLcode code, const char *peer)
 {
 	struct http_transfer *transfer = exchange->transfer;
@@ -246,9 +262,6 @@ static void explain_connect(struct http_exchange *exchange, CURLcode code, const
 		snprintf(reason, size, "no address is known for %s", peer);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		snprintf(reason, size, "no connection to %s in time", peer);
-	else if (code != CURLE_COULDNT_CONNECT)
-		snprintf(reason, size, "TLS with %s failed: %.80s", peer,
-		        exchange->error[0] ? exchange->error : curl_easy_strerror(code));
 	else if (number == ECONNREFUSED)
 		snprintf(reason, size, "connection refused by %s", peer);
 	else
@@ -286,7 +299,12 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 	case HTTP_ANSWERED:
 	case HTTP_FAILURES: break;
 	}
-	for (char *c = reason; *c; c++) /* curl's words may quote the peer's */
+}
+
+/* curl's words may quote the peer's. */
+static void make_printable(char *text)
+{
+	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 }
@@ -305,6 +323,7 @@ static bool was_reused(CURL *easy)
 	return connects == 0;
 }
 
+/* Of what is not TLS's. */
 static enum http_failure classify(const struct http_exchange *exchange, CURLcode code)
 {
 	if (exchange->cut != HTTP_ANSWERED && code != CURLE_OK)
@@ -312,19 +331,7 @@ static enum http_failure classify(const struct http_exchange *exchange, CURLcode
 	switch (code) {
 	case CURLE_OK: return HTTP_ANSWERED;
 	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CIPHER:
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_ENGINE_NOTFOUND:
-	case CURLE_SSL_ENGINE_SETFAILED:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CRL_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-	case CURLE_SSL_INVALIDCERTSTATUS:
-	case CURLE_SSL_CLIENTCERT: return HTTP_CONNECT;
+	case CURLE_COULDNT_CONNECT: return HTTP_CONNECT;
 	case CURLE_OPERATION_TIMEDOUT: return was_sent(exchange->easy) ? HTTP_TIMEOUT : HTTP_CONNECT;
 	case CURLE_PARTIAL_FILE: return HTTP_TRUNCATED;
 	case CURLE_FILESIZE_EXCEEDED: return HTTP_TOO_LARGE;
@@ -397,12 +404,15 @@ static void finish(struct http_exchange *exchange, CURLcode code)
 	curl_easy_getinfo(exchange->easy, CURLINFO_TOTAL_TIME_T, &elapsed);
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
 	transfer->elapsed = (double)elapsed / 1e6;
-	transfer->failure = classify(exchange, code);
+	bool tls = code != CURLE_OK && exchange->cut == HTTP_ANSWERED && explain_tls(exchange, code);
+	transfer->failure = tls ? HTTP_CONNECT : classify(exchange, code);
 	if (transfer->failure == HTTP_ANSWERED) {
 		transfer->status = (int)status;
 		give_back_slack(&transfer->answer);
 	} else {
-		explain(exchange, code);
+		if (!tls)
+			explain(exchange, code);
+		make_printable(transfer->reason);
 		forget_headers(transfer);
 		buf_free(&transfer->answer);
 	}
@@ -589,12 +599,7 @@ static void set_connection(CURL *easy, const struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	if (upstream->tls_ca)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, upstream->tls_ca);
-	if (upstream->tls_cert)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, upstream->tls_cert);
-	if (upstream->tls_key)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, upstream->tls_key);
+	tls_curl_set(easy, &upstream->tls);
 }
 
 /* What is true of every request: nothing from the environment, nothing followed, nothing remembered. */

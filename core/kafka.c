@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,12 +178,27 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 	set_number(conf, "receive.message.max.bytes", RECEIVE_MAX, RECEIVE_MAX);
 }
 
+/* What lets somebody else pose as the brokers. */
+static const char *doubt_trust(const char *name, const char *value)
+{
+	bool off = strcasecmp(value, "false") == 0 || strcmp(value, "f") == 0 || strcmp(value, "0") == 0;
+	if (off && strcmp(name, "enable.ssl.certificate.verification") == 0)
+		return "the brokers' certificates are not looked at: whoever is on the way may pose as them, "
+		       "and "
+		       "is told the password; leave it out, and name their authority in ssl.ca.location";
+	if (strcmp(name, "ssl.endpoint.identification.algorithm") == 0 && strcmp(value, "none") == 0)
+		return "a certificate of the authority is taken for any host: whoever has one may pose as "
+		       "the "
+		       "brokers; leave it out, and have the certificates name the brokers' hosts";
+	return NULL;
+}
+
 const char *kafka_doubt(const char *name, const char *value)
 {
 	bool cooperative =
 	        strcmp(name, "partition.assignment.strategy") == 0 && strstr(value, "cooperative") != NULL;
 	if (!cooperative || rd_kafka_version() >= COOPERATIVE_SINCE)
-		return NULL;
+		return doubt_trust(name, value);
 	return "this librdkafka is older than 2.10: in a cooperative rebalance it may lose partitions for "
 	       "no reason, and what had not been committed is done again; \"range\" has no such fault";
 }
