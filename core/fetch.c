@@ -151,8 +151,11 @@ static void explain(CURL *easy, CURLcode code, const struct fetch_config *config
 	char why[400];
 	if (tls_curl_explain(&failure, why, sizeof why))
 		err_set(err, "%.300s cannot be fetched: TLS failed: %s", url, why);
-	else
-		err_set(err, "%.300s cannot be fetched: %s", url, *said ? said : curl_easy_strerror(code));
+	else {
+		snprintf(why, sizeof why, "%.200s", *said ? said : curl_easy_strerror(code));
+		tls_curl_suspect(&failure, why, sizeof why);
+		err_set(err, "%.300s cannot be fetched: %s", url, why);
+	}
 }
 
 /* What the status means; bytes are told apart from answers of proxies by 200 alone. */

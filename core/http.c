@@ -236,17 +236,23 @@ static void authority(const char *url, char *text, size_t size)
 	curl_url_cleanup(parsed);
 }
 
+/* What is known about TLS of an exchange that failed; `section` is room for the keys' beginning. */
+static struct tls_curl_failure failure_of(struct http_exchange *exchange, CURLcode code, char section[100])
+{
+	const struct upstream_config *upstream = exchange->transfer->upstream;
+	snprintf(section, 100, "http.upstreams.%.60s.tls", upstream->name);
+	return (struct tls_curl_failure){exchange->easy, (int)code, exchange->error, section, &upstream->tls};
+}
+
 /* Whether TLS was what failed; if so the reason says so. */
 static bool explain_tls(struct http_exchange *exchange, CURLcode code)
 {
 	struct http_transfer *transfer = exchange->transfer;
 	char peer[100], section[100], why[400];
-	authority(transfer->url, peer, sizeof peer);
-	snprintf(section, sizeof section, "http.upstreams.%.60s.tls", transfer->upstream->name);
-	struct tls_curl_failure failure = {
-	        exchange->easy, (int)code, exchange->error, section, &transfer->upstream->tls};
+	struct tls_curl_failure failure = failure_of(exchange, code, section);
 	if (!tls_curl_explain(&failure, why, sizeof why))
 		return false;
+	authority(transfer->url, peer, sizeof peer);
 	snprintf(transfer->reason, sizeof transfer->reason, "TLS with %s failed: %.380s", peer, why);
 	return true;
 }
@@ -274,13 +280,15 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 	struct http_transfer *transfer = exchange->transfer;
 	char *reason = transfer->reason;
 	size_t size = sizeof transfer->reason;
-	char peer[100], limit[32];
+	char peer[100], limit[32], section[100];
+	struct tls_curl_failure broken = failure_of(exchange, code, section);
 	authority(transfer->url, peer, sizeof peer);
 	switch (transfer->failure) {
 	case HTTP_CONNECT: explain_connect(exchange, code, peer); break;
 	case HTTP_TIMEOUT: snprintf(reason, size, "no whole answer from %s in time", peer); break;
 	case HTTP_RESET:
 		snprintf(reason, size, "%s broke the connection before its whole answer", peer);
+		tls_curl_suspect(&broken, reason, size);
 		break;
 	case HTTP_TRUNCATED: snprintf(reason, size, "the answer of %s ended early", peer); break;
 	case HTTP_STALE: snprintf(reason, size, "%s had closed the idle connection", peer); break;

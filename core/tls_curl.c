@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
 	/* X509_V_ERR_... of https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/ */
@@ -102,6 +103,23 @@ static void explain_own(const struct tls_curl_failure *failure, char *reason, si
 	        "files that belong together, and readable",
 	        failure->section, tls->cert ? tls->cert : "not set", failure->section,
 	        tls->key ? tls->key : "not set");
+}
+
+void tls_curl_suspect(const struct tls_curl_failure *failure, char *reason, size_t size)
+{
+	const char *scheme = NULL;
+	long header_bytes = 0, connects = 0;
+	size_t used = strlen(reason);
+	bool broken = failure->code == CURLE_SEND_ERROR || failure->code == CURLE_RECV_ERROR ||
+	              failure->code == CURLE_GOT_NOTHING;
+	curl_easy_getinfo(failure->easy, CURLINFO_SCHEME, &scheme);
+	curl_easy_getinfo(failure->easy, CURLINFO_HEADER_SIZE, &header_bytes);
+	curl_easy_getinfo(failure->easy, CURLINFO_NUM_CONNECTS, &connects);
+	if (broken && scheme && strcasecmp(scheme, "https") == 0 && header_bytes == 0 && connects > 0)
+		snprintf(reason + used, size - used,
+		        "; perhaps it %s client certificate: see %s.cert and %s.key",
+		        failure->tls->cert ? "does not like the" : "wants a", failure->section,
+		        failure->section);
 }
 
 bool tls_curl_explain(const struct tls_curl_failure *failure, char *reason, size_t size)

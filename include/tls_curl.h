@@ -26,5 +26,8 @@ struct tls_curl_failure {
 };
 /* Whether TLS was what failed; if so `reason` says what was wrong, and which key may mend it. */
 bool tls_curl_explain(const struct tls_curl_failure *failure, char *reason, size_t size);
+/* A server that closes at once may be gone before its refusal is read: where a new connection by https broke
+ * without a word, a doubt about the client certificate is put behind the reason. */
+void tls_curl_suspect(const struct tls_curl_failure *failure, char *reason, size_t size);
 
 #endif
