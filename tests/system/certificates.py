@@ -25,7 +25,8 @@ class Authority:
 
     def pair(self, name, host="localhost", expired=False):
         """(certificate, key): of a server with that host, or of a client; an expired one ended a year ago."""
-        certificate, key, request = (self.folder / f"{name}.{ending}" for ending in ("pem", "key", "csr"))
+        stem = f"{name}-expired" if expired else name
+        certificate, key, request = (self.folder / f"{stem}.{ending}" for ending in ("pem", "key", "csr"))
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-keyout", key,
                 "-out", request)
         config = self.folder / f"{name}.cnf"
@@ -40,7 +41,7 @@ class Authority:
     def bundle(self, name, **options):
         """Both in one file, as Kafka's brokers want them."""
         certificate, key = self.pair(name, **options)
-        both = self.folder / f"{name}.both"
+        both = certificate.with_suffix(".both")
         both.write_text(key.read_text() + certificate.read_text())
         return both
 
