@@ -158,7 +158,7 @@ static int ask(struct fixture *f, const char *method, const char *path, const ch
 {
 	char request[4096];
 	int size = snprintf(request, sizeof request,
-	        "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path, headers);
+	        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", method, path, headers);
 	return converse(f, connect_to(f, AF_INET), request, (size_t)size);
 }
 
@@ -324,7 +324,7 @@ static void a_page_can_be_replaced(void **state)
 /* Sends the question and serves the loop until the handler has it. */
 static int begin_slow(struct fixture *f)
 {
-	static const char request[] = "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	static const char request[] = "GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	int fd = connect_to(f, AF_INET);
 	int64_t patience = clock_now() + 20000;
 	f->later = NULL;
@@ -367,8 +367,8 @@ static void who_does_not_wait_for_the_answer_harms_nobody(void **state)
 static void one_connection_serves_many_requests(void **state)
 {
 	struct fixture *f = *state;
-	const char text[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: "
-	                    "x\r\nConnection: close\r\n\r\n";
+	const char text[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.1\r\nHost: "
+	                    "localhost\r\nConnection: close\r\n\r\n";
 	assert_int_equal(converse(f, connect_to(f, AF_INET), text, sizeof text - 1), 200);
 	const char *second = strstr(f->answer + 1, "HTTP/1.1 200");
 	assert_non_null(second);
@@ -385,7 +385,7 @@ static void too_much_is_refused(void **state)
 	buf_append_text(&request, "\r\n\r\n");
 	assert_int_not_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 200);
 	buf_clear(&request);
-	buf_append_text(&request, "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
+	buf_append_text(&request, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n");
 	assert_int_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 413);
 	assert_int_equal(f->posted, 0);
 	buf_free(&request);
@@ -434,7 +434,7 @@ static void serve_for(struct fixture *f, size_t turns)
 
 static int open_stream(struct fixture *f)
 {
-	static const char request[] = "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char request[] = "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	int fd = connect_to(f, AF_INET);
 	assert_int_equal(send(fd, request, sizeof request - 1, 0), sizeof request - 1);
 	return fd;
