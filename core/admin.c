@@ -39,7 +39,8 @@ struct admin {
 };
 
 /* An open connection. libevent says nothing of those that send no whole request, so a reference to its
- * bufferevent is kept: once libevent has let go of it, it has no callbacks any more. */
+ * bufferevent is kept: once libevent has let go of it, it has no callbacks any more. It closes its descriptor
+ * itself: one that libevent closed could be another connection's before our reference is gone. */
 struct guest {
 	struct list_node node;
 	struct bufferevent *bev;
@@ -514,7 +515,7 @@ static struct bufferevent *on_guest(struct event_base *base, void *context)
 	struct admin *admin = context;
 	int64_t now = clock_now();
 	make_room(admin, now);
-	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+	struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (bev == NULL)
 		return NULL;
 	struct guest *guest = mem_zalloc(1, sizeof *guest);
