@@ -502,7 +502,8 @@ static void make_room(struct admin *admin, int64_t now)
 	list_each (&admin->guests, node, after) {
 		struct guest *guest = container_of(node, struct guest, node);
 		open += !guest->cut;
-		if (!guest->cut && !is_served(admin, guest) && (oldest == NULL || guest->since < oldest->since))
+		if (!guest->cut && !is_served(admin, guest) &&
+		        (oldest == NULL || guest->since < oldest->since))
 			oldest = guest;
 	}
 	if (open >= most && oldest)

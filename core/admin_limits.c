@@ -95,8 +95,9 @@ static bool want_all(struct governor_wish *wish, const struct admin_request *req
 	else if (good)
 		good = want_form(wish, start, err);
 	if (good && *start == '\0' && request->query[0] == '\0')
-		good = err_set(err, "nothing is asked for; expected limits, as JSON such as {\"rate\": \"50/s\"} "
-		                    "or as a form such as rate=50/s");
+		good = err_set(err,
+		        "nothing is asked for; expected limits, as JSON such as {\"rate\": \"50/s\"} "
+		        "or as a form such as rate=50/s");
 	mem_free(text);
 	return good;
 }
@@ -134,7 +135,8 @@ static void resume_intake(void *context, const struct admin_request *request, st
 void admin_limits_route(struct admin *admin, struct governor *governor)
 {
 	const struct admin_route routes[] = {
-	        {"GET", "/-/limits", "the limits that hold, and who set each, as JSON", answer_limits, governor},
+	        {"GET", "/-/limits", "the limits that hold, and who set each, as JSON", answer_limits,
+	                governor},
 	        {"POST", "/-/limits", "set some until a restart or reload: rate=50/s", set_limits, governor},
 	        {"POST", "/-/pause", "take no more records; what is open ends", pause_intake, governor},
 	        {"POST", "/-/resume", "take records again", resume_intake, governor},

@@ -1,4 +1,5 @@
-/* `millrace limits`, `pause` and `resume`: what an operator tells a running engine about how much it may do. */
+/* `millrace limits`, `pause` and `resume`: what an operator tells a running engine about how much it may do.
+ */
 #include "adminclient.h"
 #include "command.h"
 #include "mem.h"
@@ -139,20 +140,22 @@ static bool read_form(char **arguments, int count, struct buf *form)
 		}
 		mem_free(name);
 		if (!good) {
-			command_usage("limits", "expected NAME=VALUE, such as rate=50/s, found '%s'",
-			        arguments[i]);
+			command_usage(
+			        "limits", "expected NAME=VALUE, such as rate=50/s, found '%s'", arguments[i]);
 			return false;
 		}
 	}
 	return true;
 }
 
-static int tell(const struct limits_options *options, int status, const struct buf *body, const struct err *err)
+static int tell(
+        const struct limits_options *options, int status, const struct buf *body, const struct err *err)
 {
 	const char *text = body->size ? body->data : "";
 	bool printed = true;
 	if (status == 0) {
-		fprintf(stderr, "millrace %s: %s\nIs the engine running there? Its address is admin.listen.\n",
+		fprintf(stderr,
+		        "millrace %s: %s\nIs the engine running there? Its address is admin.listen.\n",
 		        options->verb, err->text);
 		return EXIT_UNREACHABLE;
 	}

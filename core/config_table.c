@@ -204,10 +204,11 @@ static const struct config_key backfill_keys[] = {
                          "Bounded runs (`run --until`) are one from their beginning to their end."},
         {"freshness", CONFIG_DURATION, AT(struct config, backfill.freshness_ms), .reloadable = true,
                 .fallback = "0", .min = 0, .max = 365 * DAY,
-                .prose = "The same by the age of the events that are asked about next, such as `10m`; `0` for "
-                         "whatever it is."},
-        {"rate", CONFIG_RATE, AT(struct config, backfill_limits.rate), .reloadable = true,
-                .fallback = "none", .max = 1e6,
+                .prose =
+                        "The same by the age of the events that are asked about next, such as `10m`; `0` for "
+                        "whatever it is."},
+        {"rate", CONFIG_RATE, AT(struct config, backfill_limits.rate), .reloadable = true, .fallback = "none",
+                .max = 1e6,
                 .prose = "Most lookups in a time to each upstream while there is a backlog, in place of its "
                          "`rate`; `none`: as many as else."},
         {"concurrency", CONFIG_INTEGER, AT(struct config, backfill_limits.concurrency), .reloadable = true,

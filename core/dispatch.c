@@ -584,8 +584,7 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	return dispatch;
 }
 
-void dispatch_limit(
-        struct dispatch *dispatch, size_t index, unsigned concurrency, double rate, int64_t now)
+void dispatch_limit(struct dispatch *dispatch, size_t index, unsigned concurrency, double rate, int64_t now)
 {
 	struct upstream *upstream = &dispatch->upstreams[index];
 	limiter_use(&upstream->limiter, concurrency, rate, now);

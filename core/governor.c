@@ -58,9 +58,9 @@ static double rate_of(const struct governor *governor, size_t i, enum origin *fr
 {
 	const struct upstream_config *config = &governor->config->upstreams[i];
 	const struct own *own = &governor->own.upstreams[i];
-	*from = own->has_rate                                       ? FROM_OPERATOR
+	*from = own->has_rate                                        ? FROM_OPERATOR
 	        : in_backfill(governor) && config->backfill.rate > 0 ? FROM_BACKFILL
-	                                                            : FROM_CONFIG;
+	                                                             : FROM_CONFIG;
 	return *from == FROM_OPERATOR   ? own->rate
 	       : *from == FROM_BACKFILL ? config->backfill.rate
 	                                : config->rate;
@@ -70,9 +70,9 @@ static unsigned concurrency_of(const struct governor *governor, size_t i, enum o
 {
 	const struct upstream_config *config = &governor->config->upstreams[i];
 	const struct own *own = &governor->own.upstreams[i];
-	*from = own->has_concurrency                                  ? FROM_OPERATOR
+	*from = own->has_concurrency                                    ? FROM_OPERATOR
 	        : in_backfill(governor) && config->backfill.concurrency ? FROM_BACKFILL
-	                                                              : FROM_CONFIG;
+	                                                                : FROM_CONFIG;
 	return *from == FROM_OPERATOR   ? own->concurrency
 	       : *from == FROM_BACKFILL ? config->backfill.concurrency
 	                                : config->concurrency;
@@ -355,8 +355,8 @@ struct governor *governor_open(
 	governor->pipeline = pipeline;
 	governor->http = http;
 	governor->metrics = metrics;
-	governor->own = (struct governor_wish){.config = config,
-	        .upstreams = mem_zalloc(config->upstream_count + 1, sizeof(struct own))};
+	governor->own = (struct governor_wish){
+	        .config = config, .upstreams = mem_zalloc(config->upstream_count + 1, sizeof(struct own))};
 	apply(governor);
 	return governor;
 }

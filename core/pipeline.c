@@ -74,7 +74,7 @@ struct pipeline {
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	int64_t renew_at;  /* not before */
 	bool draining;
-	bool held; /* an operator wants intake to stand still */
+	bool held;        /* an operator wants intake to stand still */
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool schemas_changed;
 	size_t schemas_away; /* records that wait for a schema whose repository does not answer */
@@ -850,8 +850,8 @@ static bool memory_has_room(const struct pipeline *p)
  * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	if (p->draining || p->held || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away ||
-	        hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
+	if (p->draining || p->held || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) ||
+	        p->schemas_away || hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));

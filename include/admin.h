@@ -25,8 +25,8 @@ struct admin_config {
 	char *const *hosts; /* names that callers from loopback may call it by, beside localhost and any
 	                       address: a web page can make any other name mean this machine */
 	size_t host_count;
-	size_t connections;   /* at most so many are open, the oldest idle ones go first; 0 =
-	                         ADMIN_CONNECTIONS */
+	size_t connections;  /* at most so many are open, the oldest idle ones go first; 0 =
+	                        ADMIN_CONNECTIONS */
 	int64_t patience_ms; /* what asks or reads for longer is cut off, but streams; 0 = ADMIN_PATIENCE_MS
 	                      */
 };
@@ -103,7 +103,8 @@ struct admin_route {
 struct admin *admin_open(struct event_base *base, const struct admin_config *config,
         const struct admin_hooks *hooks, struct metrics *metrics, struct err *err);
 void admin_close(struct admin *admin);
-/* Adds a page, or replaces the one of the same method and path (so `/` can become a real page); copies the struct. */
+/* Adds a page, or replaces the one of the same method and path (so `/` can become a real page); copies the
+ * struct. */
 void admin_route(struct admin *admin, const struct admin_route *route);
 /* Sends what streams have to send. Once a turn of the loop, or they end with it. */
 void admin_turn(struct admin *admin);

@@ -51,7 +51,7 @@ struct config {
 	double rate;   /* likewise: lookups per second; 0 = no limit */
 	struct backfill_config backfill;
 	struct backfill_limits backfill_limits; /* likewise, while there is a backlog */
-	struct upstream_config *upstreams; /* none = nothing can be asked */
+	struct upstream_config *upstreams;      /* none = nothing can be asked */
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
 	size_t key_count;

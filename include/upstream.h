@@ -21,8 +21,8 @@ struct upstream_config {
 	unsigned host_concurrency; /* of them to one host; 0 = half, or all while no other host is asked */
 	double rate;               /* lookups per second; 0 = no limit */
 	struct backfill_limits backfill; /* in place of both while there is a backlog */
-	size_t max_body;           /* bytes after decompression */
-	int64_t max_idle_ms;       /* a connection idle for longer is not used again */
+	size_t max_body;                 /* bytes after decompression */
+	int64_t max_idle_ms;             /* a connection idle for longer is not used again */
 	bool http2;
 	bool merge;                /* lookups may share a call, where the script says so */
 	char **per_record_headers; /* headers in which merged lookups may differ */

@@ -395,7 +395,8 @@ static void too_much_is_refused(void **state)
 	buf_append_text(&request, "\r\n\r\n");
 	assert_int_not_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 200);
 	buf_clear(&request);
-	buf_append_text(&request, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n");
+	buf_append_text(
+	        &request, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n");
 	assert_int_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 413);
 	assert_int_equal(f->posted, 0);
 	buf_free(&request);
@@ -404,8 +405,9 @@ static void too_much_is_refused(void **state)
 static int called(struct fixture *f, const char *method, const char *path, const char *name)
 {
 	char request[512];
-	int size = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n",
-	        method, path, name, *method == 'P' ? "Content-Length: 0\r\n" : "");
+	int size =
+	        snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n",
+	                method, path, name, *method == 'P' ? "Content-Length: 0\r\n" : "");
 	return converse(f, connect_to(f, AF_INET), request, (size_t)size);
 }
 
@@ -618,7 +620,8 @@ static void who_comes_from_elsewhere_needs_the_token(void **state)
 {
 	struct fixture *f = *state;
 	struct sockaddr_in address;
-	static const char plain[] = "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+	static const char plain[] =
+	        "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 	                  borne[] = "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 	                            "Authorization: Bearer sesame\r\nContent-Length: 0\r\n\r\n";
 	if (!address_outside(&address))
