@@ -1,8 +1,10 @@
 /* An Action API for benchmarks: answers of one size after one delay, cheap enough not to be what is measured.
  *
  * usage: apistub BYTES MILLISECONDS. Prints its port, serves until stdin ends. Every revision exists, is
- * visible and has BYTES bytes of text, about one in sixty of them escaped as JSON does it. One thread, epoll,
+ * visible and has BYTES bytes of text as JSON writes it (page_text.h). One thread, epoll,
  * keep-alive; each connection asks one thing at a time, as HTTP/1.1 clients do. */
+#include "page_text.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -44,18 +46,6 @@ static int64_t now_ns(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void make_text(size_t bytes)
-{
-	static const char line[] =
-	        "The race of the [[Mill]] is ''old'', and \\\"long\\\".<ref>M\xC3\xBChle 12</ref>\\n";
-	stub.text = malloc(bytes + 1);
-	for (size_t i = 0; i < bytes; i++)
-		stub.text[i] = line[i % (sizeof line - 1)];
-	size_t whole = bytes - bytes % (sizeof line - 1); /* an escape must not be cut */
-	memset(stub.text + whole, '.', bytes - whole);
-	stub.text_size = bytes;
 }
 
 static void close_connection(struct connection *connection)
@@ -246,7 +236,8 @@ int main(int argc, char **argv)
 		fputs("usage: apistub BYTES MILLISECONDS\n", stderr);
 		return 2;
 	}
-	make_text(strtoull(argv[1], NULL, 10));
+	stub.text_size = strtoull(argv[1], NULL, 10);
+	stub.text = page_text(stub.text_size);
 	stub.delay = strtoll(argv[2], NULL, 10) * 1000000;
 	stub.epoll = epoll_create1(EPOLL_CLOEXEC);
 	int listener = listen_anywhere();

@@ -1,0 +1,240 @@
+"""What benchmarks run: the broker, the API stub, the bare loops, the engine; and what each of them used."""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent / "system"))
+
+import engine  # noqa: E402  it reads MILLRACE, which run.py sets first
+import kafka  # noqa: E402
+
+POLL_SECONDS = 0.05  # between two looks at /metrics, which cost the engine about 0.3 ms each
+PATIENCE = 300
+ENDED = ("enriched", "passed", "dropped", "failed")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Cost:
+    """CPU seconds, by kind, and the time they took."""
+
+    def __init__(self, user, sys, wall, events=0, **more):
+        self.user, self.sys, self.wall, self.events = user, sys, wall, events
+        self.more = more
+
+    @property
+    def cpu(self):
+        return self.user + self.sys
+
+    @property
+    def each(self):
+        """Microseconds of CPU an event."""
+        return self.cpu / self.events * 1e6
+
+    @property
+    def rate(self):
+        return self.events / self.wall
+
+    def less(self, other):
+        """Without what a start takes."""
+        return Cost(self.user - other.user, self.sys - other.sys, self.wall - other.wall, self.events, **self.more)
+
+
+class Meter:
+    """The CPU time of a process, threads that ended included, and its memory."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.clock = (~pid << 3) | 2  # the kernel's name for the CPU clock of another process: to the nanosecond
+
+    def cpu(self):
+        return time.clock_gettime(self.clock)
+
+    def cost(self, wall):
+        """Since its start. user : sys as in /proc/PID/stat, which counts in ticks; their sum from the clock."""
+        total = self.cpu()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        user, system = int(fields[11]) / TICKS, int(fields[12]) / TICKS
+        share = user / (user + system) if user + system else 0.5
+        return Cost(total * share, total * (1 - share), wall)
+
+    def loop(self):
+        """CPU seconds of the busiest thread that is not librdkafka's: the loop, which one process is limited by."""
+        busiest = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                if not (task / "comm").read_text().startswith("rdk"):
+                    busiest = max(busiest, int((task / "schedstat").read_text().split()[0]) / 1e9)
+            except OSError:
+                pass  # it ended
+        return busiest
+
+    def memory(self, field="VmRSS"):
+        """MiB"""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1]) / 1024
+
+
+class Stub:
+    """The Action API of apistub.c; `port` of its HTTP/2 twin is nghttpd's business."""
+
+    def __init__(self, programs, *arguments):
+        self.process = subprocess.Popen([programs / "apistub", *map(str, arguments)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, preexec_fn=kafka.die_with_parent)
+        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}/w/api.php"
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Run(engine.Engine):
+    """One life of the engine between a filled topic and a topic of its own."""
+
+    numbers = itertools.count(1)
+
+    def __init__(self, rig, url, source, script=engine.SCRIPT, upstream=None, change=None, partitions=1):
+        number = next(self.numbers)
+        self.rig, self.source, prefix = rig, source, f"r{number}."
+        self.sink = prefix + "mediawiki.page_content_change.v1"
+        self.errors = prefix + "error"
+        rig.cluster.create(self.sink, self.errors, partitions=partitions, **rig.topic_settings)
+        servers = {"bootstrap.servers": rig.cluster.bootstrap}
+        config = {
+            "name": f"bench-{number}",
+            "topic_prefix": prefix,
+            "source": {"topics": [source], "start": "earliest", "kafka": servers},
+            "script": {"path": str(script), "params": {"missing": "fail"}},
+            "http": {"user_agent": "millrace-bench/1.0 (tests@example.org)",
+                     "upstreams": {"mediawiki": {"url": url, "timeout": "60s", "concurrency": 64, "max_body": "8MiB",
+                                                 **(upstream or {})}}},
+            "key": {"wiki_id": "wiki_id", "page_id": "page.page_id"},
+            "sink": {"stream": "mediawiki.page_content_change.v1", "schema": "keep", "kafka": servers},
+            "errors": {"stream": "error", "emitter_id": "bench", "kafka": servers},
+            "limits": {"records": 10000, "memory": "512MiB"},
+            "log": {"level": "warn", "format": "text"},
+        }
+        super().__init__(rig.folder / f"run{number}", engine.merged(config, change or {}))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        self.rig.cluster.drop(self.sink, self.errors)
+
+    def begin(self):
+        self.began = time.monotonic()
+        self.start()
+        self.meter = Meter(self.process.pid)
+        return self
+
+    def ended(self, metrics):
+        return sum(metrics.sum("millrace_events_total", outcome=outcome) for outcome in ENDED)
+
+    def finish(self, events):
+        """Waits for so many events to have ended: what the process took from its start, which is still in it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            metrics = self.metrics()
+            now, ended = time.monotonic(), self.ended(metrics)
+            if ended >= events:
+                break
+            self._must_live()
+            if now > deadline:
+                raise AssertionError(f"{ended:.0f} of {events} events ended\n{self.story()}")
+            time.sleep(POLL_SECONDS)
+        cost = self.meter.cost(now - self.began)
+        cost.events = int(ended)
+        failed = metrics.sum("millrace_events_total", outcome="failed")
+        if failed:
+            raise AssertionError(f"{failed:.0f} of {events} events failed\n{self.story()}")
+        cost.more = {"calls": metrics.sum("millrace_http_requests_total"), "peak": self.meter.memory("VmHWM"),
+                     "loop": self.meter.loop()}
+        self.rig.require_outputs(self.sink, events)
+        return cost
+
+
+class Rig:
+    """A broker and a folder for a run of the benchmarks, and the topics that are filled once."""
+
+    # By the broker's clock it is known when an output was there, whoever wrote it.
+    topic_settings = {"file_delete_delay_ms": 1000, "segment_bytes": 64 << 20,
+                      "message_timestamp_type": "LogAppendTime"}
+
+    def __init__(self, binary, folder):
+        self.programs = Path(binary).parent / "bench"
+        self.folder = Path(folder)
+        self.cluster = kafka.Kafka(heap="1g")
+        self.filled = {}
+        self.started = []
+
+    def close(self):
+        self.cluster.close()
+
+    def fill(self, name, records, partitions=1):
+        """A topic with these records, made the first time."""
+        if name not in self.filled:
+            self.cluster.create(name, partitions=partitions, **self.topic_settings)
+            if records:
+                self.cluster.send(name, records)
+            self.filled[name] = len(records)
+        return name
+
+    def require_outputs(self, topic, events):
+        found = self.cluster.count(topic)
+        assert found == events, f"{topic} holds {found} of {events} outputs"
+
+    def stub(self, *arguments):
+        return Stub(self.programs, *arguments)
+
+    def run(self, *arguments, **options):
+        return Run(self, *arguments, **options)
+
+    def measure_start(self, url="http://127.0.0.1:9/"):
+        """What a start takes with nothing to do, up to its being ready."""
+        with self.run(url, self.fill("empty", [])) as run:
+            run.begin()
+            self.started.append(run.meter.cost(time.monotonic() - run.began))
+
+    def start_cost(self):
+        """The median of the starts so far, of which there is at least one."""
+        if not self.started:
+            self.measure_start()
+        return sorted(self.started, key=lambda cost: cost.cpu)[len(self.started) // 2]
+
+    def _bare(self, name, *arguments):
+        result = subprocess.run([self.programs / name, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=PATIENCE, preexec_fn=kafka.die_with_parent)
+        assert result.returncode == 0, f"{name} {arguments}: {result.returncode} {result.stdout}{result.stderr}"
+        return Cost(**json.loads(result.stdout))
+
+    def bare_http(self, url, calls, active, *more):
+        return self._bare("bare_http", url, calls, active, *more)
+
+    def bare_kafka(self, source, events, body):
+        """From topic to topic, in one process, with outputs of the engine's size."""
+        sink = f"bare{next(Run.numbers)}"
+        self.cluster.create(sink, partitions=1, **self.topic_settings)
+        cost = self._bare("bare_kafka", self.cluster.bootstrap, source, sink, events, body)
+        self.require_outputs(sink, events)
+        self.cluster.drop(sink)
+        return cost
+
+    def engine(self, url, source, events, **options):
+        """A backlog of so many events, from the engine's start to the end of the last, less what a start takes."""
+        with self.run(url, source, **options) as run:
+            return run.begin().finish(events).less(self.start_cost())
