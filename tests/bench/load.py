@@ -1,11 +1,17 @@
 """Events for benchmarks: page changes of a size and shape as they come in life."""
 
+import bisect
+import itertools
 import json
+import random
+
+
+FIRST_REVISION = 1000000
 
 
 def page_change(n, pages, wiki, body):
-    """About 1.6 KB: the n-th edit, of a page with so many bytes of text."""
-    page, rev = 1000 + n * 7919 % pages, 1000000 + n
+    """About 1.6 KB: the n-th edit, of a page with so many bytes of text. Its key is the wiki and the page."""
+    page, rev = 1000 + n * 7919 % pages, FIRST_REVISION + n
     slot = {"slot_role": "main", "content_model": "wikitext", "content_format": "text/x-wiki",
             "content_sha1": "9qkhxd9p0yjmr3ig4ax1zrqmsn2bw0d", "content_size": body, "origin_rev_id": rev}
     user = {"user_text": "Müllerin", "groups": ["*", "user", "autoconfirmed"], "is_bot": False, "is_system": False,
@@ -31,5 +37,22 @@ def page_change(n, pages, wiki, body):
     return key, json.dumps(event, ensure_ascii=False).encode()
 
 
-def page_changes(count, body, wikis=7):
-    return [page_change(n, max(100, count // 3), n % wikis, body) for n in range(count)]
+def page_changes(count, body, large_every=0, large=0):
+    """Of seven wikis in turn; revisions that large_every divides are so large, as apistub.c has it."""
+    def size(n):
+        return large if large_every and (FIRST_REVISION + n) % large_every == 0 else body
+    return [page_change(n, max(100, count // 3), n % 7, size(n)) for n in range(count)]
+
+
+def zipf_changes(count, body, wikis=900, seed=1):
+    """Of so many wikis, the k-th of which has 1/k of the changes of the first."""
+    chance = random.Random(seed)
+    sums = list(itertools.accumulate(1 / k for k in range(1, wikis + 1)))
+    picks = (bisect.bisect(sums, chance.random() * sums[-1]) for _ in range(count))
+    return [page_change(n, max(100, count // 3), wiki, body) for n, wiki in enumerate(picks)]
+
+
+def arrivals(count, rate, seed=1):
+    """Seconds from the start to each of so many independent events."""
+    chance = random.Random(seed)
+    return list(itertools.accumulate(chance.expovariate(rate) for _ in range(count)))

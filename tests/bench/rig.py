@@ -82,8 +82,13 @@ class Meter:
         return int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1]) / 1024
 
 
+def source_offset(message):
+    """Of the record that an output was made from."""
+    return int(dict(message.headers())["millrace-source"].split(b"/")[2])
+
+
 class Stub:
-    """The Action API of apistub.c; `port` of its HTTP/2 twin is nghttpd's business."""
+    """The Action API of apistub.c."""
 
     def __init__(self, programs, *arguments):
         self.process = subprocess.Popen([programs / "apistub", *map(str, arguments)], stdin=subprocess.PIPE,
@@ -145,6 +150,10 @@ class Run(engine.Engine):
     def ended(self, metrics):
         return sum(metrics.sum("millrace_events_total", outcome=outcome) for outcome in ENDED)
 
+    def wait_ready(self):
+        engine.until("/readyz answers 200", lambda: self.get("/readyz")[0] == 200 or self._must_live(), story=self.story)
+        return self
+
     def finish(self, events):
         """Waits for so many outputs: what the process took from its start. The broker is asked, not the engine,
         whose /metrics take a millisecond or two of its time."""
@@ -196,6 +205,31 @@ class Rig:
         found = self.cluster.count(topic)
         assert found == events, f"{topic} holds {found} of {events} outputs"
 
+    def feed(self, topic, records, times):
+        """Produces each record at its time, seconds from now."""
+        producer = self.cluster.producer(**{"linger.ms": 0})
+        began = time.monotonic()
+        for (key, value), due in zip(records, times):
+            while (wait := began + due - time.monotonic()) > 0:
+                time.sleep(wait)
+            producer.produce(topic, value, key)
+            producer.poll(0)
+        assert producer.flush(30) == 0
+
+    def ways(self, source, sink):
+        """Milliseconds from each record's being in the source's partition 0 to its output's being in the sink's, by
+        the broker's clock."""
+        came = {message.offset(): message.timestamp()[1] for message in self.cluster.read(source)}
+        return [message.timestamp()[1] - came[source_offset(message)] for message in self.cluster.read(sink)]
+
+    def require_order(self, sink):
+        """Outputs of a key are in the order of their records."""
+        newest = {}
+        for message in self.cluster.read(sink):
+            offset, key = source_offset(message), message.key()
+            assert newest.get(key, -1) < offset, f"{key}: record {offset} comes after {newest[key]}"
+            newest[key] = offset
+
     def stub(self, *arguments):
         return Stub(self.programs, *arguments)
 
@@ -205,8 +239,7 @@ class Rig:
     def measure_start(self, url="http://127.0.0.1:9/"):
         """What a start takes with nothing to do, up to its being ready."""
         with self.run(url, self.fill("empty", [])) as run:
-            run.begin()
-            engine.until("/readyz answers 200", lambda: run.get("/readyz")[0] == 200, story=run.story)
+            run.begin().wait_ready()
             self.started.append(run.meter.cost(time.monotonic() - run.began))
 
     def start_cost(self):

@@ -22,12 +22,18 @@ class Quick:
     repetitions = 3
     sizes = {1000: 12000, 10000: 12000, 100000: 2500, 1000000: 250}
     flights, flight_rate = (64, 2000), 2000
+    live = {20: 40, 200: 15}  # events a second: for so many seconds
+    backfill = 5000
+    slow, slow_repetitions = 12000, 1
 
 
 class Full(Quick):
     repetitions = 5
     sizes = {1000: 20000, 10000: 20000, 100000: 4000, 1000000: 400}
     flights = (16, 64, 256, 1000, 2000, 4000)
+    live = {20: 150, 200: 60}
+    backfill = 20000
+    slow, slow_repetitions = 60000, 2
 
 
 class Smoke(Quick):
@@ -35,6 +41,9 @@ class Smoke(Quick):
     repetitions = 1
     sizes = {10000: 500}
     flights = (64, 500)
+    live = {20: 3, 200: 3}
+    backfill = 500
+    slow = 500
 
 
 SIZES = {"smoke": Smoke, "quick": Quick, "full": Full}

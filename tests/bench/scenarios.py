@@ -1,5 +1,8 @@
 """The scenarios of `make bench`, from Kafka to Kafka. README.md beside it has the method."""
 
+import statistics
+import time
+
 import load
 
 ACTIVE = 64
@@ -73,4 +76,78 @@ def cost_by_flight(rig, table, knobs):
                   [c.each / f.each for c, f in zip(bare[flight], bare[64])] if flight != 64 else ())
 
 
-SCENARIOS = {"size": cost_by_size, "flight": cost_by_flight}
+def quantile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def memory_and_latency(rig, table, knobs):
+    """(c), (d) and (e): idle, live at 20 and 200 events a second, and a backlog of the same events."""
+    size, delay = 70 * KILO, 100
+    table.group("Live and backfill, one process",
+                f"pages of 70 kB, answers after {delay} ms, 900 wikis by Zipf's law, independent arrivals; added: from record to "
+                "output by the broker's clock, less the API's time; limits.memory 512MiB")
+    with rig.stub(size, delay) as stub:
+        idle(rig, table, stub)
+        for rate, seconds in knobs.live.items():
+            live(rig, table, stub, rate, seconds, size, delay)
+        events = knobs.backfill
+        source = rig.fill("zipf", load.zipf_changes(events, size))
+        costs = [rig.engine(stub.url, source, events) for _ in range(knobs.repetitions)]
+    table.add("backfill: CPU per event", "us", [c.each for c in costs])
+    table.add("backfill: events", "1/s", [c.rate for c in costs])
+    table.add("backfill: peak RSS", "MiB", [c.more["peak"] for c in costs], aim=512)
+    table.add("backfill: calls per 1,000 events", "calls", [c.more["calls"] / events * 1000 for c in costs])
+
+
+def idle(rig, table, stub, seconds=5):
+    with rig.run(stub.url, rig.fill("empty", [])) as run:
+        run.begin().wait_ready().until("it has its partition", lambda m: m.sum("millrace_kafka_assigned_partitions") == 1)
+        time.sleep(1)
+        before, began = run.meter.cpu(), time.monotonic()
+        time.sleep(seconds)
+        table.add("idle: CPU", "%", [(run.meter.cpu() - before) / (time.monotonic() - began) * 100])
+        table.add("idle: RSS", "MiB", [run.meter.memory()])
+
+
+def live(rig, table, stub, rate, seconds, size, delay):
+    events = int(rate * seconds)
+    source = rig.fill(f"live{rate}", [])
+    name = f"{rate} events/s"
+    with rig.run(stub.url, source) as run:
+        run.begin().wait_ready().until("it has its partition", lambda m: m.sum("millrace_kafka_assigned_partitions") == 1)
+        rig.feed(source, load.zipf_changes(50, size, seed=2), load.arrivals(50, 50))  # connections, the Lua heap
+        run.finish(50)
+        before = run.meter.cpu()
+        rig.feed(source, load.zipf_changes(events, size), load.arrivals(events, rate))
+        rss = run.meter.memory()
+        cost = run.finish(events + 50)
+        added = [way - delay for way in rig.ways(source, run.sink)[50:]]
+    table.add(f"{name}: CPU per event", "us", [(cost.cpu - before) / events * 1e6])
+    table.add(f"{name}: RSS", "MiB", [rss])
+    table.add(f"{name}: added latency, p50", "ms", [statistics.median(added)])
+    table.add(f"{name}: added latency, p99", "ms", [quantile(added, 0.99)], note=f"of {events} events")
+    table.add(f"{name}: calls per 1,000 events", "calls", [cost.more["calls"] / (events + 50) * 1000])
+
+
+def slow_backfill(rig, table, knobs):
+    """(f) A slow API with a long tail, and a tail of large pages: what is reached of what Little's law allows."""
+    size, large, every, mean, tail, concurrency = 10 * KILO, 1000 * KILO, 100, 750, 10000, 500
+    events = knobs.slow
+    table.group("Backfill from a slow API",
+                f"{events} events, one id a call, {concurrency} calls at once; {mean} ms on average, 1 in {every} takes "
+                f"{tail // 1000} s; pages of 10 kB, 1 in {every} of 1 MB; order: key; limits.memory 512MiB")
+    source = rig.fill("slow", load.page_changes(events, size, every, large))
+    costs = []
+    with rig.stub(size, mean, every, tail, every, large) as stub:
+        for _ in range(knobs.slow_repetitions):
+            with rig.run(stub.url, source, upstream={**UNMERGED, "concurrency": concurrency}) as run:
+                costs.append(run.begin().finish(events))
+                rig.require_order(run.sink)
+    bound = concurrency / (mean / 1000)
+    table.add("events", "1/s", [c.rate for c in costs], f"{concurrency} calls / {mean} ms = {bound:.0f}/s",
+              [c.rate / bound for c in costs])
+    table.add("CPU per event", "us", [c.less(rig.start_cost()).each for c in costs])
+    table.add("peak RSS", "MiB", [c.more["peak"] for c in costs], aim=512)
+
+
+SCENARIOS = {"size": cost_by_size, "flight": cost_by_flight, "live": memory_and_latency, "slow": slow_backfill}
