@@ -4,9 +4,12 @@ import itertools
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -104,6 +107,37 @@ class Stub:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Http2:
+    """nghttpd with one answer of the stub's as its only file, whatever is asked; None of them without that program."""
+
+    def __init__(self, folder, stub):
+        root = folder / "h2" / "w"
+        root.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(f"{stub.url}?revids=1234567") as answer:
+            (root / "api.php").write_bytes(answer.read())
+        port = kafka.free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{port}/w/api.php"
+        self.process = subprocess.Popen(["nghttpd", "--no-tls", "-d", str(root.parent), "-a", "127.0.0.1", "-m", "1000",
+                                         str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, preexec_fn=kafka.die_with_parent)
+
+        def listens():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+        engine.until("nghttpd listens", listens)
+
+    @staticmethod
+    def is_there():
+        return shutil.which("nghttpd") is not None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
 
 
 class Run(engine.Engine):
@@ -256,6 +290,10 @@ class Rig:
 
     def bare_http(self, url, calls, active, *more):
         return self._bare("bare_http", url, calls, active, *more)
+
+    def dispatch(self, url, lookups, active, *more):
+        """Lookups through the engine's dispatch, without Kafka and Lua."""
+        return self._bare("bench_http", url, lookups, active, *more)
 
     def bare_kafka(self, source, events, body):
         """From topic to topic, in one process, with outputs of the engine's size."""

@@ -25,6 +25,7 @@ class Quick:
     live = {20: 40, 200: 15}  # events a second: for so many seconds
     backfill = 5000
     slow, slow_repetitions = 12000, 1
+    lookups = 10000
 
 
 class Full(Quick):
@@ -34,6 +35,7 @@ class Full(Quick):
     live = {20: 150, 200: 60}
     backfill = 20000
     slow, slow_repetitions = 60000, 2
+    lookups = 30000
 
 
 class Smoke(Quick):
@@ -44,6 +46,7 @@ class Smoke(Quick):
     live = {20: 3, 200: 3}
     backfill = 500
     slow = 500
+    lookups = 500
 
 
 SIZES = {"smoke": Smoke, "quick": Quick, "full": Full}

@@ -1,9 +1,12 @@
 """The scenarios of `make bench`, from Kafka to Kafka. README.md beside it has the method."""
 
+import json
 import statistics
+import subprocess
 import time
 
 import load
+import rig as rigs
 
 ACTIVE = 64
 DELAY_MS = 10  # of the stub: keeps 64 calls in the air at rates that the engine reaches
@@ -150,4 +153,53 @@ def slow_backfill(rig, table, knobs):
     table.add("peak RSS", "MiB", [c.more["peak"] for c in costs], aim=512)
 
 
-SCENARIOS = {"size": cost_by_size, "flight": cost_by_flight, "live": memory_and_latency, "slow": slow_backfill}
+def lookups_alone(rig, table, knobs):
+    """Dispatch and curl without Kafka and Lua, over HTTP/1.1 and HTTP/2."""
+    size, calls = 10 * KILO, knobs.lookups
+    table.group("Lookups without Kafka and Lua", f"{calls} lookups, one a call, pages of 10 kB; HTTP/2 by nghttpd, which answers "
+                "from a file and at once")
+    with rig.stub(size, DELAY_MS) as stub:
+        for active in (ACTIVE, 1000):
+            bare, ours = [], []
+            for _ in range(knobs.repetitions):
+                bare.append(rig.bare_http(stub.url, calls, active))
+                ours.append(rig.dispatch(stub.url, calls, active))
+            table.add(f"dispatch, {active} calls at once", "us", [c.each for c in ours], "bare libcurl loop",
+                      [o.each / b.each for o, b in zip(ours, bare)])
+    http2(rig, table, knobs)
+
+
+def http2(rig, table, knobs):
+    if not rigs.Http2.is_there():
+        print("  HTTP/2 is left out: Debian's nghttp2-server is not installed", flush=True)
+        return
+    with rig.stub(10 * KILO, 0) as stub, rigs.Http2(rig.folder, stub) as h2:
+        try:
+            rig.bare_http(h2.url, 100, ACTIVE, "2")
+        except AssertionError:
+            print("  HTTP/2 is left out: this libcurl cannot use a connection twice with prior knowledge (7.88 cannot: "
+                  "https://github.com/curl/curl/pull/10643)", flush=True)
+            return
+        one, two = [], []
+        for _ in range(knobs.repetitions):
+            one.append(rig.dispatch(stub.url, knobs.lookups, ACTIVE))
+            two.append(rig.dispatch(h2.url, knobs.lookups, ACTIVE, "2"))
+    table.add("dispatch, HTTP/2 with prior knowledge", "us", [c.each for c in two], "HTTP/1.1",
+              [t.each / o.each for t, o in zip(two, one)])
+
+
+def parts(rig, table, _):
+    """The programs that measure one part in one thread; each line they print is a group or a row."""
+    for program in ("bench_json", "bench_schema", "bench_script"):
+        result = subprocess.run([rig.programs / program], cwd=rigs.ROOT, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, text=True, timeout=rigs.PATIENCE, check=True)
+        for line in result.stdout.splitlines():
+            told = json.loads(line)
+            if "group" in told:
+                table.group(told["group"], told["note"])
+            else:
+                table.add(**told)
+
+
+SCENARIOS = {"size": cost_by_size, "flight": cost_by_flight, "live": memory_and_latency, "slow": slow_backfill,
+             "lookups": lookups_alone, "parts": parts}
