@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make bench`: what Millrace costs beside what the same work costs without it, in one run, as one table.
 
-    make bench                                  a few minutes
+    make bench                                  about eight minutes
     make bench BENCH=full                       all sizes and counts, more repetitions
     make bench BENCH_ARGS="--only size,flight"  some groups
     make bench BENCH_ARGS="--save FILE"         the table as Markdown, with machine and versions
@@ -9,13 +9,19 @@
 README.md in this folder has the method."""
 
 import argparse
+import json
 import os
+import platform
+import re
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+LOAD = f"load before the run {os.getloadavg()[0]:.1f}"
 
 
 class Quick:
@@ -52,6 +58,41 @@ class Smoke(Quick):
 SIZES = {"smoke": Smoke, "quick": Quick, "full": Full}
 
 
+def output_of(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout.strip()
+    except OSError:
+        return ""
+
+
+def machine(kafka):
+    """What figures depend on: [(what, how much or which)]"""
+    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1])
+    system = re.search(r'PRETTY_NAME="(.*)"', Path("/etc/os-release").read_text())
+    versions = json.loads(output_of(os.environ["MILLRACE"], "version", "--json") or "{}")
+    versions.pop("revision", None)  # of when version.c was compiled
+    revision = output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    broker = next((jar.stem for jar in kafka.CACHE.glob("kafka-clients-*.jar")), "none")
+    java = output_of("java", "--version").splitlines()
+    return [("processor", f"{processor[1] if processor else platform.machine()}, {os.cpu_count()} cores, "
+             f"{memory / 1024 / 1024:.0f} GiB; {LOAD}"),
+            ("system", f"{system[1] if system else '?'}, Linux {platform.release()}"),
+            ("millrace", f"{versions.pop('millrace', '?')} ({revision}), "
+             f"{output_of('cc', '--version').splitlines()[0]}"),
+            ("libraries", ", ".join(f"{name} {version}" for name, version in versions.items())),
+            ("broker", f"{broker}, {java[0] if java else 'no Java'}, one node, on the same machine")]
+
+
+def report(table, told, options, seconds):
+    lines = ["# A run of the benchmarks", "",
+             f"`make bench BENCH={options.size}`, {time.strftime('%Y-%m-%d', time.gmtime())}, {seconds / 60:.0f} minutes. "
+             "[README.md](README.md) has the method; ratios are medians of ratios within a repetition.", "",
+             *(f"* {name}: {what}" for name, what in told), "", table.markdown()]
+    missed = table.missed()
+    return "\n".join(lines) + (f"\n{len(missed)} aims missed: {'; '.join(missed)}.\n" if missed else "\nAll aims are met.\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", nargs="?", default=str(ROOT / "build" / "millrace"))
@@ -74,15 +115,23 @@ def main():
     unknown = set(wanted) - set(scenarios.SCENARIOS)
     if unknown:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(scenarios.SCENARIOS)}")
-    made = table.Table()
+    made, began = table.Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         stand = rig.Rig(os.environ["MILLRACE"], folder)
         try:
+            told = machine(rig.kafka)
+            print("\n".join(f"{name}: {what}" for name, what in told), flush=True)
             for name in wanted:
-                scenarios.SCENARIOS[name](stand, made, knobs)
+                try:
+                    scenarios.SCENARIOS[name](stand, made, knobs)
+                except rig.kafka.Unavailable as why:
+                    print(f"  left out, there is no Kafka: {why}", flush=True)
         finally:
             stand.close()
-    print("\n" + made.markdown())
+    text = report(made, told, options, time.monotonic() - began)
+    print("\n" + text)
+    if options.save:
+        Path(options.save).write_text(text)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import statistics
 
 UNITS = {"us": "µs", "ns": "ns", "ms": "ms", "s": "s", "MiB": "MiB", "1/s": "/s", "calls": "calls", "%": "%", "x": "x",
          "GB/s": "GB/s"}
-HEADINGS = ("what", "figure", "from..to", "against", "ratio", "from..to", "aim", "")
+HEADINGS = ("what", "figure", "from..to", "against", "ratio", "from..to", "aim", "", "more")
 
 
 def number(value):
@@ -43,7 +43,7 @@ class Row:
         return (self.name, f"{number(statistics.median(self.values))} {UNITS.get(self.unit, self.unit)}",
                 span(self.values), self.against,
                 number(statistics.median(self.ratios)) if self.ratios else "", span(self.ratios),
-                f"{sign} {self.aim:g}" if self.aim is not None else "", self.verdict() or self.note)
+                f"{sign} {self.aim:g}" if self.aim is not None else "", self.verdict(), self.note)
 
 
 class Table:
@@ -67,12 +67,15 @@ class Table:
             if not rows:
                 continue
             cells = [HEADINGS] + [row.cells() for row in rows]
-            wide = [max(len(line[i]) for line in cells) for i in range(len(HEADINGS))]
-            put = lambda line: "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, wide)) + " |"
+            kept = [i for i in range(len(HEADINGS)) if any(line[i] for line in cells[1:])]
+            wide = [max(len(line[i]) for line in cells) for i in kept]
+
+            def put(line):
+                return "| " + " | ".join(line[i].ljust(w) for i, w in zip(kept, wide)) + " |"
             lines += ["", f"### {title}", ""] + ([note, ""] if note else [])
             lines += [put(HEADINGS), "|" + "|".join("-" * (w + 2) for w in wide) + "|"]
             lines += [put(line) for line in cells[1:]]
         return "\n".join(lines).lstrip("\n") + "\n"
 
     def missed(self):
-        return [row.name for _, _, rows in self.groups for row in rows if row.verdict() == "MISSED"]
+        return [f"{title}: {row.name}" for title, _, rows in self.groups for row in rows if row.verdict() == "MISSED"]
