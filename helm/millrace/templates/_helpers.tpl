@@ -45,6 +45,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* The Service without an address of its own that names every pod. */}}
+{{- define "millrace.pods" -}}
+{{- include "millrace.fullname" . }}-pods
+{{- end -}}
+
+{{/* As kubectl names what runs the pods. */}}
+{{- define "millrace.workload" -}}
+{{- if eq .Values.kind "Job" -}}
+job/{{ include "millrace.job.name" . }}
+{{- else -}}
+{{ eq .Values.kind "StatefulSet" | ternary "sts" "deploy" }}/{{ include "millrace.fullname" . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "millrace.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
