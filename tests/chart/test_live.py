@@ -27,7 +27,7 @@ class Pod:
 
     def __init__(self, millrace, root, objects):
         self.root, self.port = root, free_port()
-        self.spec = helms.deployment(objects)["spec"]["template"]["spec"]
+        self.spec = helms.workload(objects)["spec"]["template"]["spec"]
         self.container = helms.engine(objects)
         kubelet.mount_pod(root, self.spec, kubelet.Cluster([self.local(item) for item in objects]))
         arguments = [kubelet.under(root, argument) for argument in self.container["args"]]

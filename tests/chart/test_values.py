@@ -16,7 +16,8 @@ SCHEMA = json.loads((helms.CHART / "values.schema.json").read_text())
 OPEN = {"config", "resources.requests", "resources.limits", "strategy", "strategy.rollingUpdate", "podSecurityContext",
         "podSecurityContext.seccompProfile", "securityContext", "securityContext.capabilities", "checkpoint.volume",
         "checkpoint.volume.emptyDir", "affinity", "nodeSelector", "commonLabels", "annotations", "podLabels",
-        "podAnnotations", "secrets", "scripts.inline", "metrics.podMonitor.labels", "serviceAccount.annotations"}
+        "podAnnotations", "secrets", "scripts.inline", "statefulSet.updateStrategy", "autoscaling.keda.metadata",
+        "autoscaling.behavior.scaleUp", "autoscaling.behavior.scaleDown", "metrics.podMonitor.labels", "serviceAccount.annotations"}
 
 
 def maps(values, path=""):
@@ -48,7 +49,9 @@ def test_the_schema_knows_every_default():
 
 @pytest.mark.parametrize("wrong", [
     "unheard_of=1", "image.tga=x", "image.tag=latest", "replicas=many", "reload.scripts=sometimes", "admin.port=0",
-    "scripts.inline.no=return {}", "scripts.inline.\\.\\./up\\.lua=return {}", "probes.liveness.path=/", "secrets.a/b=c",
+    "scripts.inline.no=return {}", "scripts.inline.\\.\\./up\\.lua=return {}", "probes.liveness.path=/", "secrets.a/b=c", "kind=DaemonSet", "job.until=tomorrow", "autoscaling.mode=magic", "hooks.check.deadline=0",
+    "scripts.inline.no\\.sh=exit", "scripts.main=no.yaml", "job.group=a b",
+   
     "networkPolicy.egress.brokers.ports[0]=http", "config=7", "extraEnv.NAME=value", "image.digest=sha256:12"])
 def test_helm_refuses_what_the_schema_does(helm, wrong):
     assert "meet the specifications of the schema" in helm.refusal("--set", wrong)
@@ -74,15 +77,52 @@ MINIMAL = ["-f", helms.CI["minimal"]]
     ([*MINIMAL, "--set", "scripts.inline.second\\.lua=return {}"], "Set scripts.main to the name of its file"),
     ([*MINIMAL, "--set", "config.script.path=first.lua"], "Leave it out and set scripts.main"),
     ([*MINIMAL, "--set", "config.script.path=../scripts/other.lua"], "The script is to be other.lua"),
-    (["--set", "scripts.existingConfigMap=mine"], "Set scripts.main to the name of its file"),
-    (["--set", "scripts.existingConfigMap=mine,scripts.main=jobs/a.lua"],
-     "items: [{key: jobs__a.lua, path: jobs/a.lua}]"),
+    (["--set", "scripts.existingConfigMaps[0].name=mine"], "Set scripts.main to the name of its file"),
+    (["--set", "scripts.existingConfigMaps[0].name=mine,scripts.main=jobs/a.lua"],
+     "existingConfigMaps: [{name: mine, items: [{key: jobs__a.lua, path: jobs/a.lua}]}]"),
     ([*MINIMAL, "--set", "scripts.inline.lib/a\\.lua=x,scripts.inline.lib__a\\.lua=x"],
      "both become the key lib__a.lua"),
-    ([*MINIMAL, "--set", "scripts.items[0].key=a,scripts.items[0].path=a.lua"],
-     "existingConfigMap become, but that is not set"),
-    (["--set", "scripts.existingConfigMap=mine,scripts.items[0].key=a,scripts.items[0].path=a.lua",
-      "--set", "scripts.inline.a\\.lua=x,scripts.main=a.lua"], "a.lua is in inline and in items"),
+    (["--set-json", 'scripts.existingConfigMaps=[{"name":"mine","items":[{"key":"a","path":"a.lua"}]}]',
+      "--set", "scripts.inline.a\\.lua=x,scripts.main=a.lua"], "a.lua is in inline and in mine"),
+    (["--set-json", 'scripts.existingConfigMaps=[{"name":"one","items":[{"key":"a","path":"a.lua"}]},'
+      '{"name":"two","items":[{"key":"b","path":"a.lua"}]}]', "--set", "scripts.main=a.lua"],
+     "a.lua is in one and in two"),
+    ([*MINIMAL, "--set", "kind=Job"], "Set job.until to `end`"),
+    ([*MINIMAL, "--set", "kind=Job,job.until=latest"], "job.until is latest. Set it to `end`"),
+    ([*MINIMAL, "--set", "kind=Job,job.until=end,job.from=end"], "job.from is end. Set it to `earliest`"),
+    ([*MINIMAL, "--set", "kind=Job,job.until=end,replicas=2"], "Leave replicas at 1"),
+    ([*MINIMAL, "--set", "kind=Job,job.until=end,job.group=first"], "Set job.group to a name of its own"),
+    ([*MINIMAL, "--set", "kind=Job,job.until=end,autoscaling.mode=hpa"], "Set autoscaling.mode to none"),
+    ([*MINIMAL, "--set", "job.until=end"], "job.until is set, but kind is Deployment"),
+    ([*MINIMAL, "--set", "kind=StatefulSet,job.from=earliest,job.group=x"], "job.from, job.group are set, but kind"),
+    ([*MINIMAL, "--set", "extraArgs[0]=--until=end"], "Set kind to Job, and job.from and job.until"),
+    ([*MINIMAL, "--set", "statefulSet.staticMembership=true"], "Set kind to StatefulSet, or turn it off"),
+    ([*MINIMAL, "--set", "checkpoint.claim.enabled=true"], "or name a claim that all pods share"),
+    ([*MINIMAL, "--set", "checkpoint.claim.enabled=true,kind=StatefulSet"], "Set config.checkpoint.dir"),
+    (["--set", "checkpoint.claim.enabled=true,kind=StatefulSet,existingConfigMap=mine"], "Set checkpoint.dir to what"),
+    ([*MINIMAL, "--set", "config.source.kafka.group\\.instance\\.id=one"], "Two pods with one id"),
+    ([*MINIMAL, "--set", "kind=StatefulSet,statefulSet.staticMembership=true",
+      "--set", "config.source.kafka.group\\.instance\\.id=one"], "which all pods would share"),
+    (["-f", helms.CI["inline-scripts"], "--set", "kind=StatefulSet,statefulSet.staticMembership=true"],
+     'Write `group.instance.id: "${POD_NAME}"` into source.kafka'),
+    ([*MINIMAL, "--set", "autoscaling.mode=hpa,autoscaling.minReplicas=5"], "Set maxReplicas to 5 or more"),
+    ([*MINIMAL, "--set", "autoscaling.mode=hpa,autoscaling.minReplicas=0"], "Set it to 1 or more"),
+    ([*MINIMAL, "--set", "autoscaling.mode=hpa,resources.requests.cpu=null"], "resources.requests.cpu, which is not set"),
+    ([*MINIMAL, "--set", "autoscaling.mode=hpa,autoscaling.hpa.targetCPUUtilizationPercentage=null"],
+     "there is nothing to go by"),
+    (["--set", "existingConfigMap=mine,autoscaling.mode=keda"], "Set autoscaling.keda.triggers"),
+    ([*MINIMAL, "--set", "autoscaling.mode=keda,config.source.kafka.bootstrap\\.servers=${BROKERS}"],
+     "KEDA cannot know the brokers"),
+    ([*MINIMAL, "--set", "autoscaling.mode=keda,config.source.group=${GROUP}"], "KEDA cannot know the group"),
+    ([*MINIMAL, "--set", "autoscaling.mode=keda,config.source.topics[0]=^planets.*"], "cannot know the topics"),
+    ([*MINIMAL, "--set", "autoscaling.mode=keda,config.source.topics=null,config.source.stream=planets",
+      "--set", "config.streams.config_uri=http://streams"], "they are what streams says"),
+    (["-f", helms.CI["keda"], "--set", "autoscaling.keda.authenticationRef="], "TriggerAuthentication with sasl"),
+    ([*MINIMAL, "--set", "secrets.kafka=mine", "--set-json",
+      'extraObjects=[{"apiVersion":"v1","kind":"Secret","metadata":{"name":"mine"}}]'],
+     "extraObjects has the Secret mine, which is mounted"),
+    ([*MINIMAL, "--set", "secrets.kafka=mine", "--set-json",
+      'extraObjects=["apiVersion: v1\\nkind: Secret\\nmetadata: {name: mine}"]'], "or set hooks.check.enabled to false"),
     ([*MINIMAL, "--set-json", 'config.key={"b":"b","a":"a"}'], "the members of the Kafka key"),
     ([*MINIMAL, "--set", "config.http.upstreams.stars.url=http://stars"], "the first one is the default"),
     ([*MINIMAL, "--set", "existingConfigMap=mine"], "config and existingConfigMap are both set"),
@@ -112,7 +152,7 @@ def test_what_only_the_engine_will_know_is_left_to_it(helm, variable):
 
 
 def annotations(helm, *arguments):
-    return helms.deployment(helm.objects(*arguments))["spec"]["template"]["metadata"]["annotations"]
+    return helms.workload(helm.objects(*arguments))["spec"]["template"]["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize("scripts", ["watch", "restart"])
@@ -129,13 +169,13 @@ def test_a_changed_script_leaves_watching_pods_alone(helm):
     before = helm.objects(*MINIMAL)
     after = helm.objects(*MINIMAL, "--set", "scripts.inline.first\\.lua=return {api = 1}")
     assert before != after
-    assert helms.deployment(before) == helms.deployment(after)
+    assert helms.workload(before) == helms.workload(after)
 
 
 def test_a_changed_script_makes_new_pods_where_it_restarts(helm):
     restart = [*MINIMAL, "--set", "reload.scripts=restart"]
-    before = helms.deployment(helm.objects(*restart))
-    after = helms.deployment(helm.objects(*restart, "--set", "scripts.inline.first\\.lua=return {api = 1}"))
+    before = helms.workload(helm.objects(*restart))
+    after = helms.workload(helm.objects(*restart, "--set", "scripts.inline.first\\.lua=return {api = 1}"))
     assert before != after
 
 
@@ -148,7 +188,7 @@ def test_changed_parameters_leave_watching_pods_alone(helm):
     changed = ["--set", "config.script.params.missing=pass"]
     before, after = helm.objects(*MINIMAL), helm.objects(*MINIMAL, *changed)
     assert helms.configuration(before) != helms.configuration(after)
-    assert helms.deployment(before) == helms.deployment(after)
+    assert helms.workload(before) == helms.workload(after)
     restart = ["--set", "reload.scripts=restart"]
     assert annotations(helm, *MINIMAL, *restart) != annotations(helm, *MINIMAL, *restart, *changed)
 
@@ -160,7 +200,7 @@ def test_the_order_of_a_key_is_part_of_the_configuration(helm):
 
 
 def volume(helm, name, *arguments):
-    spec = helms.deployment(helm.objects(*arguments))["spec"]["template"]["spec"]
+    spec = helms.workload(helm.objects(*arguments))["spec"]["template"]["spec"]
     return next((volume for volume in spec["volumes"] if volume["name"] == name), None)
 
 
@@ -190,8 +230,8 @@ def test_a_config_map_of_the_users_is_mounted_as_it_is(helm):
 
 
 def test_without_replicas_an_autoscaler_decides(helm):
-    assert "replicas" not in helms.deployment(helm.objects("--set", "replicas=null"))["spec"]
-    assert helms.deployment(helm.objects("--set", "replicas=0"))["spec"]["replicas"] == 0
+    assert "replicas" not in helms.workload(helm.objects("--set", "replicas=null"))["spec"]
+    assert helms.workload(helm.objects("--set", "replicas=0"))["spec"]["replicas"] == 0
 
 
 def test_a_digest_wins_over_a_tag(helm):
@@ -210,7 +250,7 @@ def test_a_network_policy_lets_out_what_was_named_and_nothing_else(helm):
 
 
 def test_constraints_of_topology_find_the_pods_by_themselves(helm):
-    found = helms.deployment(helm.objects("-f", helms.CI["wmf-like"]))["spec"]
+    found = helms.workload(helm.objects("-f", helms.CI["wmf-like"]))["spec"]
     constraint, = found["template"]["spec"]["topologySpreadConstraints"]
     assert constraint["labelSelector"] == found["selector"]
 

@@ -24,7 +24,7 @@ backoffLimit: 0
 podFailurePolicy:
   rules:
     - action: Ignore
-      onPodConditions: [{type: DisruptionTarget}]
+      onPodConditions: [{type: DisruptionTarget, status: "True"}]
 {{- end -}}
 
 {{/* Before `check`, so that the pod needs room for one of the two. */}}
@@ -35,6 +35,12 @@ podFailurePolicy:
     - test
     - --allow-none
     - /etc/millrace/scripts
+    {{- /* What lies in a folder is behind a link, which the tests of a folder do not follow. */}}
+    {{- range $name, $text := .Values.scripts.inline }}
+    {{- if and (contains "/" $name) (hasSuffix "_test.yaml" $name) }}
+    - {{ printf "/etc/millrace/scripts/%s" $name | quote }}
+    {{- end }}
+    {{- end }}
   {{- include "millrace.container.settings" . | nindent 2 }}
 {{- end -}}
 {{- end -}}
@@ -61,6 +67,16 @@ app.kubernetes.io/component: {{ .component }}
 {{- if and (not (has false $may)) $known (hasSuffix (printf "/%s" $main) $path) (eq (toString $reload) "watch") (gt (include "millrace.hook.pods" . | int) 0) -}}
 true
 {{- end -}}
+{{- end -}}
+
+{{/* The sums of the script and of the modules below its folder, as `script.files` in the engine's status names them. */}}
+{{- define "millrace.hook.expected" -}}
+{{- $folder := regexFind "^.*/" (include "millrace.scripts.main" .) -}}
+{{- range $name, $text := .Values.scripts.inline }}
+{{- if and (hasSuffix ".lua" $name) (hasPrefix $folder $name) }}
+- {{ printf "--expect=%s=%s" (trimPrefix $folder $name) (sha256sum $text) }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* How many pods there are at least. */}}

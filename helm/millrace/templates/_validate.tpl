@@ -223,7 +223,7 @@ checkpoint.claim is enabled, but kind is {{ .Values.kind }}, whose pods have no 
 StatefulSet, or name a claim that all pods share (ReadWriteMany) in checkpoint.volume.
 {{- end }}
 {{- else if and .Values.checkpoint.claim.enabled (not (include "millrace.checkpoint.dir" .)) }}
-checkpoint.claim is enabled, but nothing would be written there. Set {{ .Values.existingConfigMap | ternary "checkpoint.dir to what checkpoint.dir in your ConfigMap says" "config.checkpoint.dir, such as /var/lib/millrace" }}.
+checkpoint.claim is enabled, but nothing would be written there. Set {{ empty .Values.existingConfigMap | not | ternary "checkpoint.dir to what checkpoint.dir in your ConfigMap says" "config.checkpoint.dir, such as /var/lib/millrace" }}.
 {{- end -}}
 {{- end -}}
 
