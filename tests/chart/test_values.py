@@ -1,5 +1,6 @@
 """Values: what the schema lets in, what the chart refuses and how it says so, what each switch does."""
 
+import hashlib
 import json
 
 import jsonschema
@@ -234,6 +235,155 @@ def test_without_replicas_an_autoscaler_decides(helm):
     assert helms.workload(helm.objects("--set", "replicas=0"))["spec"]["replicas"] == 0
 
 
+def spec(helm, *arguments):
+    return helms.workload(helm.objects(*arguments))["spec"]
+
+
+def test_pods_with_lasting_names_keep_their_place_in_the_group_and_their_volume(helm):
+    objects = helm.objects("-f", helms.CI["static-members"])
+    found = helms.workload(objects)["spec"]
+    service, = helms.of_kind(objects, "Service")
+    assert found["serviceName"] == service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True
+    assert found["podManagementPolicy"] == "Parallel"
+    assert found["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
+    claim, = found["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "checkpoint"
+    assert claim["spec"]["resources"]["requests"]["storage"] == "256Mi"
+    assert {mount["name"]: mount["mountPath"] for mount in helms.engine(objects)["volumeMounts"]}["checkpoint"] == \
+        "/var/lib/millrace"
+    config = yaml.safe_load(helms.configuration(objects))
+    assert config["source"]["kafka"]["group.instance.id"] == "${POD_NAME}"
+    assert "group.instance.id" not in config["sink"]["kafka"]
+    assert helms.engine(objects)["env"] == [
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+
+
+def test_other_pods_get_no_lasting_name(helm):
+    assert "POD_NAME" not in json.dumps(helm.objects(*MINIMAL, "--set", "kind=StatefulSet"))
+    assert "volumeClaimTemplates" not in spec(helm, *MINIMAL, "--set", "kind=StatefulSet")
+
+
+def test_only_the_engine_mounts_its_checkpoints(helm):
+    """A pod that checks would wait for a volume that another node has, or touch what is the engine's."""
+    claim = ["--set", "config.checkpoint.dir=/var/lib/millrace,tests.enabled=true",
+             "--set", "checkpoint.volume.emptyDir=null,checkpoint.volume.persistentVolumeClaim.claimName=kept"]
+    objects = helm.objects(*MINIMAL, *claim)
+    users = [labels["app.kubernetes.io/component"] for labels, _, found in helms.pods(objects)
+             if "kept" in json.dumps(found)]
+    assert users == ["engine"]
+
+
+def test_a_bounded_run_is_a_job_that_goes_on_where_it_failed(helm):
+    objects = helm.objects("-f", helms.CI["backfill-job"])
+    found = helms.workload(objects)
+    assert found["kind"] == "Job"
+    arguments = helms.engine(objects)["args"]
+    group = arguments[arguments.index("--group") + 1]
+    assert group.startswith("enrich-millrace-")
+    assert arguments == ["run", "-c", "/etc/millrace/config/millrace.yaml", "--group", group, "--from",
+                         "2026-10-01T00:00:00Z", "--until", "2026-11-01T00:00:00Z", "--resume", "--json"]
+    assert found["spec"]["backoffLimit"] == 20 and found["spec"]["ttlSecondsAfterFinished"] == 604800
+    assert found["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    fails = [rule for rule in found["spec"]["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"]
+    assert fails[0]["onExitCodes"]["values"] == [2, 78]
+    assert not [item for kind in ("PodDisruptionBudget", "Service") for item in helms.of_kind(objects, kind)]
+    assert "podFailurePolicy" not in spec(helm, "-f", helms.CI["backfill-job"], "--set", "job.restartPolicy=OnFailure")
+
+
+def test_other_bounds_are_another_run(helm):
+    """Its pods cannot be changed, so it has another name; and its group is another, or it would be at its end already."""
+    def run(*arguments):
+        objects = helm.objects("-f", helms.CI["backfill-job"], *arguments)
+        arguments = helms.engine(objects)["args"]
+        return helms.workload(objects)["metadata"]["name"], arguments[arguments.index("--group") + 1]
+
+    first, same = run(), run("--set", "job.backoffLimit=3")
+    assert first == same
+    assert not set(first) & set(run("--set", "job.until=end"))
+    assert run("--set", "job.group=mine")[1] == "mine"
+
+
+def test_an_autoscaler_by_cpu_steps_down_slowly(helm):
+    scaler, = helms.of_kind(helm.objects("-f", helms.CI["hpa"]), "HorizontalPodAutoscaler")
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
+    assert scaler["spec"]["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+    down = scaler["spec"]["behavior"]["scaleDown"]
+    assert down["stabilizationWindowSeconds"] >= 300 and down["policies"][0]["value"] == 1
+
+
+def test_keda_asks_for_the_lag_of_the_group_in_each_topic(helm):
+    scaled, = helms.of_kind(helm.objects("-f", helms.CI["keda"]), "ScaledObject")
+    triggers = scaled["spec"]["triggers"]
+    assert [trigger["metadata"]["topic"] for trigger in triggers] == ["eqiad.page_change", "codfw.page_change"]
+    for trigger in triggers:
+        assert trigger["type"] == "kafka" and trigger["authenticationRef"] == {"name": "kafka-lag"}
+        assert all(isinstance(value, str) for value in trigger["metadata"].values())
+        assert trigger["metadata"]["consumerGroup"] == "by-lag.eqiad"
+        assert trigger["metadata"]["lagThreshold"] == "5000"
+        assert trigger["metadata"]["offsetResetPolicy"] == "latest"
+    behavior = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    assert behavior["stabilizationWindowSeconds"] >= 300
+    assert behavior["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 300}]
+
+
+def test_keda_takes_triggers_as_they_are_and_a_stream_by_its_topic(helm):
+    own = ["--set-json", 'autoscaling.keda.triggers=[{"type":"cron"}]', "--set", "autoscaling.mode=keda"]
+    scaled, = helms.of_kind(helm.objects(*MINIMAL, *own), "ScaledObject")
+    assert scaled["spec"]["triggers"] == [{"type": "cron"}]
+    stream = ["--set", "autoscaling.mode=keda,config.source.topics=null,config.source.stream=planets",
+              "--set", "config.topic_prefix=eqiad."]
+    scaled, = helms.of_kind(helm.objects(*MINIMAL, *stream), "ScaledObject")
+    assert scaled["spec"]["triggers"][0]["metadata"]["topic"] == "eqiad.planets"
+    assert scaled["spec"]["triggers"][0]["metadata"]["consumerGroup"] == "first"
+
+
+@pytest.mark.parametrize("mode", ["hpa", "keda", "external"])
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_who_scales_says_how_many(helm, mode, kind):
+    assert "replicas" not in spec(helm, *MINIMAL, "--set", f"autoscaling.mode={mode},kind={kind},replicas=3")
+
+
+def hook(helm, event, *arguments):
+    return helms.hook_job(helm.objects(*arguments), event)
+
+
+def test_the_hook_after_a_release_expects_what_the_config_map_has(helm):
+    objects = helm.objects("-f", helms.CI["hpa"])
+    scripts = next(item["data"] for item in helms.of_kind(objects, "ConfigMap")
+                   if item["metadata"]["name"] == "enrich-millrace-scripts")
+    container, = helms.hook_job(objects, "post-rollback")["spec"]["template"]["spec"]["containers"]
+    expected = {argument for argument in container["args"] if argument.startswith("--expect=")}
+    assert expected == {f"--expect={name}={hashlib.sha256(scripts[key].encode()).hexdigest()}" for name, key in (
+        ("double.lua", "double.lua"), ("lib/arithmetic.lua", "lib__arithmetic.lua"))}
+    assert {"--read-only", "--all", "--at-least=2", "--url=http://enrich-millrace-pods:9464"} <= set(container["args"])
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--set", "reload.scripts=restart"], ["--set", "hooks.reload.enabled=false"], ["--set", "replicas=0"],
+    ["--set", "kind=Job,job.until=end"], ["--set", "config.script.reload=signal"],
+    ["--set", "autoscaling.mode=keda,autoscaling.minReplicas=0"]])
+def test_it_waits_only_where_the_engine_takes_scripts_that_the_chart_knows(helm, arguments):
+    values = MINIMAL if arguments else ["-f", helms.CI["existing-scripts"]]
+    assert hook(helm, "post-upgrade", *MINIMAL)
+    assert hook(helm, "post-upgrade", *values, *arguments) is None
+
+
+def test_the_checks_before_a_release_can_be_turned_off(helm):
+    assert hook(helm, "pre-install", *MINIMAL, "--set", "hooks.check.enabled=false") is None
+    mine = ["--set", "secrets.kafka=mine,hooks.check.enabled=false", "--set-json",
+            'extraObjects=[{"apiVersion":"v1","kind":"Secret","metadata":{"name":"mine"}}]']
+    assert helm.objects(*MINIMAL, *mine)
+
+
+def test_a_fenced_pod_may_still_be_looked_at_after_a_release(helm):
+    fenced = ["--set", "networkPolicy.enabled=true", "--set-json", 'networkPolicy.ingress.from=[{"podSelector":{}}]']
+    policy, = helms.of_kind(helm.objects(*MINIMAL, *fenced), "NetworkPolicy")
+    pods = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "millrace", "app.kubernetes.io/instance": "enrich"}}}
+    assert pods in policy["spec"]["ingress"][0]["from"]
+    assert {"ports": [{"port": 9464, "protocol": "TCP"}], "to": [pods]} in policy["spec"]["egress"]
+
+
 def test_a_digest_wins_over_a_tag(helm):
     digest = "sha256:" + "0" * 64
     objects = helm.objects("--set", f"image.repository=r.example/millrace,image.tag=v1,image.digest={digest}")
@@ -278,6 +428,13 @@ def test_the_notes_tell_the_next_step(helm):
         assert step in notes
     assert "example job" not in helm.notes(*MINIMAL)
     assert "reload --wait" not in helm.notes(*MINIMAL, "--set", "reload.scripts=restart")
+    assert "sts/enrich-millrace" in helm.notes("-f", helms.CI["static-members"])
+    assert "deploy/" not in helm.notes("-f", helms.CI["static-members"])
+    job = helm.notes("-f", helms.CI["backfill-job"])
+    assert "kubectl wait -n jobs --for=condition=complete job/enrich-millrace-" in job and "rollout" not in job
+    assert "at most 12" in helm.notes("-f", helms.CI["keda"])
+    assert "hooks.reload" in helm.notes(*MINIMAL)
+    assert "hooks.reload" not in helm.notes("-f", helms.CI["existing-scripts"])
 
 
 def test_the_readme_has_the_values_as_they_are(accept):
