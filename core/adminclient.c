@@ -95,7 +95,8 @@ static bool known(char *const *urls, size_t count, const char *url)
 static char *url_of(const struct addrinfo *address, const struct place *place)
 {
 	char host[NI_MAXHOST];
-	if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
+	if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+	        0)
 		return NULL;
 	return mem_printf(address->ai_family == AF_INET6 ? "http://[%s]:%s%s" : "http://%s:%s%s", host,
 	        place->port, place->prefix);

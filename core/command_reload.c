@@ -190,8 +190,7 @@ static bool tell(const struct asking *asking, int status, bool patient, int *cod
 static int reload_one(const struct reload_options *options, const char *url)
 {
 	struct err err = {""};
-	struct asking asking = {
-	        .client = {.url = url, .token = options->token[0] ? options->token : NULL},
+	struct asking asking = {.client = {.url = url, .token = options->token[0] ? options->token : NULL},
 	        .deadline = clock_now() + options->timeout_ms};
 	int status, code = EXIT_FAILURE;
 	buf_init(&asking.body, 0);
@@ -298,7 +297,8 @@ static int run(int argc, char **argv, struct reload_options *options)
 	if (options->read_only && live->expected_count == 0)
 		return command_usage("reload", "--read-only waits for what --expect says; give that, too");
 	if (options->read_only && options->wait)
-		return command_usage("reload", "--wait goes with a reload, which --read-only does not ask for");
+		return command_usage(
+		        "reload", "--wait goes with a reload, which --read-only does not ask for");
 	if (live->url_count == 0)
 		options->urls[live->url_count++] = "http://127.0.0.1:9464";
 	for (size_t i = 0; i < live->url_count; i++)
@@ -316,8 +316,8 @@ int command_reload(int argc, char **argv)
 	struct reload_options options = {.timeout_ms = 60000,
 	        .urls = mem_zalloc(most, sizeof *options.urls),
 	        .expected = mem_zalloc(most, sizeof *options.expected)};
-	options.live = (struct reload_live){
-	        .urls = options.urls, .expected = options.expected, .at_least = 1};
+	options.live =
+	        (struct reload_live){.urls = options.urls, .expected = options.expected, .at_least = 1};
 	int code = run(argc, argv, &options);
 	mem_free(options.urls);
 	mem_free(options.expected);

@@ -64,8 +64,7 @@ static const struct reload_expected *expected_of(
 }
 
 /* The files that the script was loaded from against those expected. */
-static char *files_fault(
-        struct answer *answer, const struct reload_expected *expected, size_t expected_count)
+static char *files_fault(struct answer *answer, const struct reload_expected *expected, size_t expected_count)
 {
 	const struct jsontree_node *nodes = answer->tree.nodes;
 	uint32_t files = jsontree_member(&answer->tree, answer->script, "files", 5);
@@ -74,8 +73,8 @@ static char *files_fault(
 	for (uint32_t at = files + 1, i = 0; i < nodes[files].count; i++, at = nodes[at].next) {
 		struct bytes given = text_of(answer, at, "name");
 		char *name = mem_dup(given.data, given.size);
-		const struct reload_expected *wanted = expected_of(
-		        (struct bytes){name, strlen(name)}, expected, expected_count);
+		const struct reload_expected *wanted =
+		        expected_of((struct bytes){name, strlen(name)}, expected, expected_count);
 		struct bytes sum = text_of(answer, at, "sha256");
 		char *fault = NULL;
 		if (wanted && !is(sum, wanted->sha256, SHA256_DIGITS))
@@ -145,8 +144,7 @@ static void look_at(struct looking *looking, const char *url)
 	buf_init(&body, 0);
 	int status = adminclient_ask(&client, "GET", "/api/v1/status", &body, &err);
 	char *fault = status == 200 && body.size
-	                      ? reload_live_fault(
-	                                body.data, body.size, live->expected, live->expected_count)
+	                      ? reload_live_fault(body.data, body.size, live->expected, live->expected_count)
 	              : status ? mem_printf("it answers %d", status)
 	                       : NULL;
 	looking->engines++;
@@ -188,7 +186,8 @@ static bool look(struct looking *looking)
 
 static void tell(const struct looking *looking)
 {
-	size_t wanted = looking->engines > looking->live->at_least ? looking->engines : looking->live->at_least;
+	size_t wanted =
+	        looking->engines > looking->live->at_least ? looking->engines : looking->live->at_least;
 	fprintf(stderr, "%zu of %zu engines run what is expected\n", looking->good, wanted);
 }
 

@@ -217,10 +217,10 @@ static int run_all(struct testing *testing)
 		run_file(testing, &report, testing->files[i]);
 	if (!testing->list)
 		testreport_end(&report);
-	int code = testing->broken                       ? EXIT_CONFIG
-	           : report.failed                       ? EXIT_FAILURE
-	           : report.passed == 0                  ? testing->allow_none ? EXIT_SUCCESS : EXIT_FAILURE
-	                                                 : EXIT_SUCCESS;
+	int code = testing->broken      ? EXIT_CONFIG
+	           : report.failed      ? EXIT_FAILURE
+	           : report.passed == 0 ? testing->allow_none ? EXIT_SUCCESS : EXIT_FAILURE
+	                                : EXIT_SUCCESS;
 	if (report.passed + report.failed == 0 && !testing->broken)
 		fprintf(stderr,
 		        testing->match ? "millrace test: no test has '%s' in its name\n"

@@ -1,7 +1,7 @@
 /* Waits until engines run the script that is expected of them; asks them for nothing but their status.
  *
- * For engines that see a changed script by themselves (`script.reload: watch`): after a release of a chart, or
- * after files were copied. Needs no token. */
+ * For engines that see a changed script by themselves (`script.reload: watch`): after a release of a chart,
+ * or after files were copied. Needs no token. */
 #ifndef MILLRACE_COMMAND_RELOAD_H
 #define MILLRACE_COMMAND_RELOAD_H
 

@@ -52,7 +52,7 @@ def test_the_schema_knows_every_default():
     "unheard_of=1", "image.tga=x", "image.tag=latest", "replicas=many", "reload.scripts=sometimes", "admin.port=0",
     "scripts.inline.no=return {}", "scripts.inline.\\.\\./up\\.lua=return {}", "probes.liveness.path=/", "secrets.a/b=c", "kind=DaemonSet", "job.until=tomorrow", "autoscaling.mode=magic", "hooks.check.deadline=0",
     "scripts.inline.no\\.sh=exit", "scripts.main=no.yaml", "job.group=a b",
-   
+
     "networkPolicy.egress.brokers.ports[0]=http", "config=7", "extraEnv.NAME=value", "image.digest=sha256:12"])
 def test_helm_refuses_what_the_schema_does(helm, wrong):
     assert "meet the specifications of the schema" in helm.refusal("--set", wrong)
