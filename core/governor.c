@@ -13,6 +13,7 @@
 
 enum {
 	LOOK_MS = 1000,
+	UNKNOWN_MS = 50, /* what is read before the lag is known is asked about as if live */
 	CONCURRENCY_MAX = 4096, /* as in the configuration */
 	RECORDS_MAX = 1000000,
 	RATE_MAX = 1000000
@@ -130,7 +131,7 @@ static void look(struct governor *governor, int64_t now)
 {
 	struct backfill_lag lag;
 	pipeline_lag(governor->pipeline, clock_wall(), &lag);
-	governor->look_at = lag.known ? now + LOOK_MS : 0;
+	governor->look_at = now + (lag.known ? LOOK_MS : UNKNOWN_MS);
 	if (!backfill_look(&governor->backfill, &governor->config->backfill, bounded(governor), &lag, now))
 		return;
 	apply(governor);
