@@ -756,6 +756,25 @@ static void append_list(struct buf *out, const char *names)
 	}
 }
 
+/* [{"name":"enrich.lua","sha256":"..."},{"name":"lib/shared.lua",...}]: the script's own file first, then its
+ * modules as they lie below its folder. */
+static void append_files(struct buf *out, const struct script *script)
+{
+	const char *sha256, *name;
+	buf_append_text(out, "[");
+	for (size_t i = 0; (sha256 = script_file(script, i, &name)) != NULL; i++) {
+		const char *slash = strrchr(name, '/');
+		char *file = i ? mem_printf("%s.lua", name) : mem_strdup(slash ? slash + 1 : name);
+		for (char *at = file; i && at < file + strlen(name); at++)
+			*at = *at == '.' ? '/' : *at;
+		buf_append_text(out, i ? ",{\"name\":" : "{\"name\":");
+		text_json_string(out, file, strlen(file));
+		buf_printf(out, ",\"sha256\":\"%s\"}", sha256);
+		mem_free(file);
+	}
+	buf_append_text(out, "]");
+}
+
 void reload_status(const struct reload *reload, struct buf *out)
 {
 	char loaded[CLOCK_TEXT];
@@ -766,6 +785,8 @@ void reload_status(const struct reload *reload, struct buf *out)
 	buf_printf(out, ",\"sha256\":\"%s\",\"states\":%zu,\"loaded_at\":\"%s\",\"testing\":%s",
 	        reload->sha256, reload->pipeline ? pipeline_scripts(reload->pipeline) : 1, loaded,
 	        reload->trial.child ? "true" : "false");
+	buf_append_text(out, ",\"files\":");
+	append_files(out, reload->script);
 	text_json_member(out, "last_outcome", reload->tried ? outcome_names[reload->last] : NULL);
 	text_json_member(out, "last_error", reload->last_error);
 	text_json_member(out, "stands_in", reload->stands_in);
