@@ -316,9 +316,11 @@ static void write_request(const struct adminclient *client, const struct place *
 	        method, place->prefix, path, place->authority);
 	if (client->token)
 		buf_printf(out, "Authorization: Bearer %s\r\n", client->token);
+	const char *form = client->form ? client->form : "";
 	if (strcmp(method, "GET") != 0)
-		buf_append_text(out, "Content-Length: 0\r\n");
-	buf_append_text(out, "\r\n");
+		buf_printf(out, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n",
+		        strlen(form));
+	buf_printf(out, "\r\n%s", strcmp(method, "GET") != 0 ? form : "");
 }
 
 static int ask(const struct adminclient *client, const struct place *place, const char *method,

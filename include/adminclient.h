@@ -18,6 +18,7 @@ struct adminclient {
 	const char
 	        *url; /* "http://127.0.0.1:9464", "http://[::1]:9464", maybe with the beginning of a path */
 	const char *token;  /* sent as a bearer token; NULL = none */
+	const char *form;   /* NAME=VALUE&..., the body of a POST; NULL = none */
 	int64_t timeout_ms; /* of one request with its answer */
 };
 

@@ -37,6 +37,9 @@ struct reload_config {
 	        *live; /* the same: keys that need no restart change in place; NULL = nothing is reloaded */
 	const struct script_world *world;
 	struct metrics *metrics;
+	/* The configuration was read again; may be NULL. asked: somebody asked for it, or it had changed. */
+	void (*configured)(void *context, bool asked);
+	void *configured_context;
 	bool keeps;         /* the last good script is kept in the checkpoint folder, if there is one */
 	const char *tester; /* the program that runs data tests; NULL = this one */
 };

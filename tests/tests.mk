@@ -3,6 +3,8 @@
 
 PYTEST ?= /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --tb=short
 PYTEST_ARGS ?=
+# The system tests mostly wait: all of them run in two processes, each with brokers of its own, file by file.
+SIDE_BY_SIDE ?= $(if $(PYTEST_ARGS),,-n 2 --dist loadfile)
 AGAIN := @$(MAKE) --no-print-directory
 
 # Everything that can go wrong, told as promises: C units, Lua specs, the binary against a real Kafka.
@@ -42,6 +44,7 @@ lint:
 	@tests/setup lint
 	$(AGAIN) .lint
 
+# What Millrace costs beside the bare work, as one table; BENCH=full for all of it, tests/bench/README.md.
 bench:
 	@tests/setup bench
 	$(AGAIN) .bench
@@ -67,7 +70,7 @@ MORTAL := $(if $(SANITIZE)$(FAULTS),,$(BUILD)-faults)
 .test-system: all $(BUILD)/mockbroker $(BUILD)/schemacheck
 	@[ -z "$(MORTAL)" ] || $(MAKE) --no-print-directory FAULTS=1 BUILD=$(MORTAL) all
 	MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker \
-		MILLRACE_SCHEMACHECK=$(BUILD)/schemacheck $(PYTEST) $(PYTEST_ARGS) tests/system
+		MILLRACE_SCHEMACHECK=$(BUILD)/schemacheck $(PYTEST) $(SIDE_BY_SIDE) $(PYTEST_ARGS) tests/system
 
 $(BUILD)/mockbroker: tests/system/mockbroker.c
 	@mkdir -p $(@D)
@@ -93,13 +96,15 @@ C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/sy
 	@printf '%s\n' $(wildcard core/*.c) | xargs -P $(shell nproc) -n 1 tests/tidy -std=c11 -D_GNU_SOURCE -Iinclude \
 		$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) --
 
-BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+BENCH ?= quick
+BENCH_ARGS ?=
 
-.bench: all $(BENCHES) $(BUILD)/bench/apistub
-	@set -e; for b in $(BENCHES); do echo "== $$(basename $$b)"; $$b; done
-	@echo "== pipeline.py"
-	@/usr/bin/python3 tests/bench/pipeline.py $(BUILD)/millrace $(BENCH_ARGS)
+.bench: all $(BENCHES)
+	@/usr/bin/python3 tests/bench/run.py $(BUILD)/millrace --size $(BENCH) $(BENCH_ARGS)
 
+# What the watchdog costs is seen by linking around it.
+$(BUILD)/bench/bench_script: private override LDFLAGS += -Wl,--wrap=watchdog_begin,--wrap=watchdog_end
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
 	@$(say) CC $<
