@@ -16,6 +16,6 @@ chart-cluster:
 	@tests/setup build chart
 	@tests/chart/setup_cluster
 	@$(MAKE) --no-print-directory all
-	@MILLRACE=$(BUILD)/millrace tests/tally tests/chart/run -k test_cluster $(CHART_ARGS)
+	@CLUSTER=1 MILLRACE=$(BUILD)/millrace tests/tally tests/chart/run -k test_cluster $(CHART_ARGS)
 
 .PHONY: chart chart-cluster

@@ -1,5 +1,5 @@
-"""The chart on a cluster: Kubernetes' own API server and controllers, the real Helm and the real engine. Runs where
-`make chart-cluster` has built them."""
+"""The chart on a cluster: Kubernetes' own API server and controllers, the real Helm and the real engine. `make
+chart-cluster` builds the former and runs this."""
 
 import json
 import urllib.request
@@ -10,14 +10,13 @@ import cluster as clusters
 import helm as helms
 from cluster import until
 
-pytestmark = pytest.mark.skipif(not clusters.there(), reason="no cluster: make chart-cluster builds one")
-
 VALUES = ["-f", helms.CI["minimal"], "--set", "replicas=2,serviceAccount.create=true,podDisruptionBudget.enabled=true"]
 OTHER = "return { api = 1, transform = function(event) return event end }\n"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
+    assert clusters.there(), "run tests/chart/setup_cluster first"
     made = clusters.Cluster(tmp_path_factory.mktemp("cluster"))
     yield made
     made.close()
