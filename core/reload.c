@@ -181,6 +181,7 @@ static void set_text(char **place, const char *text)
 static void stand_in(struct reload *reload, const char *why)
 {
 	set_text(&reload->stands_in, why);
+	*metrics_value_at(reload->metrics, METRIC_SCRIPT_STANDS_IN, NULL) = why != NULL;
 	if (why)
 		*metrics_value_at(reload->metrics, METRIC_SCRIPT_RELOAD_OK, NULL) = 0;
 }

@@ -105,6 +105,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"was rolled back, and while the last good one stands in for it.")                                     \
 	X(SCRIPT_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_script_last_reload_success_timestamp_seconds", "",        \
 		"When the script that new records begin on was loaded.")                                              \
+	X(SCRIPT_STANDS_IN, METRIC_GAUGE, NONE, "millrace_script_stands_in", "",                                      \
+		"1 while the last good script stands in for the one on disk, which was bad when the process began: " \
+		"not ready until a good one comes.")                                                                  \
 	X(CONFIG_RELOAD_OK, METRIC_GAUGE, NONE, "millrace_config_last_reload_successful", "",                         \
 		"Whether the configuration file was good when it was last read.")                                     \
 	X(CONFIG_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_config_last_reload_success_timestamp_seconds", "",        \
