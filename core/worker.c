@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "metrics_user.h"
 #include "notify.h"
 #include "reload.h"
 #include "tap.h"
@@ -618,6 +619,7 @@ static int build(struct worker *worker)
 		worker->ledger.script = config->budget.script;
 		lately_init(&worker->lately, config->admin_token != NULL);
 		config_world(config, &worker->world);
+		worker->world.counters = metrics_user_of(worker->metrics);
 		struct reload_config reload = {.config = config,
 		        .live = worker->config.live,
 		        .world = &worker->world,

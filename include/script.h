@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct metrics_user;
 struct script;
 
 struct key_field {
@@ -43,6 +44,7 @@ struct script_world {
 	const struct key_field *key; /* of the lane; count 0 = the record's own Kafka key */
 	size_t key_count;
 	const char *engine; /* "millrace/1.0" */
+	struct metrics_user *counters; /* of millrace.counter; NULL = nobody reads them */
 };
 
 /* A file as it was read: the main one has the name "", a module that by which it was required. */
