@@ -43,7 +43,7 @@ struct script_world {
 	size_t sink_count;
 	const struct key_field *key; /* of the lane; count 0 = the record's own Kafka key */
 	size_t key_count;
-	const char *engine; /* "millrace/1.0" */
+	const char *engine;            /* "millrace/1.0" */
 	struct metrics_user *counters; /* of millrace.counter; NULL = nobody reads them */
 };
 
