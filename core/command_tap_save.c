@@ -125,8 +125,7 @@ static bool read_answer(struct shown *shown, uint32_t answer)
 	while (*fault && transfer->failure + 1 < HTTP_FAILURES &&
 	        strcmp(fault, http_failure_name(transfer->failure)) != 0)
 		transfer->failure++;
-	if (transfer->failure == HTTP_STALE || transfer->failure == HTTP_NO_ROOM ||
-	        transfer->failure == HTTP_INVALID)
+	if (http_failure_is_ours(transfer->failure))
 		return false;
 	transfer->status = atoi(tap_member(shown->tree, answer, "status", &shown->room));
 	transfer->elapsed = strtod(tap_member(shown->tree, answer, "elapsed", &shown->room), NULL);

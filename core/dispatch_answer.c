@@ -166,7 +166,8 @@ static void judge_failure(struct call *call, struct fate *fate)
 	case HTTP_TIMEOUT: fate->type = "HttpTimeout"; break;
 	default: fate->type = "HttpTransport"; break;
 	}
-	fate->kind = failure == HTTP_STALE && !call->transfer.fresh ? FATE_STALE : FATE_AGAIN;
+	bool ours = failure == HTTP_OVERSLEPT || (failure == HTTP_STALE && !call->transfer.fresh);
+	fate->kind = ours ? FATE_STALE : FATE_AGAIN;
 }
 
 void dispatch_judge(struct call *call, int64_t now, struct fate *fate)

@@ -83,16 +83,10 @@ static void keep(struct question *question, const struct http_transfer *transfer
 	        .body_size = transfer->answer.size};
 }
 
-/* What was our own doing is no answer. */
-static bool is_answer(enum http_failure failure)
-{
-	return failure != HTTP_NO_ROOM && failure != HTTP_INVALID && failure != HTTP_STALE;
-}
-
 static void on_came(void *context, const struct call *call)
 {
 	struct buf text;
-	if (!is_answer(call->transfer.failure))
+	if (http_failure_is_ours(call->transfer.failure))
 		return;
 	buf_init(&text, 0);
 	struct question **place = find(context, &call->transfer, &text);

@@ -106,17 +106,11 @@ void enrich_tape_taken(struct enrich_tape *tape, const struct record *record)
 		tell_failure(tape, &err);
 }
 
-/* What was our own doing is no answer. */
-static bool is_answer(enum http_failure failure)
-{
-	return failure != HTTP_NO_ROOM && failure != HTTP_INVALID && failure != HTTP_STALE;
-}
-
 void enrich_tape_came(struct enrich_tape *tape, const struct call *call)
 {
 	struct err err = {""};
 	const struct lookup *first = container_of(list_first(&call->lookups), struct lookup, node);
-	if (tape->writer == NULL || !is_answer(call->transfer.failure))
+	if (tape->writer == NULL || http_failure_is_ours(call->transfer.failure))
 		return;
 	if (!cassette_note(tape->writer, &call->transfer, first->request.merge_param, &err))
 		tell_failure(tape, &err);

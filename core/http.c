@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "http_player.h"
 #include "mem.h"
+#include "standstill.h"
 #include "text.h"
 
 #include <curl/curl.h>
@@ -27,6 +28,7 @@ struct http_exchange {
 	struct http_transfer *transfer; /* NULL while idle */
 	struct curl_slist *headers;
 	size_t header_bytes;
+	int64_t began;         /* steady ms */
 	enum http_failure cut; /* what our callbacks refused, else HTTP_ANSWERED */
 	struct list_node node; /* in http.idle */
 	char error[CURL_ERROR_SIZE];
@@ -43,6 +45,8 @@ struct http {
 	CURLM *multi;
 	CURLSH *share; /* TLS sessions outlive the easy handle that made them */
 	struct event *timer;
+	struct event *beat; /* while calls are in flight */
+	struct standstill standstill;
 	struct event *deferred; /* runs deliver when no socket would */
 	struct list in_flight;  /* transfers with curl */
 	struct list finished;   /* transfers whose done is due */
@@ -61,6 +65,7 @@ static const char *const failure_names[HTTP_FAILURES] = {
         [HTTP_RESET] = "reset",
         [HTTP_TRUNCATED] = "truncated",
         [HTTP_STALE] = "stale",
+        [HTTP_OVERSLEPT] = "overslept",
         [HTTP_TOO_LARGE] = "too_large",
         [HTTP_NO_ROOM] = "no_room",
         [HTTP_MALFORMED] = "malformed",
@@ -70,6 +75,12 @@ static const char *const failure_names[HTTP_FAILURES] = {
 const char *http_failure_name(enum http_failure failure)
 {
 	return failure_names[failure];
+}
+
+bool http_failure_is_ours(enum http_failure failure)
+{
+	return failure == HTTP_NO_ROOM || failure == HTTP_INVALID || failure == HTTP_STALE ||
+	       failure == HTTP_OVERSLEPT;
 }
 
 bool http_text_ok(const char *text, size_t size)
@@ -270,6 +281,9 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 		snprintf(reason, size, "%s broke the connection before its whole answer", peer);
 		break;
 	case HTTP_TRUNCATED: snprintf(reason, size, "the answer of %s ended early", peer); break;
+	case HTTP_OVERSLEPT:
+		snprintf(reason, size, "this process stood still for longer than the call's time");
+		break;
 	case HTTP_STALE: snprintf(reason, size, "%s had closed the idle connection", peer); break;
 	case HTTP_TOO_LARGE:
 		text_human_bytes(transfer->upstream->max_body, limit);
@@ -305,6 +319,14 @@ static bool was_reused(CURL *easy)
 	return connects == 0;
 }
 
+/* The answer may be there, but curl looks at the time first. */
+static enum http_failure timed_out(const struct http_exchange *exchange)
+{
+	if (standstill_hit(&exchange->http->standstill, exchange->began, clock_now()))
+		return HTTP_OVERSLEPT;
+	return was_sent(exchange->easy) ? HTTP_TIMEOUT : HTTP_CONNECT;
+}
+
 static enum http_failure classify(const struct http_exchange *exchange, CURLcode code)
 {
 	if (exchange->cut != HTTP_ANSWERED && code != CURLE_OK)
@@ -325,7 +347,7 @@ static enum http_failure classify(const struct http_exchange *exchange, CURLcode
 	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_CLIENTCERT: return HTTP_CONNECT;
-	case CURLE_OPERATION_TIMEDOUT: return was_sent(exchange->easy) ? HTTP_TIMEOUT : HTTP_CONNECT;
+	case CURLE_OPERATION_TIMEDOUT: return timed_out(exchange);
 	case CURLE_PARTIAL_FILE: return HTTP_TRUNCATED;
 	case CURLE_FILESIZE_EXCEEDED: return HTTP_TOO_LARGE;
 	case CURLE_GOT_NOTHING:
@@ -375,6 +397,8 @@ static void exchange_release(struct http_exchange *exchange)
 	curl_slist_free_all(exchange->headers);
 	exchange->headers = NULL;
 	list_remove(&http->in_flight, &exchange->transfer->node);
+	if (list_empty(&http->in_flight))
+		event_del(http->beat);
 	exchange->transfer->exchange = NULL;
 	exchange->transfer = NULL;
 	list_append(&http->idle, &exchange->node);
@@ -464,6 +488,13 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd, (void)what;
 	act(context, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd, (void)what;
+	struct http *http = context;
+	standstill_beat(&http->standstill, clock_now());
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *context)
@@ -622,6 +653,14 @@ static void set_always(struct http_exchange *exchange)
 #endif
 }
 
+static void begin_beating(struct http *http, int64_t now)
+{
+	struct timeval each = {
+	        .tv_sec = STANDSTILL_BEAT_MS / 1000, .tv_usec = STANDSTILL_BEAT_MS % 1000 * 1000};
+	standstill_begin(&http->standstill, now);
+	event_add(http->beat, &each);
+}
+
 static bool start(struct http *http, struct http_transfer *transfer)
 {
 	if (!request_ok(transfer))
@@ -636,6 +675,9 @@ static bool start(struct http *http, struct http_transfer *transfer)
 	exchange->header_bytes = 0;
 	exchange->cut = HTTP_ANSWERED;
 	exchange->error[0] = '\0';
+	exchange->began = clock_now();
+	if (list_empty(&http->in_flight))
+		begin_beating(http, exchange->began);
 	list_append(&http->in_flight, &transfer->node);
 	set_always(exchange);
 	set_version(exchange->easy, transfer);
@@ -742,13 +784,15 @@ struct http *http_open(struct event_base *base, const struct http_config *config
 	http->multi = curl_multi_init();
 	http->share = curl_share_init();
 	http->timer = event_new(base, -1, 0, on_timer, http);
+	http->beat = event_new(base, -1, EV_PERSIST, on_beat, http);
 	http->deferred = event_new(base, -1, 0, on_deferred, http);
 	http->user_agent = mem_strdup(config->user_agent);
 	list_init(&http->in_flight, "http in flight");
 	list_init(&http->finished, "http finished");
 	list_init(&http->idle, "http idle");
 	list_init(&http->watches, "http watches");
-	if (http->multi == NULL || http->share == NULL || http->timer == NULL || http->deferred == NULL) {
+	if (http->multi == NULL || http->share == NULL || http->timer == NULL || http->beat == NULL ||
+	        http->deferred == NULL) {
 		err_set(err, "http: no memory for curl and its events");
 		http_close(http);
 		return NULL;
@@ -778,6 +822,8 @@ void http_close(struct http *http)
 		unwatch(http, container_of(node, struct watch, node));
 	if (http->timer)
 		event_free(http->timer);
+	if (http->beat)
+		event_free(http->beat);
 	if (http->deferred)
 		event_free(http->deferred);
 	buf_free(&http->line);

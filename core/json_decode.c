@@ -70,10 +70,13 @@ static const unsigned char *string_end(const unsigned char *at, const unsigned c
 	return end;
 }
 
-/* Makes the scratch as large as the string at `at`: no escape is shorter than what it means. */
+/* Makes the scratch as large as the string at `at`: no escape is shorter than what it means. As large as the
+ * rest of the text where that is little, so that its many strings need not all be measured. */
 static void scratch_reserve(struct decoder *d, const unsigned char *at)
 {
-	size_t need = (size_t)(string_end(at, d->end) - at) + SLACK;
+	size_t need = (size_t)(d->end - at) + SLACK;
+	if (need > SCRATCH_KEPT)
+		need = (size_t)(string_end(at, d->end) - at) + SLACK;
 	if (need <= (size_t)(d->scratch_end - d->scratch))
 		return;
 	d->scratch = lua_newuserdata(d->L, need);

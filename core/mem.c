@@ -8,6 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* jemalloc's, where the program is linked with it (see the Makefile): it takes over malloc by being there,
+ * and its settings from this name. Few arenas, and what is freed goes back soon: memory is counted here. */
+__attribute__((visibility("default"))) const char *malloc_conf =
+        "narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0";
+extern int mallctl(const char *name, void *old, size_t *old_size, void *value, size_t size)
+        __attribute__((weak));
+
 enum {
 	LARGE_BYTES =
 	        1 << 20, /* a block of its own; glibc would learn ever higher ones and keep what they leave */
@@ -16,8 +23,18 @@ enum {
 
 void mem_open(void)
 {
+	if (mallctl)
+		return;
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
+void mem_give_back(void)
+{
+	if (mallctl)
+		mallctl("arena.4096.purge", NULL, NULL, NULL, 0); /* MALLCTL_ARENAS_ALL */
+	else
+		malloc_trim(0);
 }
 
 static void *or_die(void *pointer)

@@ -1,9 +1,9 @@
 /* What the process really takes: looked at now and then, and what malloc keeps of it is given back. */
 #include "resident.h"
 #include "log.h"
+#include "mem.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,14 +33,9 @@ size_t resident_bytes(void)
 #endif
 }
 
-static void trim(void)
-{
-	malloc_trim(0);
-}
-
 void resident_init(struct resident *resident, size_t limit)
 {
-	*resident = (struct resident){.limit = limit, .look = resident_bytes, .give_back = trim};
+	*resident = (struct resident){.limit = limit, .look = resident_bytes, .give_back = mem_give_back};
 }
 
 static void tell(struct resident *resident)

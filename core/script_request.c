@@ -214,23 +214,6 @@ static void read_path(struct reader *reader)
 	lua_pop(reader->L, 1);
 }
 
-static bool is_unreserved(unsigned char c)
-{
-	return c != 0 && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~", c);
-}
-
-/* RFC 3986 §2.1: everything but the unreserved characters. */
-static void escape(struct buf *out, const char *text, size_t size)
-{
-	for (size_t i = 0; i < size; i++) {
-		unsigned char c = (unsigned char)text[i];
-		if (is_unreserved(c))
-			buf_append_byte(out, (char)c);
-		else
-			buf_printf(out, "%%%02X", c);
-	}
-}
-
 /* The text of a string, boolean or number (every digit of it); NULL for anything else. Valid while the value
  * is on the stack; numbers use `digits`. */
 static const char *scalar(lua_State *L, int index, char digits[JSON_NUMBER_TEXT], size_t *size)
@@ -260,7 +243,7 @@ static void add_parameter(struct reader *reader, const char *name, struct buf *o
 		        "query.%.60s must be a string, a number, a boolean or an array of them, it is %s",
 		        name, verdict_describe(L, -1));
 	if (text && escaped)
-		escape(out, text, size);
+		url_append_encoded_bytes(out, text, size);
 	else if (text)
 		buf_append(out, text, size);
 	for (size_t i = 1; i <= count; i++) {
@@ -272,7 +255,7 @@ static void add_parameter(struct reader *reader, const char *name, struct buf *o
 		if (i > 1)
 			buf_append_text(out, escaped ? "%7C" : "|");
 		if (escaped)
-			escape(out, text, size);
+			url_append_encoded_bytes(out, text, size);
 		else
 			buf_append(out, text, size);
 		lua_pop(L, 1);
@@ -343,7 +326,7 @@ static void read_query(struct reader *reader)
 		} else {
 			if (out->size)
 				buf_append_byte(out, '&');
-			escape(out, names[i], strlen(names[i]));
+			url_append_encoded(out, names[i]);
 			buf_append_byte(out, '=');
 			add_parameter(reader, names[i], out, true);
 		}
@@ -628,7 +611,7 @@ int request_path(lua_State *L)
 			        "millrace.path: argument %d must be a string or a number, it is %s", i,
 			        verdict_describe(L, i));
 		if (lua_type(L, i) == LUA_TSTRING && text[0] != '/')
-			escape(out, text, size);
+			url_append_encoded_bytes(out, text, size);
 		else
 			buf_append(out, text, size);
 		if (out->size > script_of(L)->heap.limit)
@@ -648,7 +631,7 @@ int request_escape(lua_State *L)
 		return luaL_error(
 		        L, "millrace.escape: a string or a number expected, got %s", verdict_describe(L, 1));
 	buf_clear(out);
-	escape(out, text, size);
+	url_append_encoded_bytes(out, text, size);
 	lua_pushlstring(L, out->data ? out->data : "", out->size);
 	return 1;
 }

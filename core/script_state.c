@@ -158,11 +158,17 @@ bool script_relieve(struct script *script)
 	return collect_above(script, script->heap.limit / 8);
 }
 
+/* How much may be used when the next cycle begins, in percent of what is used after one. */
+static int pause_of(const struct heap *heap)
+{
+	return heap->used > heap->limit / 4 ? 140 : 200;
+}
+
 /* A full collection before a call that finds the heap above half of its share. */
 static bool make_room(struct script *script)
 {
 	struct heap *heap = &script->heap;
-	lua_gc(script->L, LUA_GCSETPAUSE, heap->used > heap->limit / 4 ? 140 : 200);
+	lua_gc(script->L, LUA_GCSETPAUSE, pause_of(heap));
 	return heap->used > heap->limit / 2 && collect_above(script, heap->limit / 16);
 }
 
@@ -171,10 +177,11 @@ void script_collect(struct script *script)
 	struct heap *heap = &script->heap;
 	if (heap->used < heap->after_step)
 		heap->after_step = heap->used;
-	if (heap->used - heap->after_step < (STEP_KB << 10))
+	if (heap->used - heap->after_step < (STEP_KB << 10) || heap->used < heap->next_cycle)
 		return;
-	lua_gc(script->L, LUA_GCSTEP, STEP_KB);
+	bool ended = lua_gc(script->L, LUA_GCSTEP, STEP_KB);
 	heap->after_step = heap->used;
+	heap->next_cycle = ended ? heap->used / 100 * (size_t)pause_of(heap) : 0;
 }
 
 /* Lua's own status of one try; *late when it was interrupted. */

@@ -70,16 +70,32 @@ static void append_path(struct buf *out, const char *path)
 		buf_append_text(out, path);
 }
 
+/* RFC 3986 §2.3: what needs no escape. */
+static bool is_unreserved(unsigned char c)
+{
+	return (unsigned)(c | 0x20) - 'a' < 26 || (unsigned)c - '0' < 10 || c == '-' || c == '.' ||
+	       c == '_' || c == '~';
+}
+
+void url_append_encoded_bytes(struct buf *out, const char *text, size_t size)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	for (size_t i = 0; i < size;) {
+		size_t plain = i;
+		while (plain < size && is_unreserved((unsigned char)text[plain]))
+			plain++;
+		buf_append(out, text + i, plain - i);
+		i = plain;
+		if (i < size) {
+			unsigned char c = (unsigned char)text[i++];
+			buf_append(out, (char[]){'%', digits[c >> 4], digits[c & 15]}, 3);
+		}
+	}
+}
+
 void url_append_encoded(struct buf *out, const char *text)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-	while (*text) {
-		size_t size = strspn(text, plain);
-		buf_append(out, text, size);
-		text += size;
-		if (*text)
-			buf_printf(out, "%%%02X", (unsigned char)*text++);
-	}
+	url_append_encoded_bytes(out, text, strlen(text));
 }
 
 static int hex_digit(char c)

@@ -29,6 +29,7 @@ enum http_failure {
 	HTTP_RESET,    /* the connection broke before the whole answer */
 	HTTP_TRUNCATED, /* fewer bytes than announced */
 	HTTP_STALE,     /* reset of a reused idle connection before the first byte: ask again at once */
+	HTTP_OVERSLEPT, /* its time was up while this process stood still: ask again at once */
 	HTTP_TOO_LARGE, /* the body outgrew max_body */
 	HTTP_NO_ROOM,   /* `room` said so */
 	HTTP_MALFORMED, /* not HTTP, undecodable content encoding, too many headers, ... */
@@ -102,7 +103,9 @@ size_t http_in_flight(const struct http *http);          /* sent and not yet giv
 /* Most connections kept: the sum of the upstreams' concurrency, or more calls than that in flight would close
  * each other's. At least 1, which it is at first. */
 void http_keep_connections(struct http *http, size_t count);
-size_t http_connections_opened(const struct http *http);  /* since the start */
+size_t http_connections_opened(const struct http *http); /* since the start */
+/* No answer of the peer's, and no refusal either: our own doing, or an idle connection's end. */
+bool http_failure_is_ours(enum http_failure failure);
 const char *http_failure_name(enum http_failure failure); /* "connect", "timeout", ...: label values */
 /* When the next played answer comes, or its done is due, steady ms; -1 = none is to come. Of the network
  * nobody knows. */

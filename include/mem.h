@@ -10,6 +10,8 @@
 /* Once, before the first thread: large blocks go back to the machine when they are freed, small ones are
  * kept. */
 void mem_open(void);
+/* What is free goes back to the machine now. */
+void mem_give_back(void);
 void *mem_alloc(size_t size);                /* uninitialised; the caller frees with mem_free */
 void *mem_zalloc(size_t count, size_t size); /* zeroed array */
 void *mem_realloc(void *old, size_t size);

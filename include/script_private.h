@@ -41,6 +41,7 @@ struct heap {
 	size_t used, maximum, limit;
 	size_t after_full; /* used after the last full collection */
 	size_t after_step; /* used after the last bounded one */
+	size_t next_cycle; /* a bounded one begins a cycle when so much is used; 0 = it is in one */
 	bool armed, refused;
 };
 

@@ -18,6 +18,7 @@ bool url_host_matches(const char *host, const char *pattern);
 bool url_host_allowed(const struct upstream_config *upstream, const char *host);
 /* Appends the text with all but the unreserved characters encoded (RFC 3986 §2.3). */
 void url_append_encoded(struct buf *out, const char *text);
+void url_append_encoded_bytes(struct buf *out, const char *text, size_t size);
 /* Appends what the encoded text of a query means: %XX and `+` resolved, what is no code as it stands. */
 void url_append_decoded(struct buf *out, const char *text, size_t size);
 /* Appends the URL of a call that asks `request` for `values` (joined by '|', percent-encoded, under

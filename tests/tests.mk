@@ -3,6 +3,8 @@
 
 PYTEST ?= /usr/bin/python3 -m pytest -p no:cacheprovider -q -ra --tb=short
 PYTEST_ARGS ?=
+# The system tests mostly wait: all of them run in two processes, each with brokers of its own, file by file.
+SIDE_BY_SIDE ?= $(if $(PYTEST_ARGS),,-n 2 --dist loadfile)
 AGAIN := @$(MAKE) --no-print-directory
 
 # Everything that can go wrong, told as promises: C units, Lua specs, the binary against a real Kafka.
@@ -67,7 +69,7 @@ MORTAL := $(if $(SANITIZE)$(FAULTS),,$(BUILD)-faults)
 .test-system: all $(BUILD)/mockbroker $(BUILD)/schemacheck
 	@[ -z "$(MORTAL)" ] || $(MAKE) --no-print-directory FAULTS=1 BUILD=$(MORTAL) all
 	MILLRACE=$(BUILD)/millrace MILLRACE_FAULTS=$(MORTAL)/millrace MILLRACE_MOCKBROKER=$(BUILD)/mockbroker \
-		MILLRACE_SCHEMACHECK=$(BUILD)/schemacheck $(PYTEST) $(PYTEST_ARGS) tests/system
+		MILLRACE_SCHEMACHECK=$(BUILD)/schemacheck $(PYTEST) $(SIDE_BY_SIDE) $(PYTEST_ARGS) tests/system
 
 $(BUILD)/mockbroker: tests/system/mockbroker.c
 	@mkdir -p $(@D)

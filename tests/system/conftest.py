@@ -52,6 +52,17 @@ def clusters():
     CLUSTERS.close()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Runs where the tests were shared out among processes; each tells what it missed."""
+    CLUSTERS.why = CLUSTERS.why or getattr(node, "workeroutput", {}).get("no_kafka")
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["no_kafka"] = CLUSTERS.why
+
+
 def pytest_terminal_summary(terminalreporter):
     if CLUSTERS.why:
         terminalreporter.section("no real Kafka", sep="!")

@@ -1,7 +1,9 @@
 """Brokers for the tests: a real Apache Kafka (KRaft, one node or three), or librdkafka's mock cluster in its place."""
 
 import ctypes
+import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,18 +32,40 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def _ports():
+    """Ports below those that the kernel gives to outgoing connections, which would take a free one any moment.
+
+    Test runs side by side begin at different ones, and go through them in turn."""
+    first, end = 10000, 32000
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    port = first + random.Random(f"{os.getpid()} {worker}").randrange(end - first)
+    while True:
+        port = port + 1 if port + 1 < end else first
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+PORTS = _ports()
+
+
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    return [next(PORTS) for _ in range(count)]
 
 
 def jars():
-    """The folder with Kafka's jars, fetched by Maven the first time."""
+    """The folder with Kafka's jars, fetched by Maven the first time, by one of the runs side by side."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with open(CACHE.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetched_jars()
+
+
+def _fetched_jars():
     pom = HERE / "kafka" / "pom.xml"
     done = CACHE / "complete"
     if done.exists() and done.read_text() == pom.read_text():

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import signal
 import threading
 import time
 
@@ -182,6 +183,25 @@ def test_an_api_of_one_host_that_is_not_there_is_waited_for(job, seed):
     finally:
         for one in back:
             one.close()
+
+
+def test_a_process_that_was_stopped_blames_nobody_for_what_timed_out(job, stub, seed):
+    """One attempt each: whoever counted one would lose the record."""
+    stub.latency(0.4, 0.6)
+    j = job(partitions=1, change={"http": {"retry": {"attempts": 1}, "upstreams": {"mediawiki": {
+        "timeout": "2s", "concurrency": 4}}}, "source": {"kafka": {"session.timeout.ms": "45000"}}})
+    j.start()
+    maker = events.Maker(seed, pages=200)
+    j.send([maker.event() for _ in range(200)])
+    j.until("some are answered, others asked", lambda m: m.value("millrace_events_total", outcome="enriched") > 4 and
+            m.sum("millrace_http_in_flight") > 0)
+    j.signal(signal.SIGSTOP)
+    time.sleep(6)
+    j.signal(signal.SIGCONT)
+    j.until_done()
+    assert j.metrics().value("millrace_http_retries_total", reason="overslept") > 0
+    assert j.metrics().value("millrace_http_retries_total", reason="timeout") == 0
+    j.require_clean()
 
 
 def test_the_only_host_throttling_is_back_pressure_and_no_failure(job, stub, seed):

@@ -658,6 +658,25 @@ static void a_503_with_retry_after_waits_that_long_alone(void **state)
 	response_free(&other.lookup.response);
 }
 
+static void what_timed_out_in_our_sleep_is_asked_again_at_once_and_nobody_is_blamed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked one;
+	submit(fixture, &one, 1, "a");
+	for (int i = 0; i < 9; i++) {
+		tick(fixture);
+		assert_int_equal(world.count, 1);
+		fail_next(HTTP_OVERSLEPT);
+		assert_int_equal(one.lookup.attempts, 0);
+		assert_int_equal(one.lookup.host->failures, 0);
+	}
+	tick(fixture);
+	answer_next(200);
+	ended(&one, 200, NULL);
+	assert_true(metric(fixture, METRIC_HTTP_RETRIES, "wiki", "overslept") == 9);
+	response_free(&one.lookup.response);
+}
+
 static void the_deadline_ends_it_before_the_attempts(void **state)
 {
 	struct fixture *fixture = *state;
@@ -1791,6 +1810,7 @@ int main(void)
 	        promise(attempts_are_used_up),
 	        promise(the_back_off_is_waited_for),
 	        promise(a_503_with_retry_after_waits_that_long_alone),
+	        promise(what_timed_out_in_our_sleep_is_asked_again_at_once_and_nobody_is_blamed),
 	        promise(the_deadline_ends_it_before_the_attempts),
 	        promise(each_failure_has_its_type_and_reason),
 	        promise(what_cannot_get_better_is_not_asked_again),
