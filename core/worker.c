@@ -223,6 +223,7 @@ static void refresh(void *context)
 		*metrics_value(worker->metrics, METRIC_STATE, state_names[i]) = i == (int)state;
 	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
 	        (double)http_connections_opened(worker->http);
+	*metrics_value_at(worker->metrics, METRIC_HTTP_OPEN, NULL) = (double)http_connections(worker->http);
 	pipeline_refresh(worker->pipeline, clock_wall());
 }
 

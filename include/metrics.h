@@ -68,6 +68,10 @@ struct metrics_user;
 		"Errors that librdkafka reported, by its name for them.")                                             \
 	X(KAFKA_THROTTLED, METRIC_COUNTER, NONE, "millrace_kafka_throttled_seconds_total", "client",                  \
 		"Time by which brokers held back answers because of a quota, summed over requests.")                  \
+	X(BROKER_CONNECTIONS, METRIC_GAUGE, NONE, "millrace_kafka_broker_connections", "client",                      \
+		"Connections to brokers that are up, as of the last second.")                                         \
+	X(BROKER_RTT, METRIC_GAUGE, NONE, "millrace_kafka_broker_rtt_seconds", "client,stat",                         \
+		"Time until brokers answer, in the last second, of the slowest broker: avg, p99.")                    \
 	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \
 		"Calls that ended, by status (or error) and whether it was the first or a retry.")                    \
 	X(HTTP_LOOKUPS, METRIC_COUNTER, NONE, "millrace_http_lookups_total", "upstream",                              \
@@ -88,14 +92,17 @@ struct metrics_user;
 		"1 for the state the upstream's breaker is in, 0 for the others: closed, open, probing.")             \
 	X(HTTP_THROTTLED, METRIC_COUNTER, NONE, "millrace_http_throttled_seconds_total", "upstream,reason",           \
 		"Time for which hosts were paused (429, retry) or the whole upstream was (breaker).")                                                  \
+	X(HTTP_OPEN, METRIC_GAUGE, NONE, "millrace_http_connections", "",                                             \
+		"Connections that are open, of all upstreams together: those to one address are shared.")             \
 	X(HTTP_CONNECTIONS, METRIC_COUNTER, NONE, "millrace_http_new_connections_total", "", "Connections opened.")   \
 	X(HTTP_BYTES, METRIC_COUNTER, NONE, "millrace_http_response_bytes_total", "upstream",                         \
 		"Bytes of answers after decompression.")                                                              \
 	X(SCRIPT_INFO, METRIC_GAUGE, NONE, "millrace_script_info", "script,sha256",                                   \
 		"Always 1; the labels say which script new records begin on.")                                        \
 	X(SCRIPT_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_script_duration_seconds", "hook", "CPU time of hooks.")  \
-	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "kind",                                \
-		"Hook calls that failed by themselves: error, timeout, memory.")                                      \
+	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "hook,kind",                           \
+		"Calls into the script that failed by themselves: error, timeout, memory; hook: request, transform, " \
+		"or other (splits, decoding).")                                      \
 	X(DIFF_DURATION, METRIC_HISTOGRAM, TURN, "millrace_diff_duration_seconds", "", "CPU time of scripts' diffs.") \
 	X(DIFFS, METRIC_COUNTER, NONE, "millrace_diffs_total", "outcome",                                             \
 		"Diffs that scripts asked for, by outcome: made, too_large, timeout, cancelled (its record was given back).") \
@@ -111,6 +118,8 @@ struct metrics_user;
 		"Whether the configuration file was good when it was last read.")                                     \
 	X(CONFIG_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_config_last_reload_success_timestamp_seconds", "",        \
 		"When the configuration file was last read and good.")                                                \
+	X(CONFIG_HASH, METRIC_GAUGE, NONE, "millrace_config_hash_info", "sha256",                                     \
+		"Always 1; the label says which configuration file was last read and good.")                          \
 	X(SCHEMA_CHECKS, METRIC_COUNTER, NONE, "millrace_schema_checks_total", "schema,side,outcome",                 \
 		"Events held against a schema (its title), on the side input or output, by outcome: valid, invalid, " \
 		"unknown (no such schema), unchecked (warned of alone, while a repository is away).")                 \
@@ -128,6 +137,8 @@ struct metrics_user;
 	X(LUA_MOVED, METRIC_COUNTER, NONE, "millrace_lua_records_moved_total", "",                                    \
 		"Records that began again on another Lua state, with their answers, because theirs was given up.")   \
 	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
+	X(LUA_GC, METRIC_COUNTER, NONE, "millrace_lua_gc_seconds_total", "",                                          \
+		"Time of collections of Lua's heap between hooks; those within a hook are in its duration.")          \
 	X(SINK_EVENTS, METRIC_COUNTER, NONE, "millrace_sink_events_total", "topic", "Outputs acknowledged.")          \
 	X(SINK_BYTES, METRIC_COUNTER, NONE, "millrace_sink_bytes_total", "topic", "Bytes of outputs acknowledged.")   \
 	X(SINK_ERRORS, METRIC_COUNTER, NONE, "millrace_sink_errors_total", "topic,code",                              \

@@ -119,7 +119,8 @@ struct script {
 	uint64_t runs;
 	size_t events;
 	uint64_t timeouts, memory_failures, errors;
-	int64_t cpu_ns;
+	uint64_t failed[SCRIPT_HOOKS][SCRIPT_KINDS];
+	int64_t cpu_ns, gc_ns;
 	size_t base;              /* of the heap: used when it was loaded */
 	size_t held;              /* by all runs */
 	size_t parts, part_bytes; /* answers that wait for their hook */

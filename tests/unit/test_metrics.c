@@ -339,7 +339,7 @@ static void fill(struct metrics *metrics, enum metric metric, const char *at, co
 		fail_msg("%s: what can its label %.*s say? A cap, or a line in `domains`", name, (int)size,
 		        at);
 	for (size_t i = 0; i < most && (capped || domain->values[i]); i++) {
-		char junk[16];
+		char junk[24];
 		snprintf(junk, sizeof junk, "x%zu", i);
 		values[count] = capped ? junk : domain->values[i];
 		fill(metrics, metric, at + size + (at[size] == ','), values, count + 1, all);
