@@ -37,14 +37,15 @@ local PROPERTIES = "ids|timestamp|size|sha1|content|contentmodel|slotsize|slotsh
 local TRY_LATER = { maxlag = 5, ratelimited = 1, readonly = 5 }
 -- Error codes that are counted by their name; others are "other": the wiki's extensions bring more of them.
 local COUNTED = {}
-for code in ([[maxlag ratelimited readonly internal_api_error accessdenied permissiondenied readapidenied badrevids
-  badvalue blocked nosuchrevid toomanyvalues unknown_action unrecognizedvalue]]):gmatch("%S+") do
+for code in ([[maxlag ratelimited readonly internal_api_error accessdenied permissiondenied readapidenied
+  badrevids badvalue blocked nosuchrevid toomanyvalues unknown_action unrecognizedvalue]]):gmatch("%S+") do
   COUNTED[code] = true
 end
 local WRONG_URL = "the upstream's url must be that of an Action API (.../w/api.php)"
 local ACCESS_DENIED = { accessdenied = true, permissiondenied = true, readapidenied = true }
 
-local api_errors = millrace.counter("mwapi_errors", "Answers of the Action API that are an error, by its code.", { "code" })
+local api_errors = millrace.counter("mwapi_errors",
+  "Answers of the Action API that are an error, by its code.", { "code" })
 local api_warnings = millrace.counter("mwapi_warnings",
   "Answers of the Action API that bring a warning about one of its modules.")
 local missing_revisions = millrace.counter("missing_revisions",
