@@ -506,6 +506,17 @@ static void verify_upstream(struct config_loader *loader, const struct upstream_
 	mem_free(retry);
 }
 
+static void verify_agent(struct config_loader *loader, const char *path, const char *agent)
+{
+	struct yaml_place place = config_place(loader, path);
+	for (const char *at = agent; at && *at; at++)
+		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
+			config_problem(loader, M105_VALUE, &place, NULL,
+			        "%s: expected one line of text without control characters", path);
+			return;
+		}
+}
+
 static void verify_user_agent(struct config_loader *loader)
 {
 	const char *agent = loader->config->user_agent;
@@ -515,12 +526,8 @@ static void verify_user_agent(struct config_loader *loader)
 		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
 		        "(team@example.org)\"",
 		        "'http.user_agent' is not set");
-	for (const char *at = agent; at && *at; at++)
-		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
-			config_problem(loader, M105_VALUE, &place, NULL,
-			        "http.user_agent: expected one line of text without control characters");
-			return;
-		}
+	verify_agent(loader, "http.user_agent", agent);
+	verify_agent(loader, "backfill.user_agent", loader->config->backfill.user_agent);
 }
 
 /* HOST:PORT, with an IPv6 host in brackets. */

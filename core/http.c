@@ -831,6 +831,13 @@ struct http *http_open(struct event_base *base, const struct http_config *config
 	return http;
 }
 
+void http_use_agent(struct http *http, const char *user_agent)
+{
+	char *copy = mem_strdup(user_agent);
+	mem_free(http->user_agent);
+	http->user_agent = copy;
+}
+
 void http_close(struct http *http)
 {
 	list_each (&http->in_flight, node, after)

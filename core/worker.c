@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_limits.h"
 #include "admin_page.h"
 #include "admin_tap.h"
 #include "checkpoint.h"
@@ -9,6 +10,7 @@
 #include "helper.h"
 #include "hookpage.h"
 #include "http.h"
+#include "governor.h"
 #include "inspect.h"
 #include "log.h"
 #include "loudness.h"
@@ -71,6 +73,7 @@ struct worker {
 	struct differ *differ;
 	struct hookpage *hookpage; /* NULL = no checkpoint folder, or files */
 	struct pipeline *pipeline;
+	struct governor *governor; /* NULL = files are read */
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
 	struct sink **sinks;
@@ -352,6 +355,13 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	worker->stopping = true;
 }
 
+static void configured(void *context, bool asked)
+{
+	const struct worker *worker = context;
+	if (worker->governor)
+		governor_configured(worker->governor, asked);
+}
+
 static bool may_reload(const struct worker *worker)
 {
 	return worker->config.live && worker->config.config->script_reload != SCRIPT_RELOAD_OFF;
@@ -545,6 +555,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
 	reload_attach(worker->reload, worker->pipeline);
+	if (worker->config.files == NULL)
+		worker->governor = governor_open(config, worker->pipeline, worker->http, worker->metrics);
 	return true;
 }
 
@@ -678,6 +690,8 @@ static void answer_status(void *context, const struct admin_request *request, st
 	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
 	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
+	buf_append_text(&answer->body, ",\"limits\":");
+	governor_print(worker->governor, &answer->body);
 	buf_printf(&answer->body, ",\"taps\":%zu}\n", tap_readers(worker->tap));
 }
 
@@ -719,7 +733,10 @@ static bool open_admin(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	if (config->admin_listen == NULL)
 		return true;
-	struct admin_config admin = {.listen = config->admin_listen, .token = config->admin_token};
+	struct admin_config admin = {.listen = config->admin_listen,
+	        .token = config->admin_token,
+	        .hosts = config->admin_hosts,
+	        .host_count = config->admin_host_count};
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
 	struct admin_route status = {"GET", "/api/v1/status", "what it does, as JSON", answer_status, worker};
 	struct admin_route reload = {"POST", "/-/reload", "load the script again", answer_reload, worker};
@@ -731,6 +748,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
 	admin_route(worker->admin, &log);
+	admin_limits_route(worker->admin, worker->governor);
 	open_tap(worker);
 	open_page(worker);
 	pthread_mutex_lock(&worker->mutex);
@@ -759,6 +777,8 @@ static int build(struct worker *worker)
 		        .live = worker->config.live,
 		        .world = &worker->world,
 		        .metrics = worker->metrics,
+		        .configured = configured,
+		        .configured_context = worker,
 		        .keeps = worker->config.files == NULL};
 		worker->reload = reload_open(worker->base, &reload, &err);
 		code = worker->reload ? 1 : 78;
@@ -804,6 +824,8 @@ static bool turn(struct worker *worker, bool more)
 {
 	event_base_loop(worker->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
 	int64_t began = clock_now_ns();
+	if (worker->governor)
+		governor_turn(worker->governor, clock_now());
 	more = worker->source->verbs->pump(worker->source);
 	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
@@ -888,6 +910,7 @@ static void tear_down(struct worker *worker)
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	differ_close(worker->differ, CLOSE_MS);
+	governor_close(worker->governor);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	lately_free(&worker->lately);

@@ -2,6 +2,7 @@
 #ifndef MILLRACE_UPSTREAM_H
 #define MILLRACE_UPSTREAM_H
 
+#include "backfill.h"
 #include "retry.h"
 
 #include <stdbool.h>
@@ -19,8 +20,9 @@ struct upstream_config {
 	unsigned concurrency;      /* calls in flight; 0 = auto (limiter.h) */
 	unsigned host_concurrency; /* of them to one host; 0 = half, or all while no other host is asked */
 	double rate;               /* lookups per second; 0 = no limit */
-	size_t max_body;           /* bytes after decompression */
-	int64_t max_idle_ms;       /* a connection idle for longer is not used again */
+	struct backfill_limits backfill; /* in place of both while there is a backlog */
+	size_t max_body;                 /* bytes after decompression */
+	int64_t max_idle_ms;             /* a connection idle for longer is not used again */
 	bool http2;
 	bool merge;                /* lookups may share a call, where the script says so */
 	char **per_record_headers; /* headers in which merged lookups may differ */

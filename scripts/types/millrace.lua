@@ -122,7 +122,7 @@ function millrace.diff(a, b, options) end
 ---A number of the script's own at `/metrics`, as `millrace_user_NAME_total`. Make it where the script loads,
 ---and call it in hooks, with a value for each label in their order, and by how much (1 unless given):
 ---`local skipped = millrace.counter("skipped_slots", "Slots left out.", {"role"})`, then `skipped("main")`.
----A value is short and one of few: all counters have 100 series together, never one for each page. A hook that
+---A value is short and one of few: all have 100 series together, never one for each page. A hook that
 ---runs again (a retry, a start after a crash) counts again. Loading and `selftest` count nothing.
 ---@param name string  lower case letters, digits and "_", 48 at most, without "_total"
 ---@param help string  a sentence: what is counted
