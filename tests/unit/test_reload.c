@@ -274,7 +274,7 @@ static char *printed(struct fixture *f)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	metrics_print(f->metrics, &out);
+	metrics_print(f->metrics, METRICS_TEXT, &out);
 	return buf_steal(&out, NULL);
 }
 
