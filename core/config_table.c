@@ -117,15 +117,15 @@ static const struct config_key retry_keys[] = {
 static const struct config_section retry_section = {KEYS(retry_keys), sizeof(struct retry_config)};
 
 static const struct config_key tls_keys[] = {
-        {"ca", CONFIG_FILE, AT(struct upstream_config, tls_ca), .derived = "the system's",
+        {"ca", CONFIG_FILE, AT(struct tls_config, ca), .derived = "the system's",
                 .example = "/etc/ssl/certs/ca-certificates.crt",
                 .prose = "File of trusted certificates (PEM)."},
-        {"cert", CONFIG_FILE, AT(struct upstream_config, tls_cert), .example = "client.pem",
+        {"cert", CONFIG_FILE, AT(struct tls_config, cert), .example = "client.pem",
                 .prose = "File of the client certificate (PEM)."},
-        {"key", CONFIG_FILE, AT(struct upstream_config, tls_key), .example = "client.key",
+        {"key", CONFIG_FILE, AT(struct tls_config, key), .example = "client.key",
                 .prose = "File of the client certificate's key (PEM)."},
 };
-static const struct config_section tls_section = {KEYS(tls_keys), 0};
+static const struct config_section tls_section = {KEYS(tls_keys), sizeof(struct tls_config)};
 
 static const struct config_key upstream_backfill_keys[] = {
         {"rate", CONFIG_RATE, AT(struct upstream_config, backfill.rate), .reloadable = true, .max = 1e6,
@@ -192,7 +192,8 @@ static const struct config_key upstream_keys[] = {
                 .section = &retry_section, .inherits = "http.retry",
                 .inherits_from = offsetof(struct config, retry), .example = "{attempts: 3}",
                 .prose = "When this upstream is asked again, where it differs from `http.retry`."},
-        {"tls", CONFIG_SECTION, .section = &tls_section, .prose = "Certificates, for https."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct upstream_config, tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section upstream_section = {KEYS(upstream_keys), sizeof(struct upstream_config)};
 
@@ -300,6 +301,8 @@ static const struct config_key streams_keys[] = {
                 .derived = "`streams.json` in the group's folder of `checkpoint.dir`",
                 .example = "/var/cache/millrace/streams.json",
                 .prose = "File in which the last answer is kept, for a start while the API is away."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct config, streams_tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section streams_section = {KEYS(streams_keys), 0};
 
@@ -313,6 +316,8 @@ static const struct config_key schemas_keys[] = {
                          "looks, it is told (`warn`), or they fail (`enforce`)."},
         {"output", CONFIG_CHOICE, AT(struct config, schema_output), .choices = modes, .fallback = "enforce",
                 .prose = "The same of outputs to sinks with a `stream`, before any of a record's is sent."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct config, schema_tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section schemas_section = {KEYS(schemas_keys), 0};
 

@@ -36,9 +36,11 @@ struct config {
 	size_t route_count;
 	char *streams_uri;   /* of the EventStreamConfig API; NULL = none */
 	char *streams_cache; /* file; NULL = none */
-	char **schema_uris;  /* of the repositories, tried in this order; none = events are not checked */
+	struct tls_config streams_tls;
+	char **schema_uris; /* of the repositories, tried in this order; none = events are not checked */
 	size_t schema_uri_count;
 	enum schemas_mode schema_input, schema_output;
+	struct tls_config schema_tls;
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;

@@ -4,6 +4,7 @@
 
 #include "backfill.h"
 #include "retry.h"
+#include "tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,9 +29,7 @@ struct upstream_config {
 	char **per_record_headers; /* headers in which merged lookups may differ */
 	size_t per_record_header_count;
 	struct retry_config retry;
-	char *tls_ca;   /* file; NULL = the system's */
-	char *tls_cert; /* client certificate file; NULL = none */
-	char *tls_key;
+	struct tls_config tls;
 };
 
 #endif
