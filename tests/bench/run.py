@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,7 @@ def main():
     unknown = set(wanted) - set(scenarios.SCENARIOS)
     if unknown:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(scenarios.SCENARIOS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that broker and folders go, too
     made, began = table.Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         stand = rig.Rig(os.environ["MILLRACE"], folder)
