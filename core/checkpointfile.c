@@ -451,7 +451,7 @@ static bool make_folders(const char *dir, const char *path, struct err *err)
 		char *slash = strchr(at, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(part, 0777) == 0) {
+		if (mkdir(part, 0775) == 0) {
 			char *parent = mem_printf("%.*s", (int)(at - 1 - part), part);
 			good = flush_folder(parent, err);
 			mem_free(parent);
@@ -512,7 +512,7 @@ static bool rename_over(const char *from, const char *to, struct err *err)
 static bool write_durably(const char *folder, const char *name, const struct buf *text, struct err *err)
 {
 	char *path = mem_printf("%s/%s", folder, name), *temporary = mem_printf("%s.tmp", path);
-	bool good = write_flushed(temporary, 0666, text, err) && rename_over(temporary, path, err) &&
+	bool good = write_flushed(temporary, 0664, text, err) && rename_over(temporary, path, err) &&
 	            flush_folder(folder, err);
 	mem_free(temporary);
 	mem_free(path);

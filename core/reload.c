@@ -52,6 +52,8 @@ struct reload {
 	struct event_base *base;
 	struct metrics *metrics;
 	const char *tester;
+	void (*configured)(void *context, bool asked);
+	void *configured_context;
 	struct pipeline *pipeline;
 	struct filewatch *watch; /* NULL = nobody watches */
 	struct event *waiting;   /* of a reload that found too many states */
@@ -342,7 +344,8 @@ static void tell_pending(struct reload *reload, const struct config *now)
 	buf_free(&names);
 }
 
-static void adopt(struct reload *reload, enum config_part part)
+/* True when something changed. */
+static bool adopt(struct reload *reload, enum config_part part)
 {
 	struct buf names;
 	enum log_level level = reload->config->log_level;
@@ -355,7 +358,9 @@ static void adopt(struct reload *reload, enum config_part part)
 		log_info("reload", "%s: changed without a restart: %s", reload->config->path, names.data);
 		buf_printf(&reload->changes, "; changed: %s", names.data);
 	}
+	bool changed = names.size > 0;
 	buf_free(&names);
+	return changed;
 }
 
 static bool read_config(struct reload *reload, struct err *err)
@@ -367,7 +372,9 @@ static bool read_config(struct reload *reload, struct err *err)
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_TIME, NULL) = (double)clock_wall() / 1000;
 	set_text(&reload->path, reload->trial.config->script.path);
 	set_text(&reload->params_file, reload->trial.config->script_params_file);
-	adopt(reload, CONFIG_PART_OTHER);
+	bool changed = adopt(reload, CONFIG_PART_OTHER);
+	if (reload->configured)
+		reload->configured(reload->configured_context, changed || reload->asked);
 	tell_pending(reload, reload->trial.config);
 	return true;
 }
@@ -653,6 +660,8 @@ struct reload *reload_open(struct event_base *base, const struct reload_config *
 	        .world = own->world,
 	        .base = base,
 	        .metrics = own->metrics,
+	        .configured = own->configured,
+	        .configured_context = own->configured_context,
 	        .tester = own->tester ? own->tester : "/proc/self/exe",
 	        .path = mem_strdup(own->config->script.path),
 	        .params_file = mem_strdup(own->config->script_params_file),
@@ -747,6 +756,25 @@ static void append_list(struct buf *out, const char *names)
 	}
 }
 
+/* [{"name":"enrich.lua","sha256":"..."},{"name":"lib/shared.lua",...}]: the script's own file first, then its
+ * modules as they lie below its folder. */
+static void append_files(struct buf *out, const struct script *script)
+{
+	const char *sha256, *name;
+	buf_append_text(out, "[");
+	for (size_t i = 0; (sha256 = script_file(script, i, &name)) != NULL; i++) {
+		const char *slash = strrchr(name, '/');
+		char *file = i ? mem_printf("%s.lua", name) : mem_strdup(slash ? slash + 1 : name);
+		for (char *at = file; i && at < file + strlen(name); at++)
+			*at = *at == '.' ? '/' : *at;
+		buf_append_text(out, i ? ",{\"name\":" : "{\"name\":");
+		text_json_string(out, file, strlen(file));
+		buf_printf(out, ",\"sha256\":\"%s\"}", sha256);
+		mem_free(file);
+	}
+	buf_append_text(out, "]");
+}
+
 void reload_status(const struct reload *reload, struct buf *out)
 {
 	char loaded[CLOCK_TEXT];
@@ -757,6 +785,8 @@ void reload_status(const struct reload *reload, struct buf *out)
 	buf_printf(out, ",\"sha256\":\"%s\",\"states\":%zu,\"loaded_at\":\"%s\",\"testing\":%s",
 	        reload->sha256, reload->pipeline ? pipeline_scripts(reload->pipeline) : 1, loaded,
 	        reload->trial.child ? "true" : "false");
+	buf_append_text(out, ",\"files\":");
+	append_files(out, reload->script);
 	text_json_member(out, "last_outcome", reload->tried ? outcome_names[reload->last] : NULL);
 	text_json_member(out, "last_error", reload->last_error);
 	text_json_member(out, "stands_in", reload->stands_in);

@@ -1,6 +1,7 @@
 /* One worker: builds the parts in order, runs the loop, drains, and closes in reverse. */
 #include "worker.h"
 #include "admin.h"
+#include "admin_limits.h"
 #include "admin_page.h"
 #include "admin_tap.h"
 #include "checkpoint.h"
@@ -9,6 +10,7 @@
 #include "helper.h"
 #include "hookpage.h"
 #include "http.h"
+#include "governor.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -64,6 +66,7 @@ struct worker {
 	struct differ *differ;
 	struct hookpage *hookpage; /* NULL = no checkpoint folder, or files */
 	struct pipeline *pipeline;
+	struct governor *governor; /* NULL = files are read */
 	struct helper *helper;
 	struct checkpoint *checkpoint; /* NULL = none is configured */
 	struct sink **sinks;
@@ -163,8 +166,12 @@ static void look_ahead(struct worker *worker, struct worker_progress *progress)
 		progress->done += worker->counts.outcomes[i];
 	list_each (&worker->source->partitions, node, after) {
 		const struct partition *partition = container_of(node, struct partition, node);
-		if (partition->offsets)
-			progress->left += left_of(partition);
+		progress->partitions.all++;
+		if (partition->offsets == NULL)
+			continue;
+		progress->left += left_of(partition);
+		progress->partitions.done +=
+		        partition->reached && offsets_open_count(partition->offsets) == 0;
 	}
 }
 
@@ -270,6 +277,13 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	(void)got;
 	(void)what;
 	worker->stopping = true;
+}
+
+static void configured(void *context, bool asked)
+{
+	const struct worker *worker = context;
+	if (worker->governor)
+		governor_configured(worker->governor, asked);
 }
 
 static bool may_reload(const struct worker *worker)
@@ -412,6 +426,8 @@ static bool open_pipeline(struct worker *worker, struct err *err)
 	};
 	worker->pipeline = pipeline_open(&pipeline, worker->http, worker->metrics, &worker->ledger);
 	reload_attach(worker->reload, worker->pipeline);
+	if (worker->config.files == NULL)
+		worker->governor = governor_open(config, worker->pipeline, worker->http, worker->metrics);
 	return true;
 }
 
@@ -545,6 +561,8 @@ static void answer_status(void *context, const struct admin_request *request, st
 	        (unsigned long long)c.outcomes[OUTCOME_FAILED], (unsigned long long)c.given_back,
 	        (unsigned long long)c.open);
 	reload_status(worker->reload, &answer->body);
+	buf_append_text(&answer->body, ",\"limits\":");
+	governor_print(worker->governor, &answer->body);
 	buf_printf(&answer->body, ",\"taps\":%zu}\n", tap_readers(worker->tap));
 }
 
@@ -586,7 +604,10 @@ static bool open_admin(struct worker *worker, struct err *err)
 	const struct config *config = worker->config.config;
 	if (config->admin_listen == NULL)
 		return true;
-	struct admin_config admin = {.listen = config->admin_listen, .token = config->admin_token};
+	struct admin_config admin = {.listen = config->admin_listen,
+	        .token = config->admin_token,
+	        .hosts = config->admin_hosts,
+	        .host_count = config->admin_host_count};
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
 	struct admin_route status = {"GET", "/api/v1/status", "what it does, as JSON", answer_status, worker};
 	struct admin_route reload = {"POST", "/-/reload", "load the script again", answer_reload, worker};
@@ -595,6 +616,7 @@ static bool open_admin(struct worker *worker, struct err *err)
 		return false;
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
+	admin_limits_route(worker->admin, worker->governor);
 	open_tap(worker);
 	open_page(worker);
 	pthread_mutex_lock(&worker->mutex);
@@ -622,6 +644,8 @@ static int build(struct worker *worker)
 		        .live = worker->config.live,
 		        .world = &worker->world,
 		        .metrics = worker->metrics,
+		        .configured = configured,
+		        .configured_context = worker,
 		        .keeps = worker->config.files == NULL};
 		worker->reload = reload_open(worker->base, &reload, &err);
 		code = worker->reload ? 1 : 78;
@@ -665,6 +689,8 @@ static bool turn(struct worker *worker, bool more)
 {
 	event_base_loop(worker->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
 	int64_t began = clock_now_ns();
+	if (worker->governor)
+		governor_turn(worker->governor, clock_now());
 	more = worker->source->verbs->pump(worker->source);
 	int64_t now = clock_now();
 	int64_t next = pipeline_turn(worker->pipeline, now);
@@ -748,6 +774,7 @@ static void tear_down(struct worker *worker)
 	for (size_t i = 0; i < worker->sinks_opened; i++)
 		worker->sinks[i]->verbs->close(worker->sinks[i]);
 	differ_close(worker->differ, CLOSE_MS);
+	governor_close(worker->governor);
 	if (worker->pipeline)
 		pipeline_close(worker->pipeline);
 	lately_free(&worker->lately);

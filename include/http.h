@@ -93,6 +93,7 @@ struct http_config {
 };
 
 struct http *http_open(struct event_base *base, const struct http_config *config, struct err *err);
+void http_use_agent(struct http *http, const char *user_agent); /* from the next call on; copies */
 void http_close(struct http *http); /* cancels what is in flight, without done; not from within done */
 void http_send(struct http *http, struct http_transfer *transfer);
 /* done is not called. At any time, from within another's done too; nothing happens to one that is not in

@@ -136,8 +136,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Outputs with the producer.")                                                                         \
 	X(PRODUCER_BYTES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_bytes", "topic",                         \
 		"Bytes of outputs with the producer.")                                                                \
+	X(BACKFILL, METRIC_GAUGE, NONE, "millrace_backfill", "",                                                      \
+		"1 while there is a backlog, or the run is bounded: the limits of `backfill` hold.")                  \
 	X(PAUSED, METRIC_COUNTER, NONE, "millrace_paused_seconds_total", "reason",                                    \
-		"Time for which intake stood still although there was room: sink, upstream, schema, source, store.")             \
+		"Time for which intake stood still although there was room: operator, sink, upstream, schema, source, store.")             \
 	X(STAGE_BUSY, METRIC_COUNTER, NONE, "millrace_stage_busy_seconds_total", "stage",                             \
 		"Time for which a stage worked. request, transform: CPU time of the hook; http: time, by the share " \
 		"of the concurrency limit that was in flight.")                                                       \

@@ -141,6 +141,9 @@ void script_hold(struct script *script);
 void script_release(struct script *script);
 const char *script_sha256(const struct script *script); /* hex of the main file and all modules it required */
 const char *script_path(const struct script *script);
+/* Each file that it was loaded from, by its number: its SHA-256, and in *name how `require` calls it; the
+ * main file comes first, under its path. NULL: there are no more. */
+const char *script_file(const struct script *script, size_t number, const char **name);
 /* What it was loaded from, the main file first; borrowed. None and 0 when that is more than
  * SCRIPT_SOURCES_MAX. */
 const struct script_source *script_sources(const struct script *script, size_t *count);

@@ -91,6 +91,7 @@ C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/sy
 	tests/leftovers
 	tests/declared
 	MILLRACE=$(BUILD)/millrace tests/reference
+	tests/hardening $(BUILD)/millrace $(BUILD)/lua/millrace/engine.so
 	luacheck scripts tests/lua tests/system/scripts tests/chaos/scripts
 	@echo "clang-tidy, $(words $(wildcard core/*.c)) files"
 	@printf '%s\n' $(wildcard core/*.c) | xargs -P $(shell nproc) -n 1 tests/tidy -std=c11 -D_GNU_SOURCE -Iinclude \

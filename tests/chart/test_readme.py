@@ -45,6 +45,6 @@ def test_the_readmes_commands_work_as_they_stand(helm, millrace, tmp_path):
                           env={**helms.ENVIRONMENT, "PATH": f"{tools}:{os.environ['PATH']}",
                                "REUSED": "--set-file config=job/config/millrace.yaml"})
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("== rendered") == 2
+    assert done.stdout.count("== rendered") == 3
     assert "ok job/config/millrace.yaml" in done.stdout
     assert "ok job/scripts/enrich.lua" in done.stdout
