@@ -32,6 +32,7 @@ class Quick:
     live = {20: 40, 200: 15}  # events a second: for so many seconds
     backfill = 5000
     slow, slow_repetitions = 12000, 1
+    records = 60000
     lookups = 10000
 
 
@@ -42,6 +43,7 @@ class Full(Quick):
     live = {20: 150, 200: 60}
     backfill = 20000
     slow, slow_repetitions = 60000, 2
+    records = 150000
     lookups = 30000
 
 
@@ -53,6 +55,7 @@ class Smoke(Quick):
     live = {20: 3, 200: 3}
     backfill = 500
     slow = 500
+    records = 500
     lookups = 500
 
 
