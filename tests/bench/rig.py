@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -326,6 +327,23 @@ class Rig:
         self.require_outputs(sink, events)
         self.cluster.drop(sink)
         return cost
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def enrich(self, url, lines, events):
+        """File to file, by the shipped script. Nothing else that this program waited for ran meanwhile."""
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        with open(self.folder / "out.jsonl", "wb") as output:
+            subprocess.run([engine.BINARY, "enrich", str(engine.SCRIPT), str(lines), "--endpoint", url], cwd=ROOT,
+                           stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, timeout=PATIENCE, check=True,
+                           preexec_fn=kafka.die_with_parent)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        made = (self.folder / "out.jsonl").read_bytes().count(b"\n")
+        assert made == events, f"enrich made {made} of {events} events"
+        return Cost(after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime, time.monotonic() - began, events)
 
     def engine(self, url, source, events, **options):
         """A backlog of so many events, from the engine's start to the end of the last, less what a start takes."""

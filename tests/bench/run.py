@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ class Quick:
     live = {20: 40, 200: 15}  # events a second: for so many seconds
     backfill = 5000
     slow, slow_repetitions = 12000, 1
+    records = 60000
     lookups = 10000
 
 
@@ -41,6 +43,7 @@ class Full(Quick):
     live = {20: 150, 200: 60}
     backfill = 20000
     slow, slow_repetitions = 60000, 2
+    records = 150000
     lookups = 30000
 
 
@@ -52,6 +55,7 @@ class Smoke(Quick):
     live = {20: 3, 200: 3}
     backfill = 500
     slow = 500
+    records = 500
     lookups = 500
 
 
@@ -115,6 +119,7 @@ def main():
     unknown = set(wanted) - set(scenarios.SCENARIOS)
     if unknown:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(scenarios.SCENARIOS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that broker and folders go, too
     made, began = table.Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         stand = rig.Rig(os.environ["MILLRACE"], folder)

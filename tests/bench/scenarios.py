@@ -172,6 +172,47 @@ def slow_backfill(rig, table, knobs):
     table.add("peak RSS", "MiB", [c.more["peak"] for c in costs], aim=512)
 
 
+RETURNS = """return {
+  api = 1,
+  transform = function(event)
+    return event
+  end,
+}
+"""
+PASSES = """local millrace = require "millrace"
+return {
+  api = 1,
+  transform = function()
+    return millrace.pass()
+  end,
+}
+"""
+
+
+def records_alone(rig, table, knobs):
+    """From topic to topic without lookups, and from file to file without Kafka."""
+    events = knobs.records
+    table.group("Records without lookups, and lookups without Kafka",
+                f"{events} events of 1.6 kB; held against the consume-produce loop with values as large")
+    changes = load.page_changes(events, 10 * KILO)
+    source, bare = rig.fill("records", changes), []
+    kinds = {"transform returns the event": RETURNS, "transform passes": PASSES}
+    costs = {name: [] for name in kinds}
+    scripts = {name: rig.write(f"{n}.lua", text) for n, (name, text) in enumerate(kinds.items())}
+    lines = rig.write("events.jsonl", b"".join(value + b"\n" for _, value in changes))
+    files = []
+    with rig.stub(10 * KILO, 0) as stub:
+        for _ in range(knobs.repetitions):
+            bare.append(rig.bare_kafka(source, events, 0))
+            for name, script in scripts.items():
+                costs[name].append(rig.engine(stub.url, source, events, script=script))
+            files.append(rig.enrich(stub.url, lines, events))
+    bare_row(table, "bare consume-produce loop", bare)
+    for name, made in costs.items():
+        engine_row(table, f"millrace, {name}", made, "consume-produce", [c.each / b.each for c, b in zip(made, bare)], None)
+    bare_row(table, "millrace enrich: file to file, merged lookups, pages of 10 kB, its start included", files)
+
+
 def lookups_alone(rig, table, knobs):
     """Dispatch and curl without Kafka and Lua, over HTTP/1.1 and HTTP/2."""
     size, calls = 10 * KILO, knobs.lookups
@@ -221,4 +262,4 @@ def parts(rig, table, _):
 
 
 SCENARIOS = {"size": cost_by_size, "flight": cost_by_flight, "live": memory_and_latency, "slow": slow_backfill,
-             "lookups": lookups_alone, "parts": parts}
+             "records": records_alone, "lookups": lookups_alone, "parts": parts}
