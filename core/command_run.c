@@ -78,7 +78,7 @@ static int work(const struct run_options *options, struct config *config)
 		return EXIT_FAILURE;
 	signals_install(worker, true);
 	if (bounds->until)
-		bounded_watch(worker);
+		bounded_watch(worker, options->bounds.json);
 	int code = worker_join(worker, NULL);
 	signals_forget();
 	if (bounds->until)

@@ -126,6 +126,7 @@ static void tell(const struct governor *governor, const struct backfill_lag *lag
 		log_info("backfill", "caught up: the usual limits hold again");
 }
 
+/* While the lag is not known it looks each turn: what is read before is asked about as if it were live. */
 static void look(struct governor *governor, int64_t now)
 {
 	struct backfill_lag lag;
@@ -226,6 +227,15 @@ static bool no_such_key(const struct governor_wish *wish, const char *key, struc
 	return false;
 }
 
+/* It is repeated in answers and in the log. */
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if (*text < 0x20 || *text > 0x7E)
+			return false;
+	return true;
+}
+
 static bool want_of(struct own *own, bool rate, const char *key, const char *value, struct err *err)
 {
 	return rate ? want_rate(own, key, value, err) : want_concurrency(own, key, value, err);
@@ -236,6 +246,8 @@ bool governor_want(struct governor_wish *wish, const char *key, const char *valu
 	const char *dot = strrchr(key, '.'), *last = dot ? dot + 1 : key;
 	bool rate = strcmp(last, "rate") == 0, known = rate || strcmp(last, "concurrency") == 0;
 	size_t size = dot ? (size_t)(dot - key) : 0, found = 0;
+	if (!is_plain(key) || !is_plain(value))
+		return err_set(err, "a name or value is not plain ASCII; expected such as rate=50/s");
 	if (strcmp(key, "records") == 0)
 		return want_records(wish, value, err);
 	for (size_t i = 0; known && i < wish->config->upstream_count; i++) {

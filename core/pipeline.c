@@ -1477,18 +1477,27 @@ static int64_t oldest_unasked(const struct pipeline *p)
 	return oldest;
 }
 
-void pipeline_lag(const struct pipeline *p, int64_t wall, struct backfill_lag *lag)
+static bool lag_known(const struct pipeline *p)
 {
-	int64_t oldest = oldest_unasked(p);
-	*lag = (struct backfill_lag){.known = !list_empty(&p->source->partitions)};
 	list_each (&p->source->partitions, node, after) {
 		const struct partition *partition = container_of(node, struct partition, node);
-		lag->known &= partition->offsets != NULL && partition->high >= 0;
-		if (partition->offsets == NULL)
-			continue;
-		int64_t unread = partition->high - offsets_next(partition->offsets);
+		if (partition->offsets == NULL || partition->high < 0)
+			return false;
+	}
+	return !list_empty(&p->source->partitions);
+}
+
+void pipeline_lag(const struct pipeline *p, int64_t wall, struct backfill_lag *lag)
+{
+	*lag = (struct backfill_lag){.known = lag_known(p)};
+	if (!lag->known)
+		return;
+	int64_t oldest = oldest_unasked(p);
+	list_each (&p->source->partitions, node, after) {
+		const struct partition *partition = container_of(node, struct partition, node);
+		int64_t unread = partition->high - offsets_next(partition->offsets),
+		        next = partition->taken_dt;
 		lag->records += offsets_open_count(partition->offsets) + (uint64_t)(unread > 0 ? unread : 0);
-		int64_t next = partition->taken_dt;
 		if (unread > 0 && next > 0 && (oldest == 0 || next < oldest))
 			oldest = next;
 	}

@@ -166,8 +166,12 @@ static void look_ahead(struct worker *worker, struct worker_progress *progress)
 		progress->done += worker->counts.outcomes[i];
 	list_each (&worker->source->partitions, node, after) {
 		const struct partition *partition = container_of(node, struct partition, node);
-		if (partition->offsets)
-			progress->left += left_of(partition);
+		progress->partitions.all++;
+		if (partition->offsets == NULL)
+			continue;
+		progress->left += left_of(partition);
+		progress->partitions.done +=
+		        partition->reached && offsets_open_count(partition->offsets) == 0;
 	}
 }
 

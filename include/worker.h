@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "pipeline.h"
+#include "progress.h"
 #include "source_errors.h"
 
 #include <stdbool.h>
@@ -35,7 +36,8 @@ struct worker_config {
 struct worker_progress {
 	uint64_t done; /* records that ended in this process */
 	uint64_t left; /* offsets up to the end of our partitions, some of which may hold no record */
-	bool known;    /* every partition knows where it starts and where it ends */
+	struct progress_partitions partitions; /* done: at their end, with nothing open */
+	bool known;                            /* every partition knows where it starts and where it ends */
 };
 
 /* How often records were dropped or failed for one reason. */

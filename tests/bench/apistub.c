@@ -2,11 +2,12 @@
  *
  * usage: apistub BYTES MILLISECONDS [TAIL_EVERY TAIL_MILLISECONDS [LARGE_EVERY LARGE_BYTES]]
  *
- * Prints its port, serves until stdin ends. Every revision exists, is visible and has BYTES bytes of text as
- * JSON writes it (page_text.h). The delay is the same for all calls; with a tail one call in TAIL_EVERY, by
- * chance, takes TAIL_MILLISECONDS and the others are spread exponentially, so that MILLISECONDS is the mean
- * of all. Revisions that LARGE_EVERY divides have LARGE_BYTES of text. One thread, epoll, keep-alive; each
- * connection asks one thing at a time, as HTTP/1.1 clients do. */
+ * Prints its port, serves until stdin ends, prints how many calls waited at once at the most. Every revision
+ * exists, is visible and has BYTES bytes of text as JSON writes it (page_text.h). The delay is the same for
+ * all calls; with a tail one call in TAIL_EVERY, by chance, takes TAIL_MILLISECONDS and the others are spread
+ * exponentially, so that MILLISECONDS is the mean of all. Revisions that LARGE_EVERY divides have LARGE_BYTES
+ * of text. One thread, epoll, keep-alive; each connection asks one thing at a time, as HTTP/1.1 clients do.
+ */
 #include "page_text.h"
 
 #include <arpa/inet.h>
@@ -50,7 +51,7 @@ static struct {
 	double tail_share;
 	uint64_t chance;
 	struct connection **waiting; /* a heap, the soonest first */
-	size_t waiters, room;
+	size_t waiters, most, room;
 } stub = {.chance = 88172645463325252u};
 
 static int64_t now_ns(void)
@@ -83,6 +84,7 @@ static void wait_for_turn(struct connection *connection)
 		stub.waiting = realloc(stub.waiting, stub.room * sizeof *stub.waiting);
 	}
 	size_t i = stub.waiters++;
+	stub.most = stub.waiters > stub.most ? stub.waiters : stub.most;
 	for (; i > 0 && stub.waiting[(i - 1) / 2]->due > connection->due; i = (i - 1) / 2)
 		stub.waiting[i] = stub.waiting[(i - 1) / 2];
 	stub.waiting[i] = connection;
@@ -318,5 +320,6 @@ int main(int argc, char **argv)
 	        &(struct epoll_event){.events = EPOLLIN, .data.ptr = &stub});
 	epoll_ctl(stub.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &(struct epoll_event){.events = EPOLLIN});
 	serve(listener);
+	printf("%zu\n", stub.most);
 	return 0;
 }

@@ -99,14 +99,18 @@ class Stub:
         self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}/w/api.php"
 
     def close(self):
+        """Answers how many calls it had at once at the most."""
         self.process.stdin.close()
+        most = int(self.process.stdout.readline() or 0)
         self.process.wait(20)
+        return most
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.close()
+        if self.process.returncode is None:
+            self.close()
 
 
 class Http2:

@@ -27,7 +27,7 @@ LOAD = f"load before the run {os.getloadavg()[0]:.1f}"
 class Quick:
     repetitions = 3
     sizes = {1000: 12000, 10000: 12000, 100000: 2500, 1000000: 250}
-    flights, flight_rate = (64, 2000), 2000
+    flights, flight_rate, flight_repetitions = (64, 2000), 2000, 2
     live = {20: 40, 200: 15}  # events a second: for so many seconds
     backfill = 5000
     slow, slow_repetitions = 12000, 1
@@ -37,7 +37,7 @@ class Quick:
 class Full(Quick):
     repetitions = 5
     sizes = {1000: 20000, 10000: 20000, 100000: 4000, 1000000: 400}
-    flights = (16, 64, 256, 1000, 2000, 4000)
+    flights, flight_repetitions = (16, 64, 256, 1000, 2000, 4000), 3
     live = {20: 150, 200: 60}
     backfill = 20000
     slow, slow_repetitions = 60000, 2
@@ -48,7 +48,7 @@ class Smoke(Quick):
     """Proves that everything runs; its figures say nothing."""
     repetitions = 1
     sizes = {10000: 500}
-    flights = (64, 500)
+    flights, flight_repetitions = (64, 500), 1
     live = {20: 3, 200: 3}
     backfill = 500
     slow = 500

@@ -68,25 +68,34 @@ def cost_by_flight(rig, table, knobs):
     """(b) CPU per event against the number of calls in flight, at one rate."""
     size = 10 * KILO
     table.group("CPU per event against calls in flight",
-                f"one id a call, pages of 10 kB, the delay set so that {knobs.flight_rate} calls a second come of any number")
-    engines = {n: [] for n in knobs.flights}
-    bare = {n: [] for n in knobs.flights}
-    most = knobs.flights[-1] * 3
-    source = rig.fill(f"flight{most}", load.page_changes(most, size))
-    for _ in range(knobs.repetitions):
+                f"one id a call, pages of 10 kB, the delay set so that {knobs.flight_rate} calls a second come of any number; "
+                "limits.memory 2GiB, since each call in flight reserves room")
+    events = knobs.flights[-1] * 6  # the calls that open a connection are a sixth at the most
+    source = rig.fill(f"flight{events}", load.page_changes(events, size))
+    roomy = {"limits": {"memory": "2GiB"}}
+    engines, bare, most = {}, {}, {}
+    for _ in range(knobs.flight_repetitions):
         for flight in knobs.flights:
-            with rig.stub(size, flight * 1000 // knobs.flight_rate) as stub:
-                bare[flight].append(rig.bare_http(stub.url, most, flight))
-                engines[flight].append(rig.engine(stub.url, source, most,
-                                                  upstream={**UNMERGED, "concurrency": flight}))
+            delay = flight * 1000 // knobs.flight_rate
+            with rig.stub(size, delay) as stub:
+                bare.setdefault(flight, []).append(rig.bare_http(stub.url, events, flight))
+            with rig.stub(size, delay) as stub:
+                upstream = {**UNMERGED, "concurrency": flight}
+                engines.setdefault(flight, []).append(
+                    rig.engine(stub.url, source, events, upstream=upstream, change=roomy))
+                most.setdefault(flight, []).append(stub.close())
     for flight in knobs.flights:
-        first, costs = engines[64], engines[flight]
-        table.add(f"millrace, {flight} in flight", "us", [c.each for c in costs],
-                  "64 in flight" if flight != 64 else "", [c.each / f.each for c, f in zip(costs, first)] if flight != 64 else (),
-                  1.5 if flight == 2000 else None)
-        table.add(f"bare libcurl loop, {flight} in flight", "us", [c.each for c in bare[flight]],
-                  "64 in flight" if flight != 64 else "",
-                  [c.each / f.each for c, f in zip(bare[flight], bare[64])] if flight != 64 else ())
+        aim = 1.5 if flight == 2000 else None
+        flight_row(table, f"millrace, {flight} in flight", engines[flight], engines[64], aim,
+                   f"{statistics.median(most[flight]):.0f} at once at the most")
+        flight_row(table, f"bare libcurl loop, {flight} in flight", bare[flight], bare[64], None, "")
+
+
+def flight_row(table, name, costs, first, aim, note):
+    against = "" if costs is first else "64 in flight"
+    ratios = [] if costs is first else [c.each / f.each for c, f in zip(costs, first)]
+    note = "; ".join(filter(None, [f"{number(median(costs, lambda c: c.rate))}/s", note]))
+    table.add(name, "us", [c.each for c in costs], against, ratios, aim, note=note)
 
 
 def quantile(values, share):
@@ -136,7 +145,7 @@ def live(rig, table, stub, rate, seconds, size, delay):
         cost = run.finish(events + 50)
         added = [way - delay for way in rig.ways(source, run.sink)[50:]]
     table.add(f"{name}: CPU per event", "us", [(cost.cpu - before) / events * 1e6])
-    table.add(f"{name}: RSS", "MiB", [rss])
+    table.add(f"{name}: RSS", "MiB", [rss], note=f"at most {number(cost.more['peak'])}")
     table.add(f"{name}: added latency, p50", "ms", [statistics.median(added)])
     table.add(f"{name}: added latency, p99", "ms", [quantile(added, 0.99)], note=f"of {events} events")
     table.add(f"{name}: calls per 1,000 events", "calls", [cost.more["calls"] / (events + 50) * 1000])

@@ -1,5 +1,6 @@
 """The rendered pod, run: the real engine on the files of a kubelet, while a release changes them under it."""
 
+import hashlib
 import os
 import re
 import signal
@@ -151,6 +152,24 @@ def test_the_hook_after_a_release_tells_why_the_script_is_not_live(helm, millrac
     said, _ = hook.communicate(timeout=PATIENCE_S)
     assert hook.returncode == 1, said
     assert "0 of 2 engines" in said and "first.lua:1:" in said and "127.0.0.1:1: Connection refused" in said
+
+
+def test_all_engines_of_a_name_are_told_to_reload_and_looked_at(millrace, pod):
+    def reload(*arguments):
+        url = f"http://127.0.0.1:{pod.port}"
+        done = subprocess.run([millrace, "reload", "--all", "--url", url, *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=PATIENCE_S)
+        return done.returncode, done.stdout + done.stderr
+
+    pod.wait("alive", lambda: pod.probe("livenessProbe") == 200)
+    text = (pod.root / "etc/millrace/scripts/first.lua").read_bytes()
+    expected = f"--expect=first.lua={hashlib.sha256(text).hexdigest()}"
+    code, said = reload(expected, "--timeout=10s")
+    assert code == 0 and f"http://127.0.0.1:{pod.port}: unchanged: " in said and "live: 1 engine\n" in said
+    code, said = reload("--at-least=2", "--timeout=10s")
+    assert code == 69 and "1 of at least 2 engines are there" in said
+    code, said = reload("--at-least=2", "--read-only", expected, "--timeout=1s")
+    assert code == 1 and "1 of 2 engines run what is expected" in said
 
 
 def test_a_release_changes_the_parameters_of_a_running_pod(helm, pod):

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import urllib.error
+import urllib.request
 
 import events
 from engine import merged, run, until
@@ -96,6 +98,35 @@ def test_an_operators_limits_hold_until_the_configuration_is_read_again(job, stu
     run("reload", "--url", f"http://127.0.0.1:{j.port}", check=0)
     assert limits(j)["upstreams"]["mediawiki"] == {"rate": {"value": 500, "from": "config"},
                                                    "concurrency": {"value": 64, "from": "config"}}
+
+
+def post(j, path, body, **headers):
+    request = urllib.request.Request(f"http://127.0.0.1:{j.port}{path}", data=body, headers=headers, method="POST")
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def test_limits_come_as_json_too(job):
+    j = job(partitions=1, change=change())
+    j.start()
+    status, text = post(j, "/-/limits", b'{"mediawiki": {"rate": "90/m", "concurrency": 5}, "records": 300}')
+    got = json.loads(text)
+    assert status == 200 and got["records"]["value"] == 300
+    assert got["upstreams"]["mediawiki"]["rate"] == {"value": 1.5, "from": "operator"}
+    status, text = post(j, "/-/limits", b'{"mediawiki.rate": null}')
+    assert json.loads(text)["upstreams"]["mediawiki"]["rate"]["from"] == "config"
+    for body, why in ((b'{"records": [1]}', "records: expected a number or a text"), (b"", "nothing is asked for"),
+                      (b'{"records": 5', "the body, line"), (b"{}\0", "NUL"), (b"records", "expected NAME=VALUE"),
+                      (b'{"a": {"b": {"c": 1}}}', "a.b: expected a number or a text"), (b"\xff=\xfe", "plain ASCII")):
+        status, text = post(j, "/-/limits", body)
+        assert status == 400 and why in text, (body, status, text)
+    for page in ("/-/limits", "/-/pause", "/-/resume"):
+        assert post(j, page, b"records=5", Origin="http://evil.example")[0] == 403
+        assert post(j, page, b"records=5", Host="evil.example")[0] == 421
+    assert limits(j)["records"] == {"value": 300, "from": "operator"} and state(j) == ["running"]
 
 
 def test_limits_that_make_no_sense_are_named_and_none_is_taken(job):
