@@ -1,10 +1,12 @@
 /* The door for operators: metrics, probes and what else is told or done over HTTP. */
 #include "admin.h"
+#include "clock.h"
 #include "list.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -17,8 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
-enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 64 * 1024, TIMEOUT_S = 30, ROUTES_MAX = 32 };
+enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 64 * 1024, ROUTES_MAX = 32, SWEEP_MS = 250 };
 
 struct admin {
 	struct admin_config config;
@@ -30,6 +34,18 @@ struct admin {
 	size_t route_count;
 	struct list streams;
 	struct list late; /* answers that are to come */
+	struct list guests;
+	int64_t swept; /* steady ms */
+};
+
+/* An open connection. libevent says nothing of those that send no whole request, so a reference to its
+ * bufferevent is kept: once libevent has let go of it, it has no callbacks any more. It closes its descriptor
+ * itself: one that libevent closed could be another connection's before our reference is gone. */
+struct guest {
+	struct list_node node;
+	struct bufferevent *bev;
+	int64_t since; /* steady ms: when it came, or its last request was answered */
+	bool cut;
 };
 
 struct admin_later {
@@ -68,12 +84,13 @@ bool admin_asked(const struct admin_request *request, const char *name)
 static void show_metrics(void *context, const struct admin_request *request, struct admin_answer *answer)
 {
 	struct admin *admin = context;
-	(void)request;
+	enum metrics_form form = expose_wanted(request->accept);
 	if (admin->hooks.refresh)
 		admin->hooks.refresh(admin->hooks.context);
 	metrics_process(admin->metrics);
-	metrics_print(admin->metrics, &answer->body);
-	answer->type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_print(admin->metrics, form, &answer->body);
+	answer->type = expose_type(form);
+	answer->varies = true;
 }
 
 static void show_checks(struct admin *admin, bool (*check)(void *, struct buf *),
@@ -144,6 +161,17 @@ bool admin_value(const struct admin_request *request, const char *name, char *va
 	return false;
 }
 
+bool admin_pair(const char **text, char *name, size_t name_size, char *value, size_t value_size)
+{
+	const char *at = *text;
+	size_t size = strcspn(at, "&\r\n"), left = strcspn(at, "=&\r\n");
+	if (at[left] != '=' || !decode_value(at, left, name, name_size) ||
+	        !decode_value(at + left + 1, size - left - 1, value, value_size))
+		return false;
+	*text = at + size + strspn(at + size, "&\r\n");
+	return true;
+}
+
 static bool is_loopback(struct evhttp_request *request)
 {
 	char *address = NULL;
@@ -173,13 +201,55 @@ static bool bears_token(const struct admin *admin, struct evhttp_request *reques
 	return !differs;
 }
 
-/* A browser on this machine sends what any site's page tells it to, but says which site: `Origin`. */
+/* A browser on this machine sends what any site's page tells it to, but says so: by `Origin`, and newer ones
+ * by `Sec-Fetch-Site`, which is "none" for what a person typed. */
+static bool is_a_pages_doing(struct evhttp_request *request)
+{
+	struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+	const char *site = evhttp_find_header(headers, "Sec-Fetch-Site");
+	return evhttp_find_header(headers, "Origin") || (site && strcmp(site, "none") != 0);
+}
+
 static bool may_change(const struct admin *admin, struct evhttp_request *request)
 {
 	if (bears_token(admin, request))
 		return true;
-	return is_loopback(request) &&
-	       evhttp_find_header(evhttp_request_get_input_headers(request), "Origin") == NULL;
+	return is_loopback(request) && !is_a_pages_doing(request);
+}
+
+static bool is_address(const char *host)
+{
+	unsigned char bytes[sizeof(struct in6_addr)];
+	size_t size = strlen(host);
+	char inner[INET6_ADDRSTRLEN];
+	if (host[0] != '[')
+		return inet_pton(AF_INET, host, bytes) == 1;
+	if (size < 3 || size - 2 >= sizeof inner || host[size - 1] != ']')
+		return false;
+	memcpy(inner, host + 1, size - 2);
+	inner[size - 2] = '\0';
+	return inet_pton(AF_INET6, inner, bytes) == 1;
+}
+
+/* A web page whose name was made to mean this machine (DNS rebinding) is of the same origin for its browser,
+ * which then sends no Origin and lets it read; but it calls us by that name. Who calls from elsewhere may
+ * change nothing anyway. */
+static bool is_called_right(const struct admin *admin, struct evhttp_request *request)
+{
+	const char *given = evhttp_find_header(evhttp_request_get_input_headers(request), "Host");
+	char host[256];
+	if (!is_loopback(request) || bears_token(admin, request) || given == NULL)
+		return true; /* a browser always says Host */
+	const char *bracket = given[0] == '[' ? strchr(given, ']') : NULL;
+	size_t size = bracket ? (size_t)(bracket - given) + 1 : strcspn(given, ":");
+	if (size == 0 || size >= sizeof host)
+		return false;
+	memcpy(host, given, size);
+	host[size] = '\0';
+	bool known = strcasecmp(host, "localhost") == 0 || is_address(host);
+	for (size_t i = 0; !known && i < admin->config.host_count; i++)
+		known = strcasecmp(host, admin->config.hosts[i]) == 0;
+	return known;
 }
 
 static enum admin_caller caller_of(const struct admin *admin, struct evhttp_request *request)
@@ -201,12 +271,30 @@ static const char *method_of(struct evhttp_request *request)
 	}
 }
 
-static const struct admin_route *find_route(const struct admin *admin, const char *path)
+/* The page of that method; else any of that path, or NULL. */
+static const struct admin_route *find_route(const struct admin *admin, const char *method, const char *path)
 {
-	for (size_t i = 0; i < admin->route_count; i++)
-		if (strcmp(admin->routes[i].path, path) == 0)
-			return &admin->routes[i];
-	return NULL;
+	const struct admin_route *found = NULL;
+	for (size_t i = 0; i < admin->route_count; i++) {
+		const struct admin_route *route = &admin->routes[i];
+		if (strcmp(route->path, path) == 0 && (found == NULL || strcmp(route->method, method) == 0))
+			found = route;
+	}
+	return found;
+}
+
+static void name_methods(const struct admin *admin, const char *path, struct evhttp_request *request)
+{
+	struct buf names;
+	buf_init(&names, 0);
+	for (size_t i = 0; i < admin->route_count; i++) {
+		const struct admin_route *route = &admin->routes[i];
+		if (strcmp(route->path, path) == 0)
+			buf_printf(&names, "%s%s", names.size ? ", " : "",
+			        strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
+	}
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", names.data);
+	buf_free(&names);
 }
 
 static void refuse(struct admin_answer *answer, int status, const char *why)
@@ -221,14 +309,19 @@ static void answer_to(struct admin *admin, struct evhttp_request *request, struc
 	const char *path = uri ? evhttp_uri_get_path(uri) : NULL,
 	           *query = uri ? evhttp_uri_get_query(uri) : NULL;
 	struct evbuffer *body = evhttp_request_get_input_buffer(request);
-	const struct admin_route *route = find_route(admin, path ? path : "");
+	const struct admin_route *route = find_route(admin, method_of(request), path ? path : "");
+	if (!is_called_right(admin, request)) {
+		refuse(answer, 421,
+		        "On this machine it is called localhost or by an address; other names are to be "
+		        "listed in admin.hosts.\n");
+		return;
+	}
 	if (route == NULL) {
 		refuse(answer, 404, "There is no such page; / lists those there are.\n");
 		return;
 	}
 	if (strcmp(route->method, method_of(request)) != 0) {
-		evhttp_add_header(evhttp_request_get_output_headers(request), "Allow",
-		        strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
+		name_methods(admin, path, request);
 		refuse(answer, 405, "This page does not know that method; see the header Allow.\n");
 		return;
 	}
@@ -240,6 +333,7 @@ static void answer_to(struct admin *admin, struct evhttp_request *request, struc
 	}
 	struct admin_request asked = {
 	        .path = path, .query = query ? query : "", .caller = caller_of(admin, request)};
+	asked.accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
 	asked.body.size = evbuffer_get_length(body);
 	asked.body.data = (const char *)evbuffer_pullup(body, -1);
 	route->handler(route->context, &asked, answer);
@@ -250,6 +344,8 @@ static void add_headers(struct evhttp_request *request, const struct admin_answe
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	evhttp_add_header(headers, "Content-Type", answer->type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
+	if (answer->varies)
+		evhttp_add_header(headers, "Vary", "Accept");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
 	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
 	if (answer->policy)
@@ -324,7 +420,7 @@ static void send_slice(struct admin *admin, struct streaming *streaming, struct 
 		end_stream(admin, streaming);
 }
 
-void admin_turn(struct admin *admin)
+static void send_streams(struct admin *admin)
 {
 	if (list_empty(&admin->streams))
 		return;
@@ -338,6 +434,117 @@ void admin_turn(struct admin *admin)
 	}
 	if (chunk)
 		evbuffer_free(chunk);
+}
+
+/* ---- guests ---- */
+
+static bool is_of(struct evhttp_request *request, const struct bufferevent *bev)
+{
+	struct evhttp_connection *connection = request ? evhttp_request_get_connection(request) : NULL;
+	return connection && evhttp_connection_get_bufferevent(connection) == bev;
+}
+
+/* It waits for us. */
+static bool is_served(const struct admin *admin, const struct guest *guest)
+{
+	list_each (&admin->streams, node, after) {
+		const struct streaming *streaming = container_of(node, struct streaming, node);
+		if (!streaming->lost && is_of(streaming->request, guest->bev))
+			return true;
+	}
+	list_each (&admin->late, node, after)
+		if (is_of(container_of(node, struct admin_later, node)->request, guest->bev))
+			return true;
+	return false;
+}
+
+static bool has_left(const struct guest *guest)
+{
+	bufferevent_event_cb event = NULL;
+	bufferevent_getcb(guest->bev, NULL, NULL, &event, NULL);
+	return event == NULL;
+}
+
+static void forget_guest(struct admin *admin, struct guest *guest)
+{
+	list_remove(&admin->guests, &guest->node);
+	bufferevent_decref(guest->bev);
+	mem_free(guest);
+}
+
+/* libevent sees the end of the connection, and closes it. */
+static void cut_off(struct guest *guest)
+{
+	if (!guest->cut)
+		shutdown(bufferevent_getfd(guest->bev), SHUT_RDWR);
+	guest->cut = true;
+}
+
+static void sweep(struct admin *admin, int64_t now)
+{
+	int64_t patience = admin->config.patience_ms ? admin->config.patience_ms : ADMIN_PATIENCE_MS;
+	admin->swept = now;
+	list_each (&admin->guests, node, after) {
+		struct guest *guest = container_of(node, struct guest, node);
+		if (has_left(guest))
+			forget_guest(admin, guest);
+		else if (is_served(admin, guest))
+			guest->since = now;
+		else if (now - guest->since > patience)
+			cut_off(guest);
+	}
+}
+
+/* The one that has been there for longest without being served; those that are served are few. */
+static void make_room(struct admin *admin, int64_t now)
+{
+	size_t most = admin->config.connections ? admin->config.connections : ADMIN_CONNECTIONS, open = 0;
+	struct guest *oldest = NULL;
+	if (admin->guests.count < most)
+		return;
+	sweep(admin, now);
+	list_each (&admin->guests, node, after) {
+		struct guest *guest = container_of(node, struct guest, node);
+		open += !guest->cut;
+		if (!guest->cut && !is_served(admin, guest) &&
+		        (oldest == NULL || guest->since < oldest->since))
+			oldest = guest;
+	}
+	if (open >= most && oldest)
+		cut_off(oldest);
+}
+
+/* Called by libevent for each connection that it takes. */
+static struct bufferevent *on_guest(struct event_base *base, void *context)
+{
+	struct admin *admin = context;
+	int64_t now = clock_now();
+	make_room(admin, now);
+	struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (bev == NULL)
+		return NULL;
+	struct guest *guest = mem_zalloc(1, sizeof *guest);
+	*guest = (struct guest){.bev = bev, .since = now};
+	bufferevent_incref(bev);
+	list_append(&admin->guests, &guest->node);
+	return bev;
+}
+
+static void note_request(struct admin *admin, struct evhttp_request *request)
+{
+	list_each (&admin->guests, node, after) {
+		struct guest *guest = container_of(node, struct guest, node);
+		if (is_of(request, guest->bev))
+			guest->since = clock_now();
+	}
+}
+
+void admin_turn(struct admin *admin)
+{
+	int64_t now = clock_now();
+	send_streams(admin);
+	if (now - admin->swept >= SWEEP_MS)
+		sweep(admin, now);
 }
 
 /* libevent would send the body of an answer to HEAD, too. */
@@ -409,6 +616,7 @@ static void on_request(struct evhttp_request *request, void *context)
 	struct admin_answer answer = {
 	        .status = 200, .type = "text/plain; charset=utf-8", .later = may_be_late(context, request)};
 	buf_init(&answer.body, 0);
+	note_request(context, request);
 	answer_to(context, request, &answer);
 	bool late = answer.later == NULL; /* somebody took it */
 	if (!late)
@@ -481,11 +689,12 @@ static uint16_t port_of(struct evconnlistener *listener)
 	                                           : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-static void limit_requests(struct evhttp *http)
+static void limit_requests(struct evhttp *http, int64_t patience_ms)
 {
 	evhttp_set_max_headers_size(http, HEADERS_MAX);
 	evhttp_set_max_body_size(http, BODY_MAX);
-	evhttp_set_timeout(http, TIMEOUT_S);
+	const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
+	evhttp_set_timeout_tv(http, &patience);
 	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
 	                                         EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
 }
@@ -503,6 +712,7 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 	admin->port = port_of(listener);
 	list_init(&admin->late, "late answers");
 	list_init(&admin->streams, "streams");
+	list_init(&admin->guests, "guests");
 	admin->http = evhttp_new(base);
 	if (admin->http == NULL || evhttp_bind_listener(admin->http, listener) == NULL) {
 		err_set(err, "admin.listen: no memory for the listener");
@@ -510,7 +720,8 @@ struct admin *admin_open(struct event_base *base, const struct admin_config *con
 		admin_close(admin);
 		return NULL;
 	}
-	limit_requests(admin->http);
+	limit_requests(admin->http, config->patience_ms ? config->patience_ms : ADMIN_PATIENCE_MS);
+	evhttp_set_bevcb(admin->http, on_guest, admin);
 	evhttp_set_gencb(admin->http, on_request, admin);
 	admin_route(admin, &(struct admin_route){"GET", "/", "this list", show_index, admin});
 	admin_route(admin,
@@ -534,13 +745,16 @@ void admin_close(struct admin *admin)
 		end_stream(admin, container_of(node, struct streaming, node));
 	if (admin->http)
 		evhttp_free(admin->http);
+	while ((node = list_first(&admin->guests)))
+		forget_guest(admin, container_of(node, struct guest, node));
 	mem_free(admin);
 }
 
 void admin_route(struct admin *admin, const struct admin_route *route)
 {
 	size_t i = 0;
-	while (i < admin->route_count && strcmp(admin->routes[i].path, route->path) != 0)
+	while (i < admin->route_count && (strcmp(admin->routes[i].path, route->path) != 0 ||
+	                                         strcmp(admin->routes[i].method, route->method) != 0))
 		i++;
 	if (i == ROUTES_MAX) {
 		log_error("admin", "there is no room for the page %s", route->path);

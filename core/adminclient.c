@@ -84,6 +84,60 @@ static bool place_of(const struct adminclient *client, struct place *place, stru
 	return true;
 }
 
+static bool known(char *const *urls, size_t count, const char *url)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(urls[i], url) == 0)
+			return true;
+	return false;
+}
+
+static char *url_of(const struct addrinfo *address, const struct place *place)
+{
+	char host[NI_MAXHOST];
+	if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) !=
+	        0)
+		return NULL;
+	return mem_printf(address->ai_family == AF_INET6 ? "http://[%s]:%s%s" : "http://%s:%s%s", host,
+	        place->port, place->prefix);
+}
+
+char **adminclient_addresses(const char *url, int64_t timeout_ms, size_t *count, struct err *err)
+{
+	char **urls = NULL;
+	struct place place;
+	struct err why = {""};
+	*count = 0;
+	if (!read_url(url, &place)) {
+		place_free(&place);
+		refuse_url(url, err);
+		return NULL;
+	}
+	struct addrinfo *addresses = lookup_host(place.host, place.port, timeout_ms, &why);
+	for (const struct addrinfo *at = addresses; at; at = at->ai_next) {
+		char *found = url_of(at, &place);
+		if (found == NULL || known(urls, *count, found)) {
+			mem_free(found);
+			continue;
+		}
+		urls = mem_realloc(urls, (*count + 1) * sizeof *urls);
+		urls[(*count)++] = found;
+	}
+	if (*count == 0)
+		err_set(err, "%s: %s", url, why.text[0] ? why.text : "it has no address");
+	if (addresses)
+		freeaddrinfo(addresses);
+	place_free(&place);
+	return urls;
+}
+
+void adminclient_free_addresses(char **urls, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		mem_free(urls[i]);
+	mem_free(urls);
+}
+
 /* ---- the connection ---- */
 
 struct talk {
@@ -262,9 +316,11 @@ static void write_request(const struct adminclient *client, const struct place *
 	        method, place->prefix, path, place->authority);
 	if (client->token)
 		buf_printf(out, "Authorization: Bearer %s\r\n", client->token);
+	const char *form = client->form ? client->form : "";
 	if (strcmp(method, "GET") != 0)
-		buf_append_text(out, "Content-Length: 0\r\n");
-	buf_append_text(out, "\r\n");
+		buf_printf(out, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n",
+		        strlen(form));
+	buf_printf(out, "\r\n%s", strcmp(method, "GET") != 0 ? form : "");
 }
 
 static int ask(const struct adminclient *client, const struct place *place, const char *method,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ enum {
 	PATIENCE_MS = 30000, /* with brokers that cannot say yet */
 	AGAIN_MS = 500,
 	LOOK_MS = 100,     /* how soon the end is seen */
-	DRAW_MS = 500,     /* a new line on the terminal so often */
+	COLUMNS = 80,      /* of a terminal that does not say */
 	TELL_MS = 10000,   /* a line in the log so often */
 	REASONS_SHOWN = 10 /* of one outcome; the JSON has all */
 };
@@ -156,21 +157,30 @@ int bounded_check(const struct config *config)
 
 /* ---- progress ---- */
 
+static unsigned columns(void)
+{
+	struct winsize size;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS;
+}
+
 static void show(const struct progress *progress, const struct worker_progress *now, bool terminal)
 {
 	struct buf text;
 	buf_init(&text, 250);
-	progress_text(progress, now->done, now->left, &text);
 	if (terminal)
-		log_status(text.data);
+		progress_line(progress, now->done, now->left, now->partitions, columns(), &text);
+	else
+		progress_text(progress, now->done, now->left, &text);
+	if (terminal)
+		log_status(text.size ? text.data : "");
 	else
 		log_info("run", "%s", text.data);
 	buf_free(&text);
 }
 
-void bounded_watch(struct worker *worker)
+void bounded_watch(struct worker *worker, bool quiet)
 {
-	bool terminal = command_colour(STDERR_FILENO) && getenv("CI") == NULL;
+	bool terminal = !quiet && command_colour(STDERR_FILENO) && getenv("CI") == NULL;
 	struct progress progress = {0};
 	int64_t shown = clock_now();
 	while (!worker_ended(worker)) {
@@ -180,7 +190,7 @@ void bounded_watch(struct worker *worker)
 		if (!now.known)
 			continue;
 		progress_note(&progress, now.done, time);
-		if (time - shown < (terminal ? DRAW_MS : TELL_MS))
+		if (time - shown < (terminal ? PROGRESS_DRAW_MS : TELL_MS))
 			continue;
 		shown = time;
 		show(&progress, &now, terminal);

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "config.h"
 #include "config_table.h"
+#include "fetch.h"
 #include "kafka_ask.h"
 #include "mem.h"
 #include "reach.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -25,7 +27,8 @@ static const char help[] =
         "  millrace check scripts/*.lua\n"
         "\n"
         "options:\n"
-        "      --connect           log in to the brokers and ask for the topics, reach the upstreams,\n"
+        "      --connect           log in to the brokers and ask for the topics, reach the upstreams (of\n"
+        "                          https by a HEAD request: certificates are looked at),\n"
         "                          ask for what is known of the streams\n"
         "      --schemas           look for the schemas of sinks and of error events in 'schemas.uris'\n"
         "      --deny-warnings     a warning is as bad as an error\n"
@@ -207,19 +210,37 @@ static void connect_sink(
 	mem_free(what);
 }
 
+/* Of https it is asked, too: whether certificates are good shows only then. */
+static bool upstream_there(
+        const struct config *config, const struct upstream_config *upstream, const char *url, struct err *err)
+{
+	if (strncasecmp(url, "https://", 8) != 0)
+		return reach_url(url, CONNECT_MS, err);
+	char *section = mem_printf("http.upstreams.%s.tls", upstream->name);
+	struct fetch_config asking = {.user_agent = config->user_agent,
+	        .timeout_ms = CONNECT_MS,
+	        .tls = upstream->tls,
+	        .tls_section = section};
+	bool there = fetch_answers(&asking, url, err);
+	mem_free(section);
+	return there;
+}
+
 /* An address with {host} stands for the hosts that are named in full. */
-static void connect_upstream(struct check *check, const struct upstream_config *upstream)
+static void connect_upstream(
+        struct check *check, const struct config *config, const struct upstream_config *upstream)
 {
 	struct err err = {""};
 	char *what = mem_printf("upstream %s", upstream->name), *template = strstr(upstream->url, "{host}");
 	if (template == NULL)
-		reached(check, reach_url(upstream->url, CONNECT_MS, &err), what, "can be reached", &err);
+		reached(check, upstream_there(config, upstream, upstream->url, &err), what, "can be reached",
+		        &err);
 	for (size_t i = 0; template && i < upstream->host_count; i++) {
 		if (upstream->hosts[i][0] == '*')
 			continue;
 		char *url = mem_printf("%.*s%s%s", (int)(template - upstream->url), upstream->url,
 		        upstream->hosts[i], template + strlen("{host}"));
-		reached(check, reach_url(url, CONNECT_MS, &err), what, "can be reached", &err);
+		reached(check, upstream_there(config, upstream, url, &err), what, "can be reached", &err);
 		mem_free(url);
 	}
 	mem_free(what);
@@ -232,7 +253,7 @@ static void connect_all(struct check *check, const struct config *config)
 		connect_sink(check, config, &config->sinks[i], false);
 	connect_sink(check, config, &config->errors, true);
 	for (size_t i = 0; i < config->upstream_count; i++)
-		connect_upstream(check, &config->upstreams[i]);
+		connect_upstream(check, config, &config->upstreams[i]);
 }
 
 /* ---- configurations ---- */

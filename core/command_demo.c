@@ -8,6 +8,7 @@
 #include "log.h"
 #include "mem.h"
 #include "mockbroker.h"
+#include "progress.h"
 #include "signals.h"
 #include "text.h"
 #include "worker.h"
@@ -62,6 +63,7 @@ struct demo {
 	size_t output_bytes;
 	char last_error[40]; /* one of a kind is enough */
 	bool bar;
+	int64_t bar_drawn; /* steady ms */
 };
 
 /* ---- looking into JSON without reading it ---- */
@@ -280,16 +282,19 @@ static uint64_t ended(const struct pipeline_counts *counts)
 	return sum;
 }
 
-static void show_bar(const struct demo *demo, uint64_t done)
+static void show_bar(struct demo *demo, uint64_t done)
 {
-	static const char full[] = "########################################";
-	static const char rest[] = "----------------------------------------";
-	int width = (int)(sizeof full - 1), filled = (int)(done * (uint64_t)width / demo->events);
-	if (!demo->bar)
+	enum { WIDTH = 40 };
+	int64_t now = clock_now();
+	struct buf bar;
+	if (!demo->bar || now - demo->bar_drawn < PROGRESS_DRAW_MS)
 		return;
-	printf("\r\033[K  [%.*s%.*s] %llu of %zu events", filled, full, width - filled, rest,
-	        (unsigned long long)done, demo->events);
+	demo->bar_drawn = now;
+	buf_init(&bar, 0);
+	progress_bar(done, demo->events, WIDTH, &bar);
+	printf("\r\033[K  %s%llu of %zu events", bar.data, (unsigned long long)done, demo->events);
 	fflush(stdout);
+	buf_free(&bar);
 }
 
 /* Until every event has ended and what came out was seen, the worker stopped, or nothing moves any more. */

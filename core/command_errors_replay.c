@@ -362,7 +362,7 @@ static int work(const struct errors_job *job, const struct errors_plan *plan)
 	if (worker == NULL)
 		return EXIT_FAILURE;
 	signals_install(worker, false);
-	bounded_watch(worker);
+	bounded_watch(worker, job->options->json);
 	int code = worker_join(worker, NULL);
 	signals_forget();
 	const struct worker_end *end = worker_end(worker);

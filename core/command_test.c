@@ -37,6 +37,7 @@ static const char help[] =
         "      --junit FILE        also write JUnit's XML\n"
         "      --format FORMAT     text, tap or json (a line per test) [text]\n"
         "  -l, --list              name the tests and run none\n"
+        "      --allow-none        no tests are no failure\n"
         "  -q, --quiet             only what failed, and the last line\n"
         "  -h, --help              this text\n"
         "\n"
@@ -49,7 +50,7 @@ enum { DEPTH_MAX = 16, WATCH_MS = 300 };
 struct testing {
 	const char *match, *junit;
 	enum testformat format;
-	bool update, watch, list, quiet;
+	bool update, watch, list, quiet, allow_none;
 	char **files;
 	size_t count;
 	bool broken;
@@ -216,9 +217,10 @@ static int run_all(struct testing *testing)
 		run_file(testing, &report, testing->files[i]);
 	if (!testing->list)
 		testreport_end(&report);
-	int code = testing->broken                       ? EXIT_CONFIG
-	           : report.failed || report.passed == 0 ? EXIT_FAILURE
-	                                                 : EXIT_SUCCESS;
+	int code = testing->broken      ? EXIT_CONFIG
+	           : report.failed      ? EXIT_FAILURE
+	           : report.passed == 0 ? testing->allow_none ? EXIT_SUCCESS : EXIT_FAILURE
+	                                : EXIT_SUCCESS;
 	if (report.passed + report.failed == 0 && !testing->broken)
 		fprintf(stderr,
 		        testing->match ? "millrace test: no test has '%s' in its name\n"
@@ -316,7 +318,7 @@ static bool format_of(const char *text, enum testformat *format)
 /* -1: go on; else the exit code. */
 static int read_options(int argc, char **argv, struct testing *testing)
 {
-	enum { JUNIT = 256, FORMAT };
+	enum { JUNIT = 256, FORMAT, ALLOW_NONE };
 	static const struct option long_options[] = {
 	        {"match", required_argument, NULL, 'k'},
 	        {"update", no_argument, NULL, 'u'},
@@ -325,6 +327,7 @@ static int read_options(int argc, char **argv, struct testing *testing)
 	        {"format", required_argument, NULL, FORMAT},
 	        {"list", no_argument, NULL, 'l'},
 	        {"quiet", no_argument, NULL, 'q'},
+	        {"allow-none", no_argument, NULL, ALLOW_NONE},
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
 	};
@@ -336,6 +339,7 @@ static int read_options(int argc, char **argv, struct testing *testing)
 		case 'w': testing->watch = true; break;
 		case 'l': testing->list = true; break;
 		case 'q': testing->quiet = true; break;
+		case ALLOW_NONE: testing->allow_none = true; break;
 		case JUNIT: testing->junit = optarg; break;
 		case FORMAT:
 			if (!format_of(optarg, &testing->format))

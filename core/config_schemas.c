@@ -25,7 +25,9 @@ void config_schemarepo(const struct config *config, struct schemarepo *repo)
 	                .routes = routes,
 	                .route_count = config->route_count,
 	                .timeout_ms = FETCH_MS,
-	                .max_bytes = SCHEMA_MAX}};
+	                .max_bytes = SCHEMA_MAX,
+	                .tls = config->schema_tls,
+	                .tls_section = "schemas.tls"}};
 }
 
 static void problem(const struct search *search, enum code code, const char *key, const struct err *err)

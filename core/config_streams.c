@@ -200,7 +200,9 @@ static enum streams_outcome ask(
 	                .routes = routes,
 	                .route_count = config->route_count,
 	                .timeout_ms = FETCH_MS,
-	                .max_bytes = ANSWER_MAX}};
+	                .max_bytes = ANSWER_MAX,
+	                .tls = config->streams_tls,
+	                .tls_section = "streams.tls"}};
 	if (source.cache)
 		make_folder(source.cache);
 	enum streams_outcome outcome = streams_ask(&source, names, count, &resolver->streams, err);

@@ -117,15 +117,28 @@ static const struct config_key retry_keys[] = {
 static const struct config_section retry_section = {KEYS(retry_keys), sizeof(struct retry_config)};
 
 static const struct config_key tls_keys[] = {
-        {"ca", CONFIG_FILE, AT(struct upstream_config, tls_ca), .derived = "the system's",
+        {"ca", CONFIG_FILE, AT(struct tls_config, ca), .derived = "the system's",
                 .example = "/etc/ssl/certs/ca-certificates.crt",
-                .prose = "File of trusted certificates (PEM)."},
-        {"cert", CONFIG_FILE, AT(struct upstream_config, tls_cert), .example = "client.pem",
+                .prose = "File of the certificates that are trusted, and no others (PEM)."},
+        {"cert", CONFIG_FILE, AT(struct tls_config, cert), .example = "client.pem",
                 .prose = "File of the client certificate (PEM)."},
-        {"key", CONFIG_FILE, AT(struct upstream_config, tls_key), .example = "client.key",
+        {"key", CONFIG_FILE, AT(struct tls_config, key), .example = "client.key",
                 .prose = "File of the client certificate's key (PEM)."},
 };
-static const struct config_section tls_section = {KEYS(tls_keys), 0};
+static const struct config_section tls_section = {KEYS(tls_keys), sizeof(struct tls_config)};
+
+static const struct config_key upstream_backfill_keys[] = {
+        {"rate", CONFIG_RATE, AT(struct upstream_config, backfill.rate), .reloadable = true, .max = 1e6,
+                .inherits = "backfill.rate", .inherits_from = offsetof(struct config, backfill_limits.rate),
+                .derived = "the value of `backfill.rate`", .example = "50/s",
+                .prose = "Most lookups in a time while there is a backlog; `none`: as many as else."},
+        {"concurrency", CONFIG_INTEGER, AT(struct upstream_config, backfill.concurrency), .reloadable = true,
+                .min = 1, .max = 4096, .nothing = "live", .inherits = "backfill.concurrency",
+                .inherits_from = offsetof(struct config, backfill_limits.concurrency),
+                .derived = "the value of `backfill.concurrency`", .example = "8",
+                .prose = "Most calls in flight while there is a backlog; `live`: as many as else."},
+};
+static const struct config_section upstream_backfill_section = {KEYS(upstream_backfill_keys), 0};
 
 static const struct config_key upstream_keys[] = {
         {"url", CONFIG_TEXT, AT(struct upstream_config, url), .required = true,
@@ -158,6 +171,8 @@ static const struct config_key upstream_keys[] = {
                 .inherits = "http.rate", .inherits_from = offsetof(struct config, rate),
                 .derived = "the value of `http.rate`", .example = "200/s",
                 .prose = "Most lookups in a time, such as `200/s`; `none` for no limit."},
+        {"backfill", CONFIG_SECTION, .section = &upstream_backfill_section,
+                .prose = "Its limits while there is a backlog, where they differ from those of `backfill`."},
         {"max_body", CONFIG_BYTES, AT(struct upstream_config, max_body), .fallback = "56MiB", .min = KIB,
                 .max = GIB, .prose = "Largest answer, counted after decompression."},
         {"max_idle", CONFIG_DURATION, AT(struct upstream_config, max_idle_ms), .fallback = "3s", .min = 0,
@@ -177,12 +192,40 @@ static const struct config_key upstream_keys[] = {
                 .section = &retry_section, .inherits = "http.retry",
                 .inherits_from = offsetof(struct config, retry), .example = "{attempts: 3}",
                 .prose = "When this upstream is asked again, where it differs from `http.retry`."},
-        {"tls", CONFIG_SECTION, .section = &tls_section, .prose = "Certificates, for https."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct upstream_config, tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section upstream_section = {KEYS(upstream_keys), sizeof(struct upstream_config)};
 
+static const struct config_key backfill_keys[] = {
+        {"records", CONFIG_INTEGER, AT(struct config, backfill.records), .reloadable = true,
+                .fallback = "off", .min = 1, .max = 1e12, .nothing = "off",
+                .prose = "There is a backlog while more records than this are unread or open, in all "
+                         "partitions of this process, and until they have been at most half of it for 5 s. "
+                         "Bounded runs (`run --until`) are one from their beginning to their end."},
+        {"freshness", CONFIG_DURATION, AT(struct config, backfill.freshness_ms), .reloadable = true,
+                .fallback = "0", .min = 0, .max = 365 * DAY,
+                .prose =
+                        "The same by the age of the events that are asked about next, such as `10m`; `0` for "
+                        "whatever it is."},
+        {"rate", CONFIG_RATE, AT(struct config, backfill_limits.rate), .reloadable = true, .fallback = "none",
+                .max = 1e6,
+                .prose = "Most lookups in a time to each upstream while there is a backlog, in place of its "
+                         "`rate`; `none`: as many as else."},
+        {"concurrency", CONFIG_INTEGER, AT(struct config, backfill_limits.concurrency), .reloadable = true,
+                .fallback = "live", .min = 1, .max = 4096, .nothing = "live",
+                .prose = "Most calls in flight to each upstream while there is a backlog; `live`: as many as "
+                         "else."},
+        {"user_agent", CONFIG_TEXT, AT(struct config, backfill.user_agent), .reloadable = true,
+                .derived = "the value of `http.user_agent`",
+                .example = "\"my-job-backfill/1.0 (team@example.org)\"",
+                .prose = "The User-Agent header while there is a backlog, so that who runs the API can tell "
+                         "it from live work."},
+};
+static const struct config_section backfill_section = {KEYS(backfill_keys), 0};
+
 static const struct config_key http_keys[] = {
-        {"user_agent", CONFIG_TEXT, AT(struct config, user_agent),
+        {"user_agent", CONFIG_TEXT, AT(struct config, user_agent), .reloadable = true,
                 .fallback = "millrace/1.0 (no contact given)",
                 .prose = "The User-Agent header; say how to reach you."},
         {"retry", CONFIG_SECTION, .offset = offsetof(struct config, retry), .section = &retry_section,
@@ -258,6 +301,8 @@ static const struct config_key streams_keys[] = {
                 .derived = "`streams.json` in the group's folder of `checkpoint.dir`",
                 .example = "/var/cache/millrace/streams.json",
                 .prose = "File in which the last answer is kept, for a start while the API is away."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct config, streams_tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section streams_section = {KEYS(streams_keys), 0};
 
@@ -271,6 +316,8 @@ static const struct config_key schemas_keys[] = {
                          "looks, it is told (`warn`), or they fail (`enforce`)."},
         {"output", CONFIG_CHOICE, AT(struct config, schema_output), .choices = modes, .fallback = "enforce",
                 .prose = "The same of outputs to sinks with a `stream`, before any of a record's is sent."},
+        {"tls", CONFIG_SECTION, .offset = offsetof(struct config, schema_tls), .section = &tls_section,
+                .prose = "Certificates, for https."},
 };
 static const struct config_section schemas_section = {KEYS(schemas_keys), 0};
 
@@ -305,6 +352,11 @@ static const struct config_key admin_keys[] = {
         {"token", CONFIG_TEXT, AT(struct config, admin_token), .secret = true,
                 .example = "{file: /run/secrets/token}",
                 .prose = "What a caller from elsewhere must send as a bearer token to change anything."},
+        {"hosts", CONFIG_TEXTS, COUNTED(struct config, admin_hosts, admin_host_count),
+                .example = "[millrace.example.org]",
+                .prose = "Names by which callers on this machine may call it, such as those of a proxy here; "
+                         "`localhost` and addresses always are. A web page could have any other name point "
+                         "here."},
 };
 static const struct config_section admin_section = {KEYS(admin_keys), 0};
 
@@ -327,6 +379,8 @@ static const struct config_key root_keys[] = {
         {"script", CONFIG_SECTION, .offset = offsetof(struct config, script), .section = &script_section,
                 .required = true,
                 .prose = "The Lua script that decides what to ask and what to make of the answer."},
+        {"backfill", CONFIG_SECTION, .section = &backfill_section,
+                .prose = "What is asked more gently, and by another name, while there is a backlog."},
         {"http", CONFIG_SECTION, .section = &http_section,
                 .prose = "What is asked; not needed where the script asks nothing."},
         {"key", CONFIG_KEY_FIELDS, COUNTED(struct config, key, key_count), .fallback = "record",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { TOPIC_MAX = 249, REVOKE_MS = 1500, MAX_DEPTH = 128 };
 
@@ -239,7 +240,7 @@ static void verify_property(struct config_loader *loader, const char *path, enum
 		        origin->secret && known ? "a value that librdkafka refuses" : err.text);
 	}
 	const char *doubt = kafka_doubt(property->name, property->value);
-	if (origin && client == KAFKA_CONSUMER && doubt)
+	if (origin && doubt)
 		config_problem(loader, M131_KAFKA_DOUBT, &origin->place, NULL, "%s: %s", path, doubt);
 	mem_free(full);
 }
@@ -364,6 +365,9 @@ static void verify_error_topic(struct config_loader *loader)
 	}
 }
 
+static const char without_password[] =
+        "an address without user name and password (send a header from the script instead)";
+
 /* Why a URL cannot be used, or NULL. */
 static const char *url_fault(const char *url)
 {
@@ -376,7 +380,7 @@ static const char *url_fault(const char *url)
 		if ((unsigned char)*at <= 0x20 || (unsigned char)*at == 0x7F)
 			return "an address without spaces or control characters";
 	if (memchr(rest, '@', authority))
-		return "an address without user name and password (send a header from the script instead)";
+		return without_password;
 	if (authority == 0 || rest[0] == ':')
 		return "an address with a host";
 	if (strpbrk(rest, "?#"))
@@ -400,34 +404,80 @@ static bool origin_valid(const char *origin)
 	return host && url_fault(origin) == NULL && strchr(host + 3, '/') == NULL;
 }
 
+static bool has_password(const char *url)
+{
+	const char *host = strstr(url, "://");
+	return host && memchr(host + 3, '@', strcspn(host + 3, "/?#")) != NULL;
+}
+
+/* An address that is not as it should be; one with a password is not shown. */
+static void wrong_address(
+        struct config_loader *loader, const char *path, const char *expected, const char *url)
+{
+	if (!has_password(url)) {
+		wrong(loader, path, NULL, expected, url);
+		return;
+	}
+	struct yaml_place place = config_place(loader, path);
+	place.length = 0;
+	config_problem(loader, M105_VALUE, &place, NULL, "%s: expected %s", path, without_password);
+}
+
+/* `secure`: some address that they are for begins with https. */
+static void verify_tls(
+        struct config_loader *loader, const struct tls_config *tls, bool secure, const char *section)
+{
+	char *path = mem_printf("%s.tls", section);
+	struct yaml_place place = config_place(loader, path);
+	if ((tls->cert == NULL) != (tls->key == NULL))
+		config_problem(loader, M105_VALUE, &place, NULL, "%s: 'cert' and 'key' go together", path);
+	if (!secure && (tls->ca || tls->cert))
+		config_problem(loader, M133_TLS_UNUSED, &place, "the address begins with http://",
+		        "%s has no effect without https", path);
+	mem_free(path);
+}
+
+static bool is_secure(const char *url)
+{
+	return strncasecmp(url, "https://", 8) == 0;
+}
+
 static void verify_streams(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
 	const char *fault = config->streams_uri ? url_fault(config->streams_uri) : NULL;
 	if (fault)
-		wrong(loader, "streams.config_uri", NULL, fault, config->streams_uri);
+		wrong_address(loader, "streams.config_uri", fault, config->streams_uri);
+	bool secure = config->streams_uri == NULL || is_secure(config->streams_uri);
 	if (config->streams_cache && config->streams_cache[0] != '/')
 		wrong(loader, "streams.cache", NULL, "a path that begins with /", config->streams_cache);
 	for (size_t i = 0; i < config->route_count; i++) {
 		const struct kafka_property *route = &config->routes[i];
 		if (!origin_valid(route->name))
-			wrong(loader, "routes", NULL,
+			wrong_address(loader, "routes",
 			        "an address up to its host, such as https://meta.wikimedia.org", route->name);
 		if (!origin_valid(route->value))
-			wrong(loader, "routes", NULL,
+			wrong_address(loader, "routes",
 			        "an address up to its host, such as http://localhost:6500", route->value);
+		secure = secure || is_secure(route->value);
 	}
+	verify_tls(loader, &config->streams_tls, secure, "streams");
 }
 
 static void verify_schemas(struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	struct err err;
-	for (size_t i = 0; i < config->schema_uri_count; i++)
-		if (!fetch_url_valid(config->schema_uris[i], &err))
-			wrong(loader, "schemas.uris", NULL,
-			        "file:///FOLDER, http://HOST/... or https://HOST/...",
-			        config->schema_uris[i]);
+	bool secure = false;
+	for (size_t i = 0; i < config->schema_uri_count; i++) {
+		const char *uri = config->schema_uris[i];
+		if (has_password(uri) || !fetch_url_valid(uri, NULL))
+			wrong_address(loader, "schemas.uris",
+			        "file:///FOLDER, http://HOST/... or https://HOST/...", uri);
+		secure = secure || is_secure(uri);
+	}
+	for (size_t i = 0; i < config->route_count; i++)
+		secure = secure || is_secure(config->routes[i].value);
+	verify_tls(loader, &config->schema_tls, secure, "schemas");
 	if (config->schema_uri_count == 0 && config->schema_input != SCHEMAS_OFF)
 		wrong(loader, "schemas.input", "give the repositories in 'schemas.uris'",
 		        "off where there is no repository",
@@ -468,35 +518,17 @@ static void verify_hosts(
 	mem_free(hosts);
 }
 
-static void verify_tls(struct config_loader *loader, const struct upstream_config *upstream, const char *path)
-{
-	char *tls = mem_printf("%s.tls", path);
-	struct yaml_place place = config_place(loader, tls);
-	if ((upstream->tls_cert == NULL) != (upstream->tls_key == NULL))
-		config_problem(loader, M105_VALUE, &place, NULL, "%s: 'cert' and 'key' go together", tls);
-	if (upstream->url && strncmp(upstream->url, "http://", 7) == 0 &&
-	        (upstream->tls_ca || upstream->tls_cert))
-		config_problem(loader, M133_TLS_UNUSED, &place, "the address begins with http://",
-		        "%s has no effect without https", tls);
-	mem_free(tls);
-}
-
 static void verify_upstream(struct config_loader *loader, const struct upstream_config *upstream)
 {
 	char *path = mem_printf("http.upstreams.%s", upstream->name), *url = mem_printf("%s.url", path);
 	char *headers = mem_printf("%s.per_record_headers", path), *retry = mem_printf("%s.retry", path);
 	const char *fault = upstream->url ? url_fault(upstream->url) : NULL;
-	if (fault && strstr(fault, "password")) { /* which must not be shown */
-		struct yaml_place place = config_place(loader, url);
-		place.length = 0;
-		config_problem(loader, M105_VALUE, &place, NULL, "%s: expected %s", url, fault);
-	} else if (fault) {
-		wrong(loader, url, NULL, fault, upstream->url);
-	}
+	if (fault)
+		wrong_address(loader, url, fault, upstream->url);
 	verify_hosts(loader, upstream, path);
 	if (config_origin_find(loader->config, retry))
 		verify_retry(loader, &upstream->retry, retry);
-	verify_tls(loader, upstream, path);
+	verify_tls(loader, &upstream->tls, upstream->url == NULL || is_secure(upstream->url), path);
 	for (size_t i = 0; i < upstream->per_record_header_count; i++)
 		if (!header_valid(upstream->per_record_headers[i]))
 			wrong(loader, headers, NULL, "names of headers", upstream->per_record_headers[i]);
@@ -504,6 +536,17 @@ static void verify_upstream(struct config_loader *loader, const struct upstream_
 	mem_free(url);
 	mem_free(headers);
 	mem_free(retry);
+}
+
+static void verify_agent(struct config_loader *loader, const char *path, const char *agent)
+{
+	struct yaml_place place = config_place(loader, path);
+	for (const char *at = agent; at && *at; at++)
+		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
+			config_problem(loader, M105_VALUE, &place, NULL,
+			        "%s: expected one line of text without control characters", path);
+			return;
+		}
 }
 
 static void verify_user_agent(struct config_loader *loader)
@@ -515,12 +558,8 @@ static void verify_user_agent(struct config_loader *loader)
 		        "whoever runs the service wants to reach you: user_agent: \"my-job/1.0 "
 		        "(team@example.org)\"",
 		        "'http.user_agent' is not set");
-	for (const char *at = agent; at && *at; at++)
-		if ((unsigned char)*at < 0x20 || (unsigned char)*at == 0x7F) {
-			config_problem(loader, M105_VALUE, &place, NULL,
-			        "http.user_agent: expected one line of text without control characters");
-			return;
-		}
+	verify_agent(loader, "http.user_agent", agent);
+	verify_agent(loader, "backfill.user_agent", loader->config->backfill.user_agent);
 }
 
 /* HOST:PORT, with an IPv6 host in brackets. */

@@ -558,8 +558,8 @@ static void keep_connections(struct dispatch *dispatch)
 {
 	size_t sum = 0;
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
-		unsigned concurrency = dispatch->config.upstreams[i].concurrency;
-		sum += concurrency ? concurrency : LIMITER_AUTO_MAX;
+		const struct limiter *limiter = &dispatch->upstreams[i].limiter;
+		sum += limiter->automatic ? LIMITER_AUTO_MAX : limiter->concurrency;
 	}
 	http_keep_connections(dispatch->http, sum);
 }
@@ -584,15 +584,21 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
 	return dispatch;
 }
 
+void dispatch_limit(struct dispatch *dispatch, size_t index, unsigned concurrency, double rate, int64_t now)
+{
+	struct upstream *upstream = &dispatch->upstreams[index];
+	limiter_use(&upstream->limiter, concurrency, rate, now);
+	hosts_each(&upstream->hosts, node, after)
+	        rank(upstream, host_of(node)); /* the share of each is another */
+	keep_connections(dispatch);
+}
+
 void dispatch_retune(struct dispatch *dispatch, int64_t now)
 {
 	for (size_t i = 0; i < dispatch->config.upstream_count; i++) {
-		struct upstream *upstream = &dispatch->upstreams[i];
-		limiter_use(&upstream->limiter, upstream->config->concurrency, upstream->config->rate, now);
-		hosts_each(&upstream->hosts, node, after)
-		        rank(upstream, host_of(node)); /* the share of each is another */
+		const struct upstream_config *config = dispatch->upstreams[i].config;
+		dispatch_limit(dispatch, i, config->concurrency, config->rate, now);
 	}
-	keep_connections(dispatch);
 }
 
 void dispatch_close(struct dispatch *dispatch)

@@ -132,8 +132,10 @@ static const struct explain_page pages[EXPLAIN_COUNT] = {
                 .todo = "Compare with streams.config_uri, or name the topic by `topic` instead of the "
                         "stream."},
         [M131_KAFKA_DOUBT] = {"a Kafka property that is taken, but hardly meant",
-                .meaning = "The value is allowed and works against what the engine does.",
-                .causes = "a value copied from another consumer",
+                .meaning = "The value is allowed and works against what the engine does, or lets others pose "
+                           "as the brokers.",
+                .causes = "a value copied from another consumer\n"
+                          "a check of certificates that was switched off for a test",
                 .todo = "Leave the property out unless you know why it is there."},
         [M132_USER_AGENT] = {"http.user_agent is not set",
                 .meaning = "Whoever runs the service that is asked wants to know whom to write to when "
@@ -143,7 +145,7 @@ static const struct explain_page pages[EXPLAIN_COUNT] = {
                 .after = "http: {user_agent: \"my-job/1.0 (team@example.org)\", upstreams: {...}}",
                 .todo = "Give the job's name, its version and an address."},
         [M133_TLS_UNUSED] = {"TLS settings without TLS",
-                .meaning = "The upstream's address begins with http://, so certificates are never looked at.",
+                .meaning = "The address begins with http://, so certificates are never looked at.",
                 .causes = "the address of a plain-text proxy\na typing error: http for https",
                 .before = "url: \"http://inference.example:30443\"",
                 .after = "url: \"https://inference.example:30443\"",

@@ -1,6 +1,7 @@
 /* Fetches one small document by its URL, blocking: from a file, or by libcurl's easy interface. */
 #include "fetch.h"
 #include "mem.h"
+#include "tls_curl.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -139,13 +140,27 @@ static void set_options(
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, config->user_agent);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms);
-	if (config->tls_ca)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, config->tls_ca);
+	tls_curl_set(easy, &config->tls);
+}
+
+static void explain(CURL *easy, CURLcode code, const struct fetch_config *config, const char *url,
+        const char *said, struct err *err)
+{
+	const struct tls_curl_failure failure = {
+	        easy, (int)code, said, config->tls_section ? config->tls_section : "tls", &config->tls};
+	char why[400];
+	if (tls_curl_explain(&failure, why, sizeof why))
+		err_set(err, "%.300s cannot be fetched: TLS failed: %s", url, why);
+	else {
+		snprintf(why, sizeof why, "%.200s", *said ? said : curl_easy_strerror(code));
+		tls_curl_suspect(&failure, why, sizeof why);
+		err_set(err, "%.300s cannot be fetched: %s", url, why);
+	}
 }
 
 /* What the status means; bytes are told apart from answers of proxies by 200 alone. */
-static enum fetch_outcome judge(CURL *easy, CURLcode code, const char *url, const struct body *body,
-        const char *reason, struct err *err)
+static enum fetch_outcome judge(CURL *easy, CURLcode code, const struct fetch_config *config, const char *url,
+        const struct body *body, const char *reason, struct err *err)
 {
 	long status = 0;
 	if (body->too_large) {
@@ -153,8 +168,7 @@ static enum fetch_outcome judge(CURL *easy, CURLcode code, const char *url, cons
 		return FETCH_AWAY;
 	}
 	if (code != CURLE_OK) {
-		err_set(err, "%.300s cannot be fetched: %s", url,
-		        *reason ? reason : curl_easy_strerror(code));
+		explain(easy, code, config, url, reason, err);
 		return FETCH_AWAY;
 	}
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -164,8 +178,9 @@ static enum fetch_outcome judge(CURL *easy, CURLcode code, const char *url, cons
 	return status == 404 || status == 410 ? FETCH_ABSENT : FETCH_AWAY;
 }
 
+/* `head`: asks for no document, and any status is an answer. */
 static enum fetch_outcome fetch_http(
-        const struct fetch_config *config, const char *url, struct buf *out, struct err *err)
+        const struct fetch_config *config, const char *url, bool head, struct buf *out, struct err *err)
 {
 	CURL *easy = curl_easy_init();
 	struct body body = {.out = out, .max = config->max_bytes};
@@ -178,8 +193,10 @@ static enum fetch_outcome fetch_http(
 	} else {
 		set_options(easy, config, asked, &body, reason);
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+		curl_easy_setopt(easy, CURLOPT_NOBODY, head ? 1L : 0L);
 		CURLcode code = curl_easy_perform(easy);
-		outcome = judge(easy, code, url, &body, reason, err);
+		outcome = head && code == CURLE_OK ? FETCH_GOT
+		                                   : judge(easy, code, config, url, &body, reason, err);
 	}
 	curl_slist_free_all(headers);
 	if (easy)
@@ -195,10 +212,21 @@ enum fetch_outcome fetch(const struct fetch_config *config, const char *url, str
 		return FETCH_AWAY;
 	struct buf got;
 	buf_init(&got, 0);
-	enum fetch_outcome outcome = begins_with(url, file_scheme) ? fetch_file(config, url, &got, err)
-	                                                           : fetch_http(config, url, &got, err);
+	enum fetch_outcome outcome = begins_with(url, file_scheme)
+	                                     ? fetch_file(config, url, &got, err)
+	                                     : fetch_http(config, url, false, &got, err);
 	if (outcome == FETCH_GOT)
 		buf_append(out, got.data ? got.data : "", got.size);
 	buf_free(&got);
 	return outcome;
+}
+
+bool fetch_answers(const struct fetch_config *config, const char *url, struct err *err)
+{
+	struct buf none;
+	buf_init(&none, 0);
+	bool answered = fetch_url_valid(url, err) && !begins_with(url, file_scheme) &&
+	                fetch_http(config, url, true, &none, err) == FETCH_GOT;
+	buf_free(&none);
+	return answered;
 }

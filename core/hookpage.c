@@ -83,7 +83,7 @@ static bool make_folder(const struct reading *reading, struct err *err)
 	struct stat about;
 	if (stat(reading->dir, &about) != 0)
 		return err_set(err, "%s: %s", reading->dir, strerror(errno));
-	if (mkdir(reading->folder, 0777) != 0 && errno != EEXIST)
+	if (mkdir(reading->folder, 0775) != 0 && errno != EEXIST)
 		return err_set(err, "%s cannot be made: %s", reading->folder, strerror(errno));
 	return true;
 }
@@ -116,7 +116,7 @@ static bool make_page(struct reading *reading, struct err *err)
 	random_hex(random, sizeof random);
 	reading->path = mem_printf("%s/%s%s", reading->folder, prefix, random);
 	char *first = mem_printf("%s%s", reading->path, draft);
-	reading->fd = open(first, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	reading->fd = open(first, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0664);
 	bool good = reading->fd >= 0;
 	if (!good)
 		err_set(err, "%s cannot be made: %s", first, strerror(errno));

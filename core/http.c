@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "standstill.h"
 #include "text.h"
+#include "tls_curl.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <event2/event_struct.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <strings.h>
 
 enum {
@@ -55,6 +57,7 @@ struct http {
 	struct playing *playing; /* NULL = the network answers */
 	char *user_agent;
 	struct buf line; /* scratch for a header line */
+	size_t open;     /* connections now */
 	size_t opened;
 };
 
@@ -246,6 +249,27 @@ static void authority(const char *url, char *text, size_t size)
 	curl_url_cleanup(parsed);
 }
 
+/* What is known about TLS of an exchange that failed; `section` is room for the keys' beginning. */
+static struct tls_curl_failure failure_of(struct http_exchange *exchange, CURLcode code, char section[100])
+{
+	const struct upstream_config *upstream = exchange->transfer->upstream;
+	snprintf(section, 100, "http.upstreams.%.60s.tls", upstream->name);
+	return (struct tls_curl_failure){exchange->easy, (int)code, exchange->error, section, &upstream->tls};
+}
+
+/* Whether TLS was what failed; if so the reason says so. */
+static bool explain_tls(struct http_exchange *exchange, CURLcode code)
+{
+	struct http_transfer *transfer = exchange->transfer;
+	char peer[100], section[100], why[400];
+	struct tls_curl_failure failure = failure_of(exchange, code, section);
+	if (!tls_curl_explain(&failure, why, sizeof why))
+		return false;
+	authority(transfer->url, peer, sizeof peer);
+	snprintf(transfer->reason, sizeof transfer->reason, "TLS with %s failed: %.380s", peer, why);
+	return true;
+}
+
 static void explain_connect(struct http_exchange *exchange, CURLcode code, const char *peer)
 {
 	struct http_transfer *transfer = exchange->transfer;
@@ -257,9 +281,6 @@ static void explain_connect(struct http_exchange *exchange, CURLcode code, const
 		snprintf(reason, size, "no address is known for %s", peer);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		snprintf(reason, size, "no connection to %s in time", peer);
-	else if (code != CURLE_COULDNT_CONNECT)
-		snprintf(reason, size, "TLS with %s failed: %.80s", peer,
-		        exchange->error[0] ? exchange->error : curl_easy_strerror(code));
 	else if (number == ECONNREFUSED)
 		snprintf(reason, size, "connection refused by %s", peer);
 	else
@@ -272,13 +293,15 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 	struct http_transfer *transfer = exchange->transfer;
 	char *reason = transfer->reason;
 	size_t size = sizeof transfer->reason;
-	char peer[100], limit[32];
+	char peer[100], limit[32], section[100];
+	struct tls_curl_failure broken = failure_of(exchange, code, section);
 	authority(transfer->url, peer, sizeof peer);
 	switch (transfer->failure) {
 	case HTTP_CONNECT: explain_connect(exchange, code, peer); break;
 	case HTTP_TIMEOUT: snprintf(reason, size, "no whole answer from %s in time", peer); break;
 	case HTTP_RESET:
 		snprintf(reason, size, "%s broke the connection before its whole answer", peer);
+		tls_curl_suspect(&broken, reason, size);
 		break;
 	case HTTP_TRUNCATED: snprintf(reason, size, "the answer of %s ended early", peer); break;
 	case HTTP_OVERSLEPT:
@@ -300,7 +323,12 @@ static void explain(struct http_exchange *exchange, CURLcode code)
 	case HTTP_ANSWERED:
 	case HTTP_FAILURES: break;
 	}
-	for (char *c = reason; *c; c++) /* curl's words may quote the peer's */
+}
+
+/* curl's words may quote the peer's. */
+static void make_printable(char *text)
+{
+	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 }
@@ -327,6 +355,7 @@ static enum http_failure timed_out(const struct http_exchange *exchange)
 	return was_sent(exchange->easy) ? HTTP_TIMEOUT : HTTP_CONNECT;
 }
 
+/* Of what is not TLS's. */
 static enum http_failure classify(const struct http_exchange *exchange, CURLcode code)
 {
 	if (exchange->cut != HTTP_ANSWERED && code != CURLE_OK)
@@ -334,19 +363,7 @@ static enum http_failure classify(const struct http_exchange *exchange, CURLcode
 	switch (code) {
 	case CURLE_OK: return HTTP_ANSWERED;
 	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CIPHER:
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_ENGINE_NOTFOUND:
-	case CURLE_SSL_ENGINE_SETFAILED:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CRL_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-	case CURLE_SSL_INVALIDCERTSTATUS:
-	case CURLE_SSL_CLIENTCERT: return HTTP_CONNECT;
+	case CURLE_COULDNT_CONNECT: return HTTP_CONNECT;
 	case CURLE_OPERATION_TIMEDOUT: return timed_out(exchange);
 	case CURLE_PARTIAL_FILE: return HTTP_TRUNCATED;
 	case CURLE_FILESIZE_EXCEEDED: return HTTP_TOO_LARGE;
@@ -421,12 +438,15 @@ static void finish(struct http_exchange *exchange, CURLcode code)
 	curl_easy_getinfo(exchange->easy, CURLINFO_TOTAL_TIME_T, &elapsed);
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
 	transfer->elapsed = (double)elapsed / 1e6;
-	transfer->failure = classify(exchange, code);
+	bool tls = code != CURLE_OK && exchange->cut == HTTP_ANSWERED && explain_tls(exchange, code);
+	transfer->failure = tls ? HTTP_CONNECT : classify(exchange, code);
 	if (transfer->failure == HTTP_ANSWERED) {
 		transfer->status = (int)status;
 		give_back_slack(&transfer->answer);
 	} else {
-		explain(exchange, code);
+		if (!tls)
+			explain(exchange, code);
+		make_printable(transfer->reason);
 		forget_headers(transfer);
 		buf_free(&transfer->answer);
 	}
@@ -620,12 +640,24 @@ static void set_connection(CURL *easy, const struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	if (upstream->tls_ca)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, upstream->tls_ca);
-	if (upstream->tls_cert)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, upstream->tls_cert);
-	if (upstream->tls_key)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, upstream->tls_key);
+	tls_curl_set(easy, &upstream->tls);
+}
+
+/* Connections are counted as their sockets come and go: curl tells of new ones alone. */
+static int on_opened(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+	struct http *http = context;
+	(void)fd;
+	(void)purpose;
+	http->open++;
+	return CURL_SOCKOPT_OK;
+}
+
+static int on_closed(void *context, curl_socket_t fd)
+{
+	struct http *http = context;
+	http->open--;
+	return close(fd);
 }
 
 /* What is true of every request: nothing from the environment, nothing followed, nothing remembered. */
@@ -643,6 +675,10 @@ static void set_always(struct http_exchange *exchange)
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, exchange->http);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_closed);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, exchange->http);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
@@ -748,6 +784,11 @@ void http_keep_connections(struct http *http, size_t count)
 	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, count ? (long)count : 1L);
 }
 
+size_t http_connections(const struct http *http)
+{
+	return http->open;
+}
+
 size_t http_connections_opened(const struct http *http)
 {
 	return http->opened;
@@ -801,6 +842,13 @@ struct http *http_open(struct event_base *base, const struct http_config *config
 	if (config->player)
 		http->playing = playing_open(base, config->player, on_played, http);
 	return http;
+}
+
+void http_use_agent(struct http *http, const char *user_agent)
+{
+	char *copy = mem_strdup(user_agent);
+	mem_free(http->user_agent);
+	http->user_agent = copy;
 }
 
 void http_close(struct http *http)

@@ -1,6 +1,7 @@
 /* What both Kafka edges share: client configuration, a queue that wakes the loop, errors in words. */
 #include "kafka.h"
 #include "buf.h"
+#include "kafka_trust.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,12 +179,27 @@ static void set_common(rd_kafka_conf_t *conf, const struct kafka_settings *setti
 	set_number(conf, "receive.message.max.bytes", RECEIVE_MAX, RECEIVE_MAX);
 }
 
+/* What lets somebody else pose as the brokers. */
+static const char *doubt_trust(const char *name, const char *value)
+{
+	bool off = strcasecmp(value, "false") == 0 || strcmp(value, "f") == 0 || strcmp(value, "0") == 0;
+	if (off && strcmp(name, "enable.ssl.certificate.verification") == 0)
+		return "the brokers' certificates are not looked at: whoever is on the way may pose as them, "
+		       "and "
+		       "is told the password; leave it out, and name their authority in ssl.ca.location";
+	if (strcmp(name, "ssl.endpoint.identification.algorithm") == 0 && strcmp(value, "none") == 0)
+		return "a certificate of the authority is taken for any host: whoever has one may pose as "
+		       "the "
+		       "brokers; leave it out, and have the certificates name the brokers' hosts";
+	return NULL;
+}
+
 const char *kafka_doubt(const char *name, const char *value)
 {
 	bool cooperative =
 	        strcmp(name, "partition.assignment.strategy") == 0 && strstr(value, "cooperative") != NULL;
 	if (!cooperative || rd_kafka_version() >= COOPERATIVE_SINCE)
-		return NULL;
+		return doubt_trust(name, value);
 	return "this librdkafka is older than 2.10: in a cooperative rebalance it may lose partitions for "
 	       "no reason, and what had not been committed is done again; \"range\" has no such fault";
 }
@@ -278,6 +295,7 @@ static rd_kafka_conf_t *make_conf(
 	else if (client == KAFKA_PRODUCER)
 		events |= RD_KAFKA_EVENT_DR;
 	rd_kafka_conf_set_events(conf, events);
+	kafka_trust_watch(conf);
 	return conf;
 }
 
@@ -399,10 +417,12 @@ static struct log_site *site_of(const char *facility)
 	return &sites[hash % 64];
 }
 
-static void serve_log(const struct kafka_health *health, rd_kafka_event_t *event)
+static void serve_log(struct kafka_health *health, rd_kafka_event_t *event)
 {
 	const char *facility, *text;
 	int severity;
+	if (kafka_trust_told(event, health->told)) /* an error event follows */
+		return;
 	if (rd_kafka_event_log(event, &facility, &text, &severity) != 0)
 		return;
 	enum log_level level = severity <= 2 ? LOG_ERROR : severity <= 4 ? LOG_WARN : LOG_DEBUG;
@@ -421,14 +441,11 @@ static const struct advice {
 	const char *text;
 } advices[] = {
         {RD_KAFKA_RESP_ERR__AUTHENTICATION, true,
-                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers; it is "
-                "tried again until they let it in"},
+                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers"},
         {RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, true,
-                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers; it is "
-                "tried again until they let it in"},
+                "; check sasl.mechanism, sasl.username and sasl.password, and the user on the brokers"},
         {RD_KAFKA_RESP_ERR__SSL, true,
-                "; check security.protocol, ssl.ca.location and the certificates on both sides; it is tried "
-                "again until they fit"},
+                "; check security.protocol, ssl.ca.location and the certificates on both sides"},
         {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, true,
                 "; give the user the rights Write and Describe on the topic (Read, of a source)"},
         {RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, true, "; give the user the right Read on the group"},
@@ -480,8 +497,12 @@ static void serve_error(struct kafka_health *health, rd_kafka_t *client, rd_kafk
 	/* That all brokers are down is said after the reason, and is none. */
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || health->trouble[0] == '\0')
 		snprintf(health->trouble, sizeof health->trouble, "%s", text);
-	log_write(kafka_is_refused_access(code) ? LOG_ERROR : LOG_WARN, site_of(rd_kafka_err2name(code)),
-	        "kafka", "%s: %s%s", health->client, text, kafka_advice(code));
+	char trust[2 * KAFKA_TRUST_SIZE];
+	const char *advice = kafka_trust_advice(code, text, health->told, trust);
+	bool access = kafka_is_refused_access(code) || *advice;
+	log_write(access ? LOG_ERROR : LOG_WARN, site_of(rd_kafka_err2name(code)), "kafka", "%s: %s%s%s",
+	        health->client, text, *advice ? advice : kafka_advice(code),
+	        access ? "; it is tried again until it is let in" : "");
 }
 
 /* "throttle": {"min":0, "max":0, "avg":0, "sum":0, ...} of each broker: ms of this interval, of requests that
@@ -498,9 +519,36 @@ static double throttled_ms(const char *statistics)
 	return sum;
 }
 
+static size_t occurrences(const char *text, const char *word)
+{
+	size_t count = 0;
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+		count++;
+	return count;
+}
+
+/* "rtt": {"min":0, "max":0, "avg":0, ..., "p99":0, ...} of each broker, in us; 0 where nothing was asked. The
+ * largest of them in seconds. */
+static double rtt_of(const char *statistics, const char *member)
+{
+	double most = 0;
+	for (const char *at = statistics; (at = strstr(at, "\"rtt\":")) != NULL; at++) {
+		const char *end = strchr(at, '}'), *found = strstr(at, member);
+		double us = found && end && found < end ? strtod(found + strlen(member), NULL) : 0;
+		most = us > most ? us : most;
+	}
+	return most / 1e6;
+}
+
 static void serve_statistics(struct kafka_health *health, const char *statistics)
 {
 	double ms = throttled_ms(statistics);
+	*metrics_value(health->metrics, METRIC_BROKER_CONNECTIONS, health->client) =
+	        (double)occurrences(statistics, "\"state\":\"UP\"");
+	*metrics_value(health->metrics, METRIC_BROKER_RTT, health->client, "avg") =
+	        rtt_of(statistics, "\"avg\":");
+	*metrics_value(health->metrics, METRIC_BROKER_RTT, health->client, "p99") =
+	        rtt_of(statistics, "\"p99\":");
 	/* In capitals it is the state of a broker's connection; a group's is "up". */
 	health->connected = strstr(statistics, "\"state\":\"UP\"") != NULL;
 	if (ms <= 0)

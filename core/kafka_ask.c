@@ -1,6 +1,7 @@
 /* Questions to the brokers that block until they are answered. */
 #include "kafka_ask.h"
 #include "clock.h"
+#include "kafka_trust.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -54,6 +55,7 @@ struct met {
 	int weight;
 	int64_t down_since; /* no broker could be connected to; 0 = not heard yet */
 	struct err *err;    /* the weightiest, in words */
+	char told[KAFKA_TRUST_SIZE];
 };
 
 /* How much an error says about why nobody answers: a refused password more than a closed connection. */
@@ -68,18 +70,33 @@ static int weight(rd_kafka_resp_err_t code)
 	}
 }
 
+/* Nobody says more than that the connection was closed: so it ends, too, where only one side speaks TLS. */
+static const char advice_silence[] = "; are they there, and is security.protocol what they speak?";
+
+static void hear_error(rd_kafka_event_t *event, rd_kafka_resp_err_t code, struct met *met)
+{
+	const char *said = rd_kafka_event_error_string(event);
+	char trust[2 * KAFKA_TRUST_SIZE];
+	const char *advice = kafka_trust_advice(code, said, met->told, trust);
+	int weighs = *advice ? weight(RD_KAFKA_RESP_ERR__SSL) : weight(code);
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && met->down_since == 0)
+		met->down_since = clock_now();
+	if (weighs <= met->weight)
+		return;
+	met->weight = weighs;
+	if (*advice == '\0')
+		advice = *kafka_advice(code) ? kafka_advice(code) : advice_silence;
+	err_set(met->err, "%.500s%s", said, advice);
+}
+
 static void hear(rd_kafka_queue_t *events, struct met *met)
 {
 	rd_kafka_event_t *event;
 	while ((event = rd_kafka_queue_poll(events, 0)) != NULL) {
-		rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-		bool error = rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR;
-		if (error && weight(code) > met->weight) {
-			met->weight = weight(code);
-			err_set(met->err, "%s", rd_kafka_event_error_string(event));
-		}
-		if (error && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && met->down_since == 0)
-			met->down_since = clock_now();
+		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+			hear_error(event, rd_kafka_event_error(event), met);
+		else
+			kafka_trust_told(event, met->told);
 		rd_kafka_event_destroy(event);
 	}
 }

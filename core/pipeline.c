@@ -74,6 +74,7 @@ struct pipeline {
 	int64_t wake;      /* earliest due of a resting record, INT64_MAX = none */
 	int64_t renew_at;  /* not before */
 	bool draining;
+	bool held;        /* an operator wants intake to stand still */
 	bool turned_away; /* the source found no room since the last turn that made some */
 	bool schemas_changed;
 	size_t schemas_away; /* records that wait for a schema whose repository does not answer */
@@ -849,8 +850,8 @@ static bool memory_has_room(const struct pipeline *p)
  * only the records that are open, but how far the safe offset of any of them can lag behind. */
 static bool has_room(const struct pipeline *p)
 {
-	if (p->draining || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) || p->schemas_away ||
-	        hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
+	if (p->draining || p->held || !delivery_open(&p->delivery) || !dispatch_takes(p->dispatch) ||
+	        p->schemas_away || hookpage_reading(p->config.hookpage) || script_doubtful(p->scripts[0]))
 		return false;
 	return records_open(&p->records) == 0 || (records_span(&p->records) < p->config.limit_records &&
 	                                                 !p->resident.over && memory_has_room(p));
@@ -902,6 +903,7 @@ static void pipeline_take(void *context, const struct source_message *message)
 	*metrics_value(p->metrics, METRIC_SOURCE_RECORDS, message->partition->topic) += 1;
 	*metrics_value(p->metrics, METRIC_SOURCE_BYTES, message->partition->topic) +=
 	        (double)(message->key.size + message->value.size);
+	message->partition->taken_dt = message->timestamp;
 	observe(p, taken, r);
 	walk(p, r);
 }
@@ -1118,9 +1120,7 @@ static bool settle_all(struct pipeline *p)
 static void forget_script(struct pipeline *p, size_t i)
 {
 	struct script_usage usage = script_usage(p->scripts[i]);
-	p->gone.errors += usage.errors;
-	p->gone.timeouts += usage.timeouts;
-	p->gone.memory_failures += usage.memory_failures;
+	script_usage_add(&p->gone, &usage);
 	script_release(p->scripts[i]);
 	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
 }
@@ -1305,6 +1305,8 @@ bool pipeline_drained(const struct pipeline *p)
 
 const char *pipeline_paused(const struct pipeline *p)
 {
+	if (p->held)
+		return "operator";
 	if (!delivery_open(&p->delivery))
 		return "sink";
 	if (dispatch_stands(p->dispatch))
@@ -1364,6 +1366,7 @@ struct pipeline *pipeline_open(const struct pipeline_config *config, struct http
 	open_stages(p);
 	p->hook_request = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "request");
 	p->hook_transform = metrics_histogram(metrics, METRIC_SCRIPT_DURATION, "transform");
+	metrics_value(metrics, METRIC_PAUSED, "operator");
 	metrics_value(metrics, METRIC_PAUSED, "sink");
 	metrics_value(metrics, METRIC_PAUSED, "upstream");
 	metrics_value(metrics, METRIC_PAUSED, "schema");
@@ -1411,6 +1414,22 @@ void pipeline_retune(struct pipeline *p, int64_t retry_deadline_ms)
 	dispatch_retune(p->dispatch, p->now);
 }
 
+void pipeline_limit(struct pipeline *p, size_t upstream, unsigned concurrency, double rate)
+{
+	dispatch_limit(p->dispatch, upstream, concurrency, rate, p->now);
+}
+
+void pipeline_limit_records(struct pipeline *p, size_t records)
+{
+	p->config.limit_records = records;
+	*metrics_value_at(p->metrics, METRIC_OPEN_LIMIT, NULL) = (double)records;
+}
+
+void pipeline_hold(struct pipeline *p, bool hold)
+{
+	p->held = hold;
+}
+
 size_t pipeline_scripts(struct pipeline *p)
 {
 	forget_idle_scripts(p);
@@ -1429,6 +1448,61 @@ void pipeline_counts(const struct pipeline *p, struct pipeline_counts *counts)
 	counts->open = records_open(&p->records) + p->records.states[RECORD_SETTLED].count;
 }
 
+static int64_t event_time(const struct record *r)
+{
+	return r->event.dt ? r->event.dt : r->input.timestamp;
+}
+
+/* One that was asked already may be old because its host is in trouble: that is no backlog. */
+static bool was_asked(const struct record *r)
+{
+	for (size_t i = 0; i < r->lookup_count; i++)
+		if (r->lookups[i].calls > 0)
+			return true;
+	return r->state > RECORD_ASKING;
+}
+
+static int64_t oldest_unasked(const struct pipeline *p)
+{
+	int64_t oldest = 0;
+	for (int state = 0; state <= RECORD_ASKING; state++)
+		list_each (&p->records.states[state], node, after) {
+			const struct record *r = container_of(node, struct record, node);
+			int64_t dt = event_time(r);
+			if (dt > 0 && !was_asked(r) && (oldest == 0 || dt < oldest))
+				oldest = dt;
+		}
+	return oldest;
+}
+
+static bool lag_known(const struct pipeline *p)
+{
+	list_each (&p->source->partitions, node, after) {
+		const struct partition *partition = container_of(node, struct partition, node);
+		if (partition->offsets == NULL || partition->high < 0)
+			return false;
+	}
+	return !list_empty(&p->source->partitions);
+}
+
+void pipeline_lag(const struct pipeline *p, int64_t wall, struct backfill_lag *lag)
+{
+	*lag = (struct backfill_lag){.known = lag_known(p)};
+	if (!lag->known)
+		return;
+	int64_t oldest = oldest_unasked(p);
+	list_each (&p->source->partitions, node, after) {
+		const struct partition *partition = container_of(node, struct partition, node);
+		int64_t unread = partition->high - offsets_next(partition->offsets),
+		        next = partition->taken_dt;
+		lag->records += offsets_open_count(partition->offsets) + (uint64_t)(unread > 0 ? unread : 0);
+		if (unread > 0 && next > 0 && (oldest == 0 || next < oldest))
+			oldest = next;
+	}
+	if (oldest > 0 && wall > oldest)
+		lag->behind_ms = wall - oldest;
+}
+
 /* Event time of the oldest open record of each partition. */
 static void refresh_freshness(struct pipeline *p, int64_t wall)
 {
@@ -1437,7 +1511,7 @@ static void refresh_freshness(struct pipeline *p, int64_t wall)
 	for (int state = 0; state < RECORD_SETTLED; state++)
 		list_each (&p->records.states[state], node, after) {
 			struct record *r = container_of(node, struct record, node);
-			int64_t dt = r->event.dt ? r->event.dt : r->input.timestamp;
+			int64_t dt = event_time(r);
 			if (dt && (r->partition->oldest_dt == 0 || dt < r->partition->oldest_dt))
 				r->partition->oldest_dt = dt;
 		}
@@ -1454,22 +1528,29 @@ static void refresh_freshness(struct pipeline *p, int64_t wall)
 	}
 }
 
+static void refresh_script_errors(struct pipeline *p, const struct script_usage *usage)
+{
+	static const char *const hooks[SCRIPT_HOOKS] = {"request", "transform", "other"};
+	static const char *const kinds[SCRIPT_KINDS] = {"error", "timeout", "memory"};
+	for (int hook = 0; hook < SCRIPT_HOOKS; hook++)
+		for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+			*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, hooks[hook], kinds[kind]) =
+			        (double)usage->failed[hook][kind];
+}
+
 void pipeline_refresh(struct pipeline *p, int64_t wall)
 {
 	struct script_usage usage = p->gone;
 	for (size_t i = 0; i < p->script_count; i++) {
 		struct script_usage one = script_usage(p->scripts[i]);
 		usage.memory += one.memory;
-		usage.errors += one.errors;
-		usage.timeouts += one.timeouts;
-		usage.memory_failures += one.memory_failures;
+		script_usage_add(&usage, &one);
 	}
 	look_at_holders(p);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "timeout") = (double)usage.timeouts;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
+	*metrics_value_at(p->metrics, METRIC_LUA_GC, NULL) = usage.gc_seconds;
+	refresh_script_errors(p, &usage);
 	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
 	        (double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
 	*metrics_value_at(p->metrics, METRIC_OPEN_SPAN, NULL) = (double)records_span(&p->records);

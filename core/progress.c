@@ -41,3 +41,30 @@ void progress_text(const struct progress *progress, uint64_t done, uint64_t left
 	text_human_duration((int64_t)(seconds * 1000), time);
 	buf_printf(out, ", about %s left", time);
 }
+
+void progress_bar(uint64_t done, uint64_t all, unsigned width, struct buf *out)
+{
+	double part = all ? (double)done / (double)all : 1;
+	unsigned filled = part < 1 ? (unsigned)(part * width) : width;
+	buf_append_byte(out, '[');
+	for (unsigned i = 0; i < width; i++)
+		buf_append_byte(out, i < filled ? '#' : '-');
+	buf_append_text(out, "] ");
+}
+
+void progress_line(const struct progress *progress, uint64_t done, uint64_t left,
+        struct progress_partitions partitions, unsigned columns, struct buf *out)
+{
+	enum { LEAST = 5, MOST = 30, AROUND = 4 /* brackets, a space, the last column */ };
+	struct buf text;
+	buf_init(&text, 0);
+	progress_text(progress, done, left, &text);
+	buf_printf(&text, ", %zu/%zu partitions", partitions.done, partitions.all);
+	size_t room = columns > text.size + AROUND ? columns - text.size - AROUND : 0;
+	if (room >= LEAST)
+		progress_bar(done, done + left, room < MOST ? (unsigned)room : MOST, out);
+	if (text.size >= columns)
+		text.size = columns > 0 ? columns - 1 : 0;
+	buf_append(out, text.data, text.size);
+	buf_free(&text);
+}

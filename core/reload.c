@@ -10,10 +10,13 @@
  * `~~>` marks where the loop runs in between. */
 #include "reload.h"
 #include "clock.h"
+#include "digest.h"
 #include "filewatch.h"
 #include "keeper.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
+#include "readfile.h"
 #include "rollback.h"
 #include "text.h"
 #include "trial.h"
@@ -51,7 +54,10 @@ struct reload {
 	const struct script_world *world;
 	struct event_base *base;
 	struct metrics *metrics;
+	char config_sha[13]; /* "" = none was read */
 	const char *tester;
+	void (*configured)(void *context, bool asked);
+	void *configured_context;
 	struct pipeline *pipeline;
 	struct filewatch *watch; /* NULL = nobody watches */
 	struct event *waiting;   /* of a reload that found too many states */
@@ -343,7 +349,8 @@ static void tell_pending(struct reload *reload, const struct config *now)
 	buf_free(&names);
 }
 
-static void adopt(struct reload *reload, enum config_part part)
+/* True when something changed. */
+static bool adopt(struct reload *reload, enum config_part part)
 {
 	struct buf names;
 	enum log_level level = reload->config->log_level;
@@ -356,7 +363,26 @@ static void adopt(struct reload *reload, enum config_part part)
 		log_info("reload", "%s: changed without a restart: %s", reload->config->path, names.data);
 		buf_printf(&reload->changes, "; changed: %s", names.data);
 	}
+	bool changed = names.size > 0;
 	buf_free(&names);
+	return changed;
+}
+
+/* Which configuration file was read, by its first 12 hex digits. */
+static void tell_config(struct reload *reload)
+{
+	char sha[DIGEST_HEX];
+	struct buf text;
+	buf_init(&text, 0);
+	if (reload->config->path && readfile(reload->config->path, &text) &&
+	        digest_hex(DIGEST_SHA256, &(struct bytes){text.data, text.size}, 1, sha)) {
+		sha[12] = '\0';
+		metrics_remove(
+		        reload->metrics, METRIC_CONFIG_HASH, (const char *const[]){reload->config_sha, NULL});
+		memcpy(reload->config_sha, sha, sizeof reload->config_sha);
+		*metrics_value(reload->metrics, METRIC_CONFIG_HASH, sha) = 1;
+	}
+	buf_free(&text);
 }
 
 static bool read_config(struct reload *reload, struct err *err)
@@ -366,9 +392,12 @@ static bool read_config(struct reload *reload, struct err *err)
 	if (!good)
 		return false;
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_TIME, NULL) = (double)clock_wall() / 1000;
+	tell_config(reload);
 	set_text(&reload->path, reload->trial.config->script.path);
 	set_text(&reload->params_file, reload->trial.config->script_params_file);
-	adopt(reload, CONFIG_PART_OTHER);
+	bool changed = adopt(reload, CONFIG_PART_OTHER);
+	if (reload->configured)
+		reload->configured(reload->configured_context, changed || reload->asked);
 	tell_pending(reload, reload->trial.config);
 	return true;
 }
@@ -654,6 +683,8 @@ struct reload *reload_open(struct event_base *base, const struct reload_config *
 	        .world = own->world,
 	        .base = base,
 	        .metrics = own->metrics,
+	        .configured = own->configured,
+	        .configured_context = own->configured_context,
 	        .tester = own->tester ? own->tester : "/proc/self/exe",
 	        .path = mem_strdup(own->config->script.path),
 	        .params_file = mem_strdup(own->config->script_params_file),
@@ -673,6 +704,7 @@ struct reload *reload_open(struct event_base *base, const struct reload_config *
 		reload->first = read_first(own->config->path);
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_OK, NULL) = 1;
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_TIME, NULL) = (double)clock_wall() / 1000;
+	tell_config(reload);
 	return reload;
 }
 
@@ -748,6 +780,25 @@ static void append_list(struct buf *out, const char *names)
 	}
 }
 
+/* [{"name":"enrich.lua","sha256":"..."},{"name":"lib/shared.lua",...}]: the script's own file first, then its
+ * modules as they lie below its folder. */
+static void append_files(struct buf *out, const struct script *script)
+{
+	const char *sha256, *name;
+	buf_append_text(out, "[");
+	for (size_t i = 0; (sha256 = script_file(script, i, &name)) != NULL; i++) {
+		const char *slash = strrchr(name, '/');
+		char *file = i ? mem_printf("%s.lua", name) : mem_strdup(slash ? slash + 1 : name);
+		for (char *at = file; i && at < file + strlen(name); at++)
+			*at = *at == '.' ? '/' : *at;
+		buf_append_text(out, i ? ",{\"name\":" : "{\"name\":");
+		text_json_string(out, file, strlen(file));
+		buf_printf(out, ",\"sha256\":\"%s\"}", sha256);
+		mem_free(file);
+	}
+	buf_append_text(out, "]");
+}
+
 void reload_status(const struct reload *reload, struct buf *out)
 {
 	char loaded[CLOCK_TEXT];
@@ -758,6 +809,8 @@ void reload_status(const struct reload *reload, struct buf *out)
 	buf_printf(out, ",\"sha256\":\"%s\",\"states\":%zu,\"loaded_at\":\"%s\",\"testing\":%s",
 	        reload->sha256, reload->pipeline ? pipeline_scripts(reload->pipeline) : 1, loaded,
 	        reload->trial.child ? "true" : "false");
+	buf_append_text(out, ",\"files\":");
+	append_files(out, reload->script);
 	text_json_member(out, "last_outcome", reload->tried ? outcome_names[reload->last] : NULL);
 	text_json_member(out, "last_error", reload->last_error);
 	text_json_member(out, "stands_in", reload->stands_in);

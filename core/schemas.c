@@ -445,7 +445,8 @@ static struct schemarepo *repo_copy(const struct schemarepo *from)
 	repo->uris = uris;
 	repo->fetch.routes = routes;
 	repo->fetch.user_agent = mem_strdup(from->fetch.user_agent);
-	repo->fetch.tls_ca = mem_strdup(from->fetch.tls_ca);
+	repo->fetch.tls = (struct tls_config){mem_strdup(from->fetch.tls.ca),
+	        mem_strdup(from->fetch.tls.cert), mem_strdup(from->fetch.tls.key)};
 	return repo;
 }
 
@@ -460,7 +461,9 @@ static void repo_free(struct schemarepo *repo)
 	mem_free((void *)(size_t)repo->uris);
 	mem_free((void *)(size_t)repo->fetch.routes);
 	mem_free((void *)(size_t)repo->fetch.user_agent);
-	mem_free((void *)(size_t)repo->fetch.tls_ca);
+	mem_free(repo->fetch.tls.ca);
+	mem_free(repo->fetch.tls.cert);
+	mem_free(repo->fetch.tls.key);
 	mem_free(repo);
 }
 

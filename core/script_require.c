@@ -105,6 +105,14 @@ static void note(struct script *script, const char *name)
 	keep(script, name, &text);
 }
 
+const char *script_file(const struct script *script, size_t number, const char **name)
+{
+	if (number >= script->file_count)
+		return NULL;
+	*name = script->files[number].name;
+	return script->files[number].sha256;
+}
+
 void require_read(lua_State *L, const char *name, const char *path, const char *missing)
 {
 	struct script *script = script_of(L);

@@ -10,4 +10,12 @@ chart:
 	@$(MAKE) --no-print-directory all
 	@MILLRACE=$(BUILD)/millrace tests/tally tests/chart/run $(if $(UPDATE),-u) $(CHART_ARGS)
 
-.PHONY: chart
+# The same with a cluster: Kubernetes' API server and controllers, built from source by Go's module proxy (once, ten
+# minutes), on which Helm installs, upgrades and rolls back, with the real engine in the pods.
+chart-cluster:
+	@tests/setup build chart
+	@tests/chart/setup_cluster
+	@$(MAKE) --no-print-directory all
+	@CLUSTER=1 MILLRACE=$(BUILD)/millrace tests/tally tests/chart/run -k test_cluster $(CHART_ARGS)
+
+.PHONY: chart chart-cluster

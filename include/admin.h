@@ -1,7 +1,8 @@
 /* The door for operators: metrics, probes and what else is told or done over HTTP, on the loop's own base.
  *
  * GET (and HEAD) /metrics, /livez, /readyz and / are there from the start; others are added by admin_route.
- * Requests are bounded in size and time. No page tells a secret, and none content to who does not bear the
+ * Requests are bounded in size and time, connections in number, so that nobody who opens many, sends a byte a
+ * second or reads nothing keeps others out. No page tells a secret, and none content to who does not bear the
  * token. */
 #ifndef MILLRACE_ADMIN_H
 #define MILLRACE_ADMIN_H
@@ -21,7 +22,16 @@ struct admin_config {
 	                       (everywhere) */
 	const char *token;  /* what a caller from elsewhere must bear to change anything; NULL = only from
 	                       loopback */
+	char *const *hosts; /* names that callers from loopback may call it by, beside localhost and any
+	                       address: a web page can make any other name mean this machine */
+	size_t host_count;
+	size_t connections;  /* at most so many are open, the oldest idle ones go first; 0 =
+	                        ADMIN_CONNECTIONS */
+	int64_t patience_ms; /* what asks or reads for longer is cut off, but streams; 0 = ADMIN_PATIENCE_MS
+	                      */
 };
+
+enum { ADMIN_CONNECTIONS = 128, ADMIN_PATIENCE_MS = 30000 };
 
 /* Each may be NULL. live and ready answer true when all is well and write one line per check with
  * admin_check. */
@@ -47,6 +57,7 @@ struct admin_request {
 	const char *query; /* behind the "?", as it came; "" = none */
 	struct bytes body;
 	enum admin_caller caller;
+	const char *accept; /* the header Accept; NULL = none */
 };
 
 /* An answer that goes on for as long as somebody reads it, sent in chunks. The loop waits for no reader: what
@@ -65,6 +76,7 @@ struct admin_answer {
 	int status;                 /* 200 */
 	const char *type;           /* text/plain; charset=utf-8 */
 	const char *policy;         /* Content-Security-Policy; NULL = none */
+	bool varies;                /* it is another one by the header Accept */
 	struct buf body;            /* freed by admin */
 	struct admin_stream stream; /* where fill is set: in place of the body */
 	struct admin_later *later;  /* private: see admin_later */
@@ -93,7 +105,8 @@ struct admin_route {
 struct admin *admin_open(struct event_base *base, const struct admin_config *config,
         const struct admin_hooks *hooks, struct metrics *metrics, struct err *err);
 void admin_close(struct admin *admin);
-/* Adds a page, or replaces the one of the same path (so `/` can become a real page); copies the struct. */
+/* Adds a page, or replaces the one of the same method and path (so `/` can become a real page); copies the
+ * struct. */
 void admin_route(struct admin *admin, const struct admin_route *route);
 /* Sends what streams have to send. Once a turn of the loop, or they end with it. */
 void admin_turn(struct admin *admin);
@@ -103,5 +116,9 @@ bool admin_asked(const struct admin_request *request, const char *name);
 /* The value of that name in the query, without its percent-encoding, in `value`; false: there is none, or it
  * is longer than `size` has room for. */
 bool admin_value(const struct admin_request *request, const char *name, char *value, size_t size);
+
+/* Takes the next NAME=VALUE of a form (or query) and moves *text behind it; false: there is no "=", or one of
+ * the two is too long. */
+bool admin_pair(const char **text, char *name, size_t name_size, char *value, size_t value_size);
 
 #endif

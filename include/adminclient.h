@@ -18,11 +18,17 @@ struct adminclient {
 	const char
 	        *url; /* "http://127.0.0.1:9464", "http://[::1]:9464", maybe with the beginning of a path */
 	const char *token;  /* sent as a bearer token; NULL = none */
+	const char *form;   /* NAME=VALUE&..., the body of a POST; NULL = none */
 	int64_t timeout_ms; /* of one request with its answer */
 };
 
 /* True when it is an http URL with a host and no query; else err says what was expected. */
 bool adminclient_url_good(const char *url, struct err *err);
+/* Every address that the URL's host has now, each as a URL of its own, and none twice: a name without an
+ * address of its own (a headless Service) stands for as many engines. count is 0 and err set where there is
+ * none. Free with adminclient_free_addresses. */
+char **adminclient_addresses(const char *url, int64_t timeout_ms, size_t *count, struct err *err);
+void adminclient_free_addresses(char **urls, size_t count);
 /* Answers the status and appends the body (or NULL) to an initialised buf, whose limit is set. path begins
  * with "/". 0 and err (which names the address): nobody there, no answer in time, no HTTP, or more than
  * ADMINCLIENT_BODY_MAX. */

@@ -20,8 +20,9 @@ const char *bounded_fault(const struct bounds *bounds, int64_t wall);
 /* Asks the brokers and the checkpoint files whether the group has positions. EXIT_SUCCESS when it has none,
  * else an exit code, and told why. Blocks, but does not join the group: its members notice nothing. */
 int bounded_check(const struct config *config);
-/* Shows how far the worker is until it has ended: as one line on a terminal, else in the log now and then. */
-void bounded_watch(struct worker *worker);
+/* Shows how far the worker is until it has ended: by a bar on a terminal, else (and where `quiet`, or under
+ * CI) in the log now and then. */
+void bounded_watch(struct worker *worker, bool quiet);
 /* After worker_join: what became of the records, on standard output; ms: how long it took. */
 void bounded_summary(
         const struct bounds *bounds, const struct config *config, const struct worker *worker, int64_t ms);

@@ -4,6 +4,7 @@
 #ifndef MILLRACE_CONFIG_H
 #define MILLRACE_CONFIG_H
 
+#include "backfill.h"
 #include "budget.h"
 #include "buf.h"
 #include "diagnostic.h"
@@ -35,9 +36,11 @@ struct config {
 	size_t route_count;
 	char *streams_uri;   /* of the EventStreamConfig API; NULL = none */
 	char *streams_cache; /* file; NULL = none */
-	char **schema_uris;  /* of the repositories, tried in this order; none = events are not checked */
+	struct tls_config streams_tls;
+	char **schema_uris; /* of the repositories, tried in this order; none = events are not checked */
 	size_t schema_uri_count;
 	enum schemas_mode schema_input, schema_output;
+	struct tls_config schema_tls;
 	struct source_config source;
 	struct script_config script; /* path resolved against the file's folder, else the working directory */
 	enum script_reload script_reload;
@@ -48,7 +51,9 @@ struct config {
 	struct retry_config
 	        retry; /* what upstreams have that set none of their own; theirs is in each upstream */
 	double rate;   /* likewise: lookups per second; 0 = no limit */
-	struct upstream_config *upstreams; /* none = nothing can be asked */
+	struct backfill_config backfill;
+	struct backfill_limits backfill_limits; /* likewise, while there is a backlog */
+	struct upstream_config *upstreams;      /* none = nothing can be asked */
 	size_t upstream_count;
 	struct key_field *key; /* count 0 = `record`: the record's own */
 	size_t key_count;
@@ -68,6 +73,8 @@ struct config {
 	int64_t drain_ms;
 	char *admin_listen; /* "127.0.0.1:9464"; NULL = off */
 	char *admin_token;  /* NULL = none */
+	char **admin_hosts; /* names that callers on this machine may call it by */
+	size_t admin_host_count;
 	enum log_level log_level;
 	enum log_format log_format;
 	char *endpoint;                 /* private: short for one upstream; NULL once it is among them */

@@ -181,6 +181,8 @@ struct dispatch *dispatch_open(struct http *http, const struct dispatch_config *
         const struct dispatch_hooks *hooks, struct metrics *metrics);
 /* Rates and concurrencies of the upstreams have changed, in the structs that it borrows. */
 void dispatch_retune(struct dispatch *dispatch, int64_t now);
+/* Others than those of one upstream's struct, until dispatch_retune; concurrency 0 = auto. */
+void dispatch_limit(struct dispatch *dispatch, size_t index, unsigned concurrency, double rate, int64_t now);
 void dispatch_close(struct dispatch *dispatch); /* every lookup must be done or cancelled */
 /* Takes a lookup whose request is set; state must be LOOKUP_IDLE. Sends from dispatch_tick, not from here. */
 void dispatch_submit(struct dispatch *dispatch, struct lookup *lookup, int64_t now);

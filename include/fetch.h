@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,9 +23,10 @@ struct fetch_config {
 	const char *user_agent;
 	const struct fetch_route *routes;
 	size_t route_count;
-	int64_t timeout_ms; /* of the whole exchange */
-	size_t max_bytes;   /* after decompression */
-	const char *tls_ca; /* file; NULL = the system's */
+	int64_t timeout_ms;      /* of the whole exchange */
+	size_t max_bytes;        /* after decompression */
+	struct tls_config tls;   /* borrowed */
+	const char *tls_section; /* where that stands in the configuration: "schemas.tls" */
 };
 
 enum fetch_outcome {
@@ -37,6 +39,8 @@ enum fetch_outcome {
  */
 enum fetch_outcome fetch(
         const struct fetch_config *config, const char *url, struct buf *out, struct err *err);
+/* Whether somebody answers a HEAD request there, whatever the status; http and https only. */
+bool fetch_answers(const struct fetch_config *config, const char *url, struct err *err);
 /* Whether it begins with a scheme that fetch knows and has something behind it; else err says what is
  * expected. */
 bool fetch_url_valid(const char *url, struct err *err);

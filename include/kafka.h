@@ -7,6 +7,7 @@
 #define MILLRACE_KAFKA_H
 
 #include "err.h"
+#include "kafka_trust.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,10 +67,11 @@ const char *kafka_assignor(const char *configured);
 struct kafka_health {
 	const char *client; /* name for log and metrics: "source", a sink's name */
 	struct metrics *metrics;
-	bool connected;    /* a broker connection is up, by the statistics of the last second */
-	char trouble[256]; /* the last error that was not fatal; "" = none yet */
-	char fatal[256];   /* why the client cannot go on; "" = it can */
-	int fatal_code;    /* librdkafka's; 0 = none */
+	bool connected;              /* a broker connection is up, by the statistics of the last second */
+	char trouble[256];           /* the last error that was not fatal; "" = none yet */
+	char told[KAFKA_TRUST_SIZE]; /* why a broker's certificate was refused last; "" = none was */
+	char fatal[256];             /* why the client cannot go on; "" = it can */
+	int fatal_code;              /* librdkafka's; 0 = none */
 };
 /* Serves logs, statistics and errors; false when the event is none of these (it stays the caller's). */
 bool kafka_serve_common(struct kafka_health *health, struct rd_kafka_s *client, struct rd_kafka_op_s *event);

@@ -5,6 +5,7 @@
 #ifndef MILLRACE_PIPELINE_H
 #define MILLRACE_PIPELINE_H
 
+#include "backfill.h"
 #include "conform.h"
 #include "dispatch.h"
 #include "ledger.h"
@@ -75,6 +76,13 @@ uint64_t pipeline_script_number(const struct pipeline *pipeline); /* of that sta
 size_t pipeline_scripts(struct pipeline *pipeline); /* states alive; those with no record left end here */
 /* What it borrows of upstreams has changed, and the deadline of records that ask none. */
 void pipeline_retune(struct pipeline *pipeline, int64_t retry_deadline_ms);
+/* Other limits than an upstream's own from now on, until pipeline_retune; concurrency 0 = auto. */
+void pipeline_limit(struct pipeline *pipeline, size_t upstream, unsigned concurrency, double rate);
+void pipeline_limit_records(struct pipeline *pipeline, size_t records);
+/* An operator wants intake to stand still: nothing is taken, what is open ends. */
+void pipeline_hold(struct pipeline *pipeline, bool hold);
+/* How much there is to do, and how late it is. */
+void pipeline_lag(const struct pipeline *pipeline, int64_t wall, struct backfill_lag *lag);
 /* From now on this one watches, or nobody (NULL); borrowed. It may have missed some of records on their way.
  */
 void pipeline_observe(struct pipeline *pipeline, const struct observe *observe);
@@ -90,7 +98,7 @@ void pipeline_give_back(struct pipeline *pipeline, const char *reason);
 void pipeline_counts(const struct pipeline *pipeline, struct pipeline_counts *counts);
 /* Some schemas are there, or known not to be: what waits for one goes on with the next turn. */
 void pipeline_schemas_changed(struct pipeline *pipeline);
-/* Why intake stands still although there is room: "sink", "upstream", "schema", or NULL. */
+/* Why intake stands still although there is room: "operator", "sink", "upstream", "schema", or NULL. */
 const char *pipeline_paused(const struct pipeline *pipeline);
 /* A delivery failed and waits to be sent again: over for good where the sink is a file or a pipe. */
 bool pipeline_delivery_failed(const struct pipeline *pipeline);

@@ -37,6 +37,9 @@ struct reload_config {
 	        *live; /* the same: keys that need no restart change in place; NULL = nothing is reloaded */
 	const struct script_world *world;
 	struct metrics *metrics;
+	/* The configuration was read again; may be NULL. asked: somebody asked for it, or it had changed. */
+	void (*configured)(void *context, bool asked);
+	void *configured_context;
 	bool keeps;         /* the last good script is kept in the checkpoint folder, if there is one */
 	const char *tester; /* the program that runs data tests; NULL = this one */
 };
@@ -61,8 +64,9 @@ struct script *reload_renew(void *context);
 const char *reload_trouble(const struct reload *reload);
 /* Of the script that new records begin on; the pointer stays good, its text follows the swaps. */
 const char *reload_sha256(const struct reload *reload);
-/* Appends a JSON object: path, sha256, states, loaded_at, testing, last_outcome (null: none yet), last_error,
- * stands_in (why, or null), rolled_back (why, or null), restart_needed (names of keys). */
+/* Appends a JSON object: path, sha256, files (name and sha256 of each), states, loaded_at, testing,
+ * last_outcome (null: none yet), last_error, stands_in (why, or null), rolled_back (why, or null),
+ * restart_needed (names of keys). */
 void reload_status(const struct reload *reload, struct buf *out);
 const char *reload_outcome_name(enum reload_outcome outcome);
 void reload_close(struct reload *reload); /* after the pipeline; NULL is fine */

@@ -80,6 +80,7 @@ struct partition {
 	size_t records;    /* records of it that are alive, whatever their state: kept by the pipeline */
 	int64_t oldest_dt; /* for freshness: kept by the pipeline; event time of the oldest open record, 0 =
 	                      none */
+	int64_t taken_dt;  /* likewise: timestamp of the last record taken, 0 = none */
 	uint64_t rewound;  /* messages dropped for being below the next expected offset */
 	uint64_t skipped;  /* records skipped: finished in an earlier life */
 	void *owner;       /* the pipeline's own */

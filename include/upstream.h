@@ -2,7 +2,9 @@
 #ifndef MILLRACE_UPSTREAM_H
 #define MILLRACE_UPSTREAM_H
 
+#include "backfill.h"
 #include "retry.h"
+#include "tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,16 +21,15 @@ struct upstream_config {
 	unsigned concurrency;      /* calls in flight; 0 = auto (limiter.h) */
 	unsigned host_concurrency; /* of them to one host; 0 = half, or all while no other host is asked */
 	double rate;               /* lookups per second; 0 = no limit */
-	size_t max_body;           /* bytes after decompression */
-	int64_t max_idle_ms;       /* a connection idle for longer is not used again */
+	struct backfill_limits backfill; /* in place of both while there is a backlog */
+	size_t max_body;                 /* bytes after decompression */
+	int64_t max_idle_ms;             /* a connection idle for longer is not used again */
 	bool http2;
 	bool merge;                /* lookups may share a call, where the script says so */
 	char **per_record_headers; /* headers in which merged lookups may differ */
 	size_t per_record_header_count;
 	struct retry_config retry;
-	char *tls_ca;   /* file; NULL = the system's */
-	char *tls_cert; /* client certificate file; NULL = none */
-	char *tls_key;
+	struct tls_config tls;
 };
 
 #endif

@@ -44,6 +44,7 @@ lint:
 	@tests/setup lint
 	$(AGAIN) .lint
 
+# What Millrace costs beside the bare work, as one table; BENCH=full for all of it, tests/bench/README.md.
 bench:
 	@tests/setup bench
 	$(AGAIN) .bench
@@ -90,18 +91,21 @@ C_FILES = $(wildcard core/*.c include/*.h tests/unit/*.c tests/unit/*.h tests/sy
 	tests/leftovers
 	tests/declared
 	MILLRACE=$(BUILD)/millrace tests/reference
+	tests/hardening $(BUILD)/millrace $(BUILD)/lua/millrace/engine.so
 	luacheck scripts tests/lua tests/system/scripts tests/chaos/scripts
 	@echo "clang-tidy, $(words $(wildcard core/*.c)) files"
 	@printf '%s\n' $(wildcard core/*.c) | xargs -P $(shell nproc) -n 1 tests/tidy -std=c11 -D_GNU_SOURCE -Iinclude \
 		$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) --
 
-BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+BENCH ?= quick
+BENCH_ARGS ?=
 
-.bench: all $(BENCHES) $(BUILD)/bench/apistub
-	@set -e; for b in $(BENCHES); do echo "== $$(basename $$b)"; $$b; done
-	@echo "== pipeline.py"
-	@/usr/bin/python3 tests/bench/pipeline.py $(BUILD)/millrace $(BENCH_ARGS)
+.bench: all $(BENCHES)
+	@/usr/bin/python3 tests/bench/run.py $(BUILD)/millrace --size $(BENCH) $(BENCH_ARGS)
 
+# What the watchdog costs is seen by linking around it.
+$(BUILD)/bench/bench_script: private override LDFLAGS += -Wl,--wrap=watchdog_begin,--wrap=watchdog_end
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libmillrace.a
 	@mkdir -p $(@D)
 	@$(say) CC $<

@@ -1,10 +1,18 @@
-/* An Action API for benchmarks: answers of one size after one delay, cheap enough not to be what is measured.
+/* An Action API for benchmarks: answers after a delay, cheap enough not to be what is measured.
  *
- * usage: apistub BYTES MILLISECONDS. Prints its port, serves until stdin ends. Every revision exists, is
- * visible and has BYTES bytes of text, about one in sixty of them escaped as JSON does it. One thread, epoll,
- * keep-alive; each connection asks one thing at a time, as HTTP/1.1 clients do. */
+ * usage: apistub BYTES MILLISECONDS [TAIL_EVERY TAIL_MILLISECONDS [LARGE_EVERY LARGE_BYTES]]
+ *
+ * Prints its port, serves until stdin ends, prints how many calls waited at once at the most. Every revision
+ * exists, is visible and has BYTES bytes of text as JSON writes it (page_text.h). The delay is the same for
+ * all calls; with a tail one call in TAIL_EVERY, by chance, takes TAIL_MILLISECONDS and the others are spread
+ * exponentially, so that MILLISECONDS is the mean of all. Revisions that LARGE_EVERY divides have LARGE_BYTES
+ * of text. One thread, epoll, keep-alive; each connection asks one thing at a time, as HTTP/1.1 clients do.
+ */
+#include "page_text.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -26,18 +34,25 @@ struct connection {
 	size_t asked; /* bytes of it */
 	char *answer;
 	size_t size, sent;
-	int64_t due;             /* when the answer may go, ns */
-	struct connection *next; /* in the queue of those that wait: one delay for all, so it is in order */
+	int64_t due; /* when the answer may go, ns */
 	bool waits, gone;
+};
+
+struct text {
+	char *bytes;
+	size_t size;
 };
 
 static struct {
 	int epoll;
-	char *text; /* of a revision, escaped */
-	size_t text_size;
-	int64_t delay;
-	struct connection *first, *last;
-} stub;
+	struct text usual, large; /* of revisions, escaped */
+	size_t large_every;       /* 0 = none */
+	double delay, tail;       /* mean of those that are not in the tail, and of those that are, ns */
+	double tail_share;
+	uint64_t chance;
+	struct connection **waiting; /* a heap, the soonest first */
+	size_t waiters, most, room;
+} stub = {.chance = 88172645463325252u};
 
 static int64_t now_ns(void)
 {
@@ -46,16 +61,50 @@ static int64_t now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static void make_text(size_t bytes)
+/* In (0, 1]; xorshift, the same in every run. */
+static double chance(void)
 {
-	static const char line[] =
-	        "The race of the [[Mill]] is ''old'', and \\\"long\\\".<ref>M\xC3\xBChle 12</ref>\\n";
-	stub.text = malloc(bytes + 1);
-	for (size_t i = 0; i < bytes; i++)
-		stub.text[i] = line[i % (sizeof line - 1)];
-	size_t whole = bytes - bytes % (sizeof line - 1); /* an escape must not be cut */
-	memset(stub.text + whole, '.', bytes - whole);
-	stub.text_size = bytes;
+	stub.chance ^= stub.chance << 13;
+	stub.chance ^= stub.chance >> 7;
+	stub.chance ^= stub.chance << 17;
+	return ((double)(stub.chance >> 11) + 1) / 9007199254740992.0;
+}
+
+static double delay_ns(void)
+{
+	if (stub.tail_share == 0)
+		return stub.delay;
+	return chance() <= stub.tail_share ? stub.tail : -log(chance()) * stub.delay;
+}
+
+static void wait_for_turn(struct connection *connection)
+{
+	if (stub.waiters == stub.room) {
+		stub.room = stub.room * 2 + 64;
+		stub.waiting = realloc(stub.waiting, stub.room * sizeof *stub.waiting);
+	}
+	size_t i = stub.waiters++;
+	stub.most = stub.waiters > stub.most ? stub.waiters : stub.most;
+	for (; i > 0 && stub.waiting[(i - 1) / 2]->due > connection->due; i = (i - 1) / 2)
+		stub.waiting[i] = stub.waiting[(i - 1) / 2];
+	stub.waiting[i] = connection;
+	connection->waits = true;
+}
+
+static struct connection *take_turn(void)
+{
+	struct connection *first = stub.waiting[0], *last = stub.waiting[--stub.waiters];
+	size_t i = 0;
+	for (size_t next; (next = 2 * i + 1) < stub.waiters; i = next) {
+		if (next + 1 < stub.waiters && stub.waiting[next + 1]->due < stub.waiting[next]->due)
+			next++;
+		if (stub.waiting[next]->due >= last->due)
+			break;
+		stub.waiting[i] = stub.waiting[next];
+	}
+	stub.waiting[i] = last;
+	first->waits = false;
+	return first;
 }
 
 static void close_connection(struct connection *connection)
@@ -103,22 +152,31 @@ static size_t read_ids(const char *question, char ids[][ID_MAX])
 	return count;
 }
 
+static const struct text *text_of(const char *id)
+{
+	bool large = stub.large_every && strtoull(id, NULL, 10) % stub.large_every == 0;
+	return large ? &stub.large : &stub.usual;
+}
+
 static void make_answer(struct connection *connection)
 {
 	char ids[REVISIONS_MAX][ID_MAX];
-	size_t count = read_ids(connection->question, ids), head = 160;
-	char *answer = malloc(head + 100 + count * (stub.text_size + PAGE_ROOM)), *at = answer + head;
+	size_t count = read_ids(connection->question, ids), head = 160, room = head + 100;
+	for (size_t i = 0; i < count; i++)
+		room += text_of(ids[i])->size + PAGE_ROOM;
+	char *answer = malloc(room), *at = answer + head;
 	at += sprintf(at, "{\"batchcomplete\":true,\"query\":{\"pages\":[");
 	for (size_t i = 0; i < count; i++) {
+		const struct text *page = text_of(ids[i]);
 		at += sprintf(at,
 		        "%s{\"pageid\":%zu,\"ns\":0,\"title\":\"Mill "
 		        "%s\",\"revisions\":[{\"revid\":%s,\"minor\":false,"
 		        "\"slots\":{\"main\":{\"size\":%zu,\"contentmodel\":\"wikitext\",\"contentformat\":"
 		        "\"text/x-wiki\","
 		        "\"content\":\"",
-		        i ? "," : "", i + 1, ids[i], ids[i], stub.text_size);
-		memcpy(at, stub.text, stub.text_size);
-		at += stub.text_size;
+		        i ? "," : "", i + 1, ids[i], ids[i], page->size);
+		memcpy(at, page->bytes, page->size);
+		at += page->size;
 		at += sprintf(at, "\"}}}]}");
 	}
 	at += sprintf(at, "]}}");
@@ -140,14 +198,8 @@ static void take_question(struct connection *connection)
 		send_answer(connection);
 		return;
 	}
-	connection->due = now_ns() + stub.delay;
-	connection->waits = true;
-	connection->next = NULL;
-	if (stub.last)
-		stub.last->next = connection;
-	else
-		stub.first = connection;
-	stub.last = connection;
+	connection->due = now_ns() + (int64_t)delay_ns();
+	wait_for_turn(connection);
 }
 
 static void read_question(struct connection *connection)
@@ -182,12 +234,8 @@ static void accept_all(int listener)
 static void serve_due(void)
 {
 	int64_t now = now_ns();
-	while (stub.first && stub.first->due <= now) {
-		struct connection *connection = stub.first;
-		stub.first = connection->next;
-		if (stub.first == NULL)
-			stub.last = NULL;
-		connection->waits = false;
+	while (stub.waiters && stub.waiting[0]->due <= now) {
+		struct connection *connection = take_turn();
 		if (connection->gone)
 			close_connection(connection);
 		else
@@ -197,9 +245,9 @@ static void serve_due(void)
 
 static int wait_ms(void)
 {
-	if (stub.first == NULL)
+	if (stub.waiters == 0)
 		return -1;
-	int64_t left = stub.first->due - now_ns();
+	int64_t left = stub.waiting[0]->due - now_ns();
 	return left <= 0 ? 0 : (int)(left / 1000000) + 1;
 }
 
@@ -208,7 +256,7 @@ static int listen_anywhere(void)
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof address;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 1024) != 0) {
+	if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 4096) != 0) {
 		perror("apistub");
 		exit(1);
 	}
@@ -240,19 +288,38 @@ static void serve(int listener)
 	}
 }
 
+static void read_arguments(int argc, char **argv)
+{
+	stub.usual.size = strtoull(argv[1], NULL, 10);
+	stub.usual.bytes = page_text(stub.usual.size);
+	stub.delay = strtod(argv[2], NULL) * 1e6;
+	if (argc > 4) {
+		stub.tail_share = 1 / strtod(argv[3], NULL);
+		stub.tail = strtod(argv[4], NULL) * 1e6;
+		stub.delay = (stub.delay - stub.tail_share * stub.tail) / (1 - stub.tail_share);
+	}
+	if (argc > 6) {
+		stub.large_every = strtoull(argv[5], NULL, 10);
+		stub.large.size = strtoull(argv[6], NULL, 10);
+		stub.large.bytes = page_text(stub.large.size);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3) {
-		fputs("usage: apistub BYTES MILLISECONDS\n", stderr);
+	if (argc != 3 && argc != 5 && argc != 7) {
+		fputs("usage: apistub BYTES MILLISECONDS [TAIL_EVERY TAIL_MILLISECONDS [LARGE_EVERY "
+		      "LARGE_BYTES]]\n",
+		        stderr);
 		return 2;
 	}
-	make_text(strtoull(argv[1], NULL, 10));
-	stub.delay = strtoll(argv[2], NULL, 10) * 1000000;
+	read_arguments(argc, argv);
 	stub.epoll = epoll_create1(EPOLL_CLOEXEC);
 	int listener = listen_anywhere();
 	epoll_ctl(stub.epoll, EPOLL_CTL_ADD, listener,
 	        &(struct epoll_event){.events = EPOLLIN, .data.ptr = &stub});
 	epoll_ctl(stub.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &(struct epoll_event){.events = EPOLLIN});
 	serve(listener);
+	printf("%zu\n", stub.most);
 	return 0;
 }

@@ -1,63 +1,22 @@
-/* CPU time of one lookup through dispatch and curl, against a server in a process of its own.
+/* What a lookup costs through dispatch and curl, without Kafka and Lua.
  *
- *   bench_http [LOOKUPS [CONCURRENCY [BODY_BYTES [HOSTS]]]]
- */
+ * usage: bench_http URL LOOKUPS CONCURRENCY [2]. One lookup a call, of seven hosts in turn, as bare_http.c
+ * asks; 2: over HTTP/2 with prior knowledge. */
 #include "clock.h"
 #include "dispatch.h"
 #include "mem.h"
+#include "usage.h"
 
-#include <arpa/inet.h>
-#include <event2/buffer.h>
 #include <event2/event.h>
-#include <event2/http.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { AHEAD = 4 }; /* lookups waiting for each one in flight */
+enum { HOSTS = 7, AHEAD = 4 }; /* lookups waiting for each one in flight */
 
 struct bench {
 	struct dispatch *dispatch;
 	struct lookup *lookups;
-	size_t wanted, submitted, ended, failed, hosts;
+	size_t wanted, submitted, ended, failed;
 };
-
-static void serve(struct evhttp_request *request, void *context)
-{
-	struct evbuffer *body = evbuffer_new();
-	evbuffer_add_reference(body, context, strlen(context), NULL, NULL);
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/json");
-	evhttp_send_reply(request, 200, "OK", body);
-	evbuffer_free(body);
-}
-
-/* Serves until it is killed. */
-static void run_server(int fd, size_t size)
-{
-	struct event_base *base = event_base_new();
-	struct evhttp *http = evhttp_new(base);
-	char *body = mem_alloc(size + 1);
-	memset(body, 'x', size);
-	body[size] = '\0';
-	evhttp_accept_socket(http, fd);
-	evhttp_set_gencb(http, serve, body);
-	event_base_dispatch(base);
-	_exit(1);
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage usage;
-	getrusage(RUSAGE_SELF, &usage);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
 
 static double some_random(void)
 {
@@ -66,13 +25,14 @@ static double some_random(void)
 
 static void submit_one(struct bench *bench, struct lookup *lookup)
 {
-	static char *names[1024];
-	size_t host = bench->submitted % bench->hosts;
-	if (names[host] == NULL)
-		names[host] = mem_printf("w%zu.example.org", host);
-	*lookup = (struct lookup){.age = bench->submitted++};
-	lookup->request =
-	        (struct request){.method = "GET", .host = names[host], .query = "action=query&revids=12345"};
+	static char *const names[HOSTS] = {"w0.example.org", "w1.example.org", "w2.example.org",
+	        "w3.example.org", "w4.example.org", "w5.example.org", "w6.example.org"};
+	static char query[] =
+	        "action=query&format=json&formatversion=2&prop=revisions&rvslots=*&rvprop=ids%7Ctimestamp%7C"
+	        "size%7Csha1%7Ccontent%7Ccontentmodel%7Cslotsize%7Cslotsha1%7Cflags&revids=1234567";
+	size_t n = bench->submitted++;
+	*lookup = (struct lookup){.age = n};
+	lookup->request = (struct request){.method = "GET", .host = names[n % HOSTS], .query = query};
 	dispatch_submit(bench->dispatch, lookup, clock_now());
 }
 
@@ -101,19 +61,15 @@ static void run_client(struct bench *bench, const struct upstream_config *upstre
 	struct dispatch_hooks hooks = {.context = bench, .answer = take_answer, .done = take_done};
 	bench->dispatch = dispatch_open(http, &config, &hooks, NULL);
 	bench->lookups = mem_zalloc(open, sizeof *bench->lookups);
-	double cpu = cpu_seconds();
-	int64_t start = clock_now();
+	struct usage before = usage_now();
 	for (size_t i = 0; i < open && bench->submitted < bench->wanted; i++)
 		submit_one(bench, &bench->lookups[i]);
 	while (bench->ended < bench->wanted) {
 		dispatch_tick(bench->dispatch, clock_now());
 		event_base_loop(base, EVLOOP_ONCE);
 	}
-	cpu = cpu_seconds() - cpu;
-	double elapsed = (double)(clock_now() - start) / 1000;
-	printf("%zu lookups, %u in flight: %.1f us of CPU each, %.0f a second, %zu connections, %zu failed\n",
-	        bench->ended, upstream->concurrency, cpu * 1e6 / (double)bench->ended,
-	        (double)bench->ended / elapsed, http_connections_opened(http), bench->failed);
+	usage_print(before, usage_now(), bench->ended);
+	fprintf(stderr, "%zu connections, %zu failed\n", http_connections_opened(http), bench->failed);
 	dispatch_close(bench->dispatch);
 	http_close(http);
 	event_base_free(base);
@@ -122,34 +78,21 @@ static void run_client(struct bench *bench, const struct upstream_config *upstre
 
 int main(int argc, char **argv)
 {
-	size_t lookups = argc > 1 ? strtoul(argv[1], NULL, 10) : 50000;
-	unsigned concurrency = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 64;
-	size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 20000,
-	       hosts = argc > 4 ? strtoul(argv[4], NULL, 10) : 100;
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	int on = 1; /* accepted sockets inherit it: the server's small writes do not wait for our late ACKs */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4096) != 0)
-		return 1;
-	getsockname(fd, (struct sockaddr *)&address, &length);
-	pid_t server = fork();
-	if (server == 0)
-		run_server(fd, size);
-	char url[64];
-	snprintf(url, sizeof url, "http://127.0.0.1:%u/w/api.php", ntohs(address.sin_port));
+	if (argc < 4) {
+		fputs("usage: bench_http URL LOOKUPS CONCURRENCY [2]\n", stderr);
+		return 2;
+	}
+	unsigned concurrency = (unsigned)strtoul(argv[3], NULL, 10);
 	struct upstream_config upstream = {.name = "bench",
-	        .url = url,
+	        .url = argv[1],
 	        .timeout_ms = 60000,
 	        .connect_timeout_ms = 5000,
 	        .concurrency = concurrency,
+	        .http2 = argc > 4,
 	        .max_body = 58720256,
 	        .max_idle_ms = 3500,
 	        .retry = {.attempts = 3, .base_ms = 100, .cap_ms = 1000}};
-	struct bench bench = {.wanted = lookups, .hosts = hosts < 1 ? 1 : hosts > 1024 ? 1024 : hosts};
+	struct bench bench = {.wanted = strtoul(argv[2], NULL, 10)};
 	run_client(&bench, &upstream, (size_t)concurrency * AHEAD);
-	kill(server, SIGTERM);
-	waitpid(server, NULL, 0);
 	return bench.failed != 0;
 }

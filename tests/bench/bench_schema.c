@@ -1,8 +1,9 @@
-/* What checking an event against its schema costs, beside what the codec takes to decode it.
- *
- *   build/bench/bench_schema       from the repository's root: the schemas are in tests/system/schemas */
-#include "jsontree.h"
+/* What checking an event against its schema costs, beside what the codec takes to decode it. Runs in the
+ * repository's root: the schemas are in tests/system/schemas. */
 #include "json.h"
+#include "jsontree.h"
+#include "row.h"
+#include "sample.h"
 #include "schema.h"
 
 #include <lauxlib.h>
@@ -11,42 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#define ROUNDS 30 /* the best counts: others use the machine too */
 
 /* clang-format off */
-static const char EVENT[] =
-	"{\"$schema\":\"/mediawiki/page/change/1.2.0\",\"changelog_kind\":\"update\",\"comment\":\"/* History */ typo\","
-	"\"dt\":\"2024-03-01T12:00:00Z\",\"meta\":{\"domain\":\"en.example.org\",\"dt\":\"2024-03-01T12:00:00.123Z\","
-	"\"id\":\"0d0d6a3c-3a5e-4bb1-9b5a-111111111111\",\"request_id\":\"7d1a6a3c-3a5e-4bb1-9b5a-222222222222\","
-	"\"stream\":\"mediawiki.page_change.v1\",\"uri\":\"https://en.example.org/wiki/Alpha_Centauri\"},"
-	"\"page\":{\"is_redirect\":false,\"namespace_id\":0,\"page_id\":4321987,\"page_title\":\"Alpha_Centauri\"},"
-	"\"page_change_kind\":\"edit\",\"performer\":{\"edit_count\":12345,\"groups\":[\"extendedconfirmed\",\"*\","
-	"\"user\",\"autoconfirmed\"],\"is_bot\":false,\"is_system\":false,\"is_temp\":false,"
-	"\"registration_dt\":\"2010-01-01T00:00:00Z\",\"user_id\":987654,\"user_text\":\"Jos\xC3\xA9 Example\"},"
-	"\"revision\":{\"comment\":\"typo\",\"is_comment_visible\":true,\"is_content_visible\":true,"
-	"\"is_editor_visible\":true,\"is_minor_edit\":false,\"rev_dt\":\"2024-03-01T12:00:00Z\","
-	"\"rev_id\":1187654321,\"rev_parent_id\":1187650000,\"rev_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\","
-	"\"rev_size\":10234,\"content_slots\":{\"main\":{\"content_format\":\"text/x-wiki\","
-	"\"content_model\":\"wikitext\",\"content_sha1\":\"5g2rbk3hu47jydbxkl4n7597248pjg5\",\"content_size\":10234,"
-	"\"origin_rev_id\":1187654321,\"slot_role\":\"main\"";
 static const char LATIN[] = "The '''system''' is [[binary star|a pair]] of \\\"close\\\" stars,<ref name=\\\"a\\\"/> seen "
 			    "from the south.{{cite|title=On stars|year=1987}}\\n";
 /* clang-format on */
-
-static void make_event(struct buf *out, size_t body)
-{
-	buf_clear(out);
-	buf_append_text(out, EVENT);
-	if (body) {
-		buf_append_text(out, ",\"content_body\":\"");
-		for (size_t start = out->size; out->size < start + body;)
-			buf_append_text(out, LATIN);
-		buf_append_byte(out, '"');
-	}
-	buf_append_text(out, "}}},\"wiki_id\":\"enwiki\"}");
-}
 
 static bool load(void *context, const char *uri, struct buf *text, struct err *err)
 {
@@ -103,26 +73,33 @@ static void run_decode(struct bench *b)
 	lua_settop(b->L, 0);
 }
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
+/* Microseconds each. */
 static double measure(struct bench *b, void (*run)(struct bench *))
 {
-	double best = 1e18;
 	int count = (int)(5000000 / (b->text.size + 6000) + 1);
-	for (int round = 0; round < ROUNDS; round++) {
-		lua_gc(b->L, LUA_GCCOLLECT, 0);
-		double start = now();
-		for (int i = 0; i < count; i++)
-			run(b);
-		double each = (now() - start) / count;
-		best = each < best ? each : best;
+	lua_gc(b->L, LUA_GCCOLLECT, 0);
+	double start = cpu_ns();
+	for (int i = 0; i < count; i++)
+		run(b);
+	return (cpu_ns() - start) / count / 1000;
+}
+
+static void compare(struct bench *b)
+{
+	double decode[ROUNDS], tree[ROUNDS], check[ROUNDS], strip[ROUNDS];
+	char what[100];
+	for (int i = 0; i < ROUNDS; i++) {
+		decode[i] = measure(b, run_decode);
+		tree[i] = measure(b, run_tree);
+		check[i] = measure(b, run_check);
+		strip[i] = measure(b, run_strip);
 	}
-	return best;
+	snprintf(what, sizeof what, "a flat tree of %zu bytes", b->text.size);
+	row(what, "us", tree, "decoding", decode, 0);
+	snprintf(what, sizeof what, "check of %zu bytes", b->text.size);
+	row(what, "us", check, "decoding", decode, 0);
+	snprintf(what, sizeof what, "strip of %zu bytes", b->text.size);
+	row(what, "us", strip, "decoding", decode, 0);
 }
 
 int main(void)
@@ -133,20 +110,15 @@ int main(void)
 	struct bench b = {.checker = schema_checker_new(NULL), .L = luaL_newstate()};
 	luaJIT_setmode(b.L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 	json_open(b.L);
-	double start = now();
 	b.schema = schema_compile("/mediawiki/page/change/1.2.0", &source, NULL, &err);
 	if (b.schema == NULL) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	printf("compiling /mediawiki/page/change/1.2.0: %.0f us\n", (now() - start) / 1000);
-	printf("%-24s %10s %10s %10s %10s %10s\n", "page_change, body of", "bytes", "decode ns", "tree ns",
-	        "check ns", "strip ns");
+	group("Schemas", "an event against /mediawiki/page/change/1.2.0, one thread, CPU time");
 	for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
-		make_event(&b.text, bodies[i]);
-		printf("%-24zu %10zu %10.0f %10.0f %10.0f %10.0f\n", bodies[i], b.text.size,
-		        measure(&b, run_decode), measure(&b, run_tree), measure(&b, run_check),
-		        measure(&b, run_strip));
+		sample_event(&b.text, LATIN, bodies[i]);
+		compare(&b);
 	}
 	lua_close(b.L);
 	jsontree_free(&b.tree);

@@ -85,8 +85,16 @@ def of_kind(objects, kind):
     return [found for found in objects if found["kind"] == kind]
 
 
-def deployment(objects):
-    return of_kind(objects, "Deployment")[0]
+def hook(item):
+    """The events of Helm at which it is made; none for what the release itself has."""
+    events = item["metadata"].get("annotations", {}).get("helm.sh/hook")
+    return events.split(",") if events else []
+
+
+def workload(objects):
+    """What runs the engine's pods."""
+    found, = [item for item in objects if item["kind"] in ("Deployment", "StatefulSet", "Job") and not hook(item)]
+    return found
 
 
 def pods(objects):
@@ -103,14 +111,19 @@ def containers(spec):
 
 
 def engine(objects):
-    """The engine's container in the Deployment."""
-    found = deployment(objects)["spec"]["template"]["spec"]["containers"]
+    """The engine's container."""
+    found = workload(objects)["spec"]["template"]["spec"]["containers"]
     return next(container for container in found if container["name"] == "millrace")
 
 
+def hook_job(objects, event):
+    """The Job that Helm runs at this event, or None."""
+    return next((item for item in of_kind(objects, "Job") if event in hook(item)), None)
+
+
 def configuration(objects):
-    """The text of millrace.yaml."""
+    """The text of the release's millrace.yaml."""
     for item in of_kind(objects, "ConfigMap"):
-        if "millrace.yaml" in item.get("data", {}):
+        if not hook(item) and "millrace.yaml" in item.get("data", {}):
             return item["data"]["millrace.yaml"]
     return None

@@ -71,7 +71,8 @@ def mount_pod(root, spec, cluster):
     """The files of the pod's first container that is not a sidecar; they appear below root."""
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     for mount in spec["containers"][0]["volumeMounts"]:
-        files = cluster.files(volumes[mount["name"]])
+        # What is no volume of the pod's is a claim of its StatefulSet, which begins empty.
+        files = cluster.files(volumes[mount["name"]]) if mount["name"] in volumes else None
         folder = root / mount["mountPath"].lstrip("/")
         if files is None:
             folder.mkdir(parents=True)
@@ -89,14 +90,24 @@ def under(root, text):
     return text
 
 
-def run_check(millrace, root, path, *options):
-    """`millrace check` on a configuration below root, as it would run in the pod: (exit code, what it said)."""
-    file = pathlib.Path(f"{root}{path}")
-    moved = file.with_name("moved.yaml")
-    moved.write_text(under(root, file.read_text()))
-    done = subprocess.run([millrace, "check", "--deny-warnings", *options, moved], cwd=root, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True, timeout=60)
+def run(millrace, root, arguments):
+    """A container's command on the files below root: (exit code, what it said)."""
+    done = subprocess.run([millrace, *(under(root, argument) for argument in arguments)], cwd=root,
+                          stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1", "POD_NAME": "enrich-millrace-0"},
+                          capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
+
+
+def move_configuration(root, path):
+    """A configuration beside that at path, with the paths of the pod moved below root; its name."""
+    file = pathlib.Path(f"{root}{path}")
+    file.with_name("moved.yaml").write_text(under(root, file.read_text()))
+    return path.replace("millrace.yaml", "moved.yaml")
+
+
+def run_check(millrace, root, path):
+    """`millrace check` on a configuration below root, as it would run in the pod."""
+    return run(millrace, root, ["check", "--deny-warnings", move_configuration(root, path)])
 
 
 def certificate(folder):

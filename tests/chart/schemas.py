@@ -15,7 +15,7 @@ FOLDER = importlib.resources.files("kubernetes_validate") / "kubernetes-json-sch
 VERSIONS = ["1.29.0", "1.31.0", "1.34.0", "1.37.0"]
 
 # Objects of operators, whose schemas are not Kubernetes' own.
-FOREIGN = {"monitoring.coreos.com/v1"}
+FOREIGN = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
 
 
 @functools.lru_cache(maxsize=None)

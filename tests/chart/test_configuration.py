@@ -18,8 +18,8 @@ def pod(tmp_path, tls):
     scripts = helms.ROOT / "scripts"
     certificate, key = tls
     config_maps = {
-        "my-scripts": {"page_content_change.lua": (scripts / "page_content_change.lua").read_text(),
-                       "lib__mediawiki.lua": (scripts / "lib/mediawiki.lua").read_text()},
+        "my-scripts": {"page_content_change.lua": (scripts / "page_content_change.lua").read_text()},
+        "my-library": {"mediawiki.lua": (scripts / "lib/mediawiki.lua").read_text()},
         "my-config": {"millrace.yaml": (helms.HERE / "golden/default.yaml").read_text()},
     }
     secrets = {
@@ -28,8 +28,8 @@ def pod(tmp_path, tls):
         "millrace-admin": {"token": "open sesame"},
     }
 
-    def lay_out(objects):
-        spec = helms.deployment(objects)["spec"]["template"]["spec"]
+    def lay_out(objects, spec=None):
+        spec = spec or helms.workload(objects)["spec"]["template"]["spec"]
         kubelet.mount_pod(tmp_path, spec, kubelet.Cluster(objects, config_maps, secrets))
         authorities = tmp_path / "etc/ssl/certs"
         authorities.mkdir(parents=True)
@@ -59,6 +59,69 @@ def test_the_test_pod_checks_what_the_engine_runs(objects):
         # Not hook-succeeded: the pod would be gone before `helm test --logs` asks for its log.
         assert test["metadata"]["annotations"] == {
             "helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
+
+
+def run_hook(millrace, root, job):
+    """What a kubelet would run, in its order: [(container, exit code, what it said)] up to the first failure."""
+    spec = job["spec"]["template"]["spec"]
+    path = kubelet.move_configuration(root, "/etc/millrace/config/millrace.yaml")
+    done = []
+    for container in helms.containers(spec):
+        if container.get("restartPolicy") == "Always":
+            continue
+        arguments = [path if argument == "/etc/millrace/config/millrace.yaml" else argument
+                     for argument in container["args"]]
+        done.append((container["name"], *kubelet.run(millrace, root, arguments)))
+        if done[-1][1] != 0:
+            break
+    return done
+
+
+def test_the_hook_before_a_release_lets_what_is_good_pass(objects, pod, millrace):
+    job = helms.hook_job(objects, "pre-upgrade")
+    root = pod(objects, job["spec"]["template"]["spec"])
+    done = run_hook(millrace, root, job)
+    assert [code for _, code, _ in done] == [0] * len(done), done
+    assert done[-1][0] == "check"
+    mounted = "scripts" in [volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]]
+    assert (done[0][0] == "test") is mounted
+
+
+@pytest.mark.parametrize("name, text, container, code, words", [
+    ("double.lua", "return {\n  api = 1,\n  transform = function(event) return event en\n}\n", "test", 78,
+     "double.lua:3"),
+    ("lib/arithmetic.lua", "return {double = function(number) return number * 3 end}\n", "test", 1, "1 failed"),
+    ("double_test.yaml", "tests: []\nunheard: of\n", "test", 78, "double_test.yaml:2"),
+])
+def test_the_hook_before_a_release_stops_a_bad_script(
+        helm, pod, millrace, tmp_path_factory, name, text, container, code, words):
+    bad = tmp_path_factory.mktemp("bad") / "file"
+    bad.write_text(text)
+    objects = helm.objects("-f", helms.CI["hpa"], "--set-file", f"scripts.inline.{name.replace('.', chr(92) + '.')}={bad}")
+    job = helms.hook_job(objects, "pre-install")
+    done = run_hook(millrace, pod(objects, job["spec"]["template"]["spec"]), job)
+    assert (done[-1][0], done[-1][1]) == (container, code) and words in done[-1][2], done
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ("config.unheard=of", "unknown key 'unheard'"),
+    ("config.source.kafka.bootstrap\\.serverz=x", "bootstrap.serverz"),
+])
+def test_the_hook_before_a_release_stops_a_bad_configuration(helm, pod, millrace, wrong, words):
+    objects = helm.objects("-f", helms.CI["minimal"], "--set", wrong)
+    job = helms.hook_job(objects, "pre-install")
+    done = run_hook(millrace, pod(objects, job["spec"]["template"]["spec"]), job)
+    assert (done[-1][0], done[-1][1]) == ("check", 78) and words in done[-1][2], done
+
+
+def test_tests_in_a_folder_are_run_by_the_hook_too(helm, pod, millrace, tmp_path_factory):
+    test = tmp_path_factory.mktemp("tests") / "inner_test.yaml"
+    test.write_text("tests:\n  - name: an inner script\n    event: {id: 1}\n    expect: {output: {id: 2}}\n")
+    objects = helm.objects("-f", helms.CI["hpa"], "--set-file", f"scripts.inline.jobs/inner_test\\.yaml={test}",
+                           "--set-file", f"scripts.inline.jobs/inner\\.lua={helms.ROOT / 'scripts/passthrough.lua'}")
+    job = helms.hook_job(objects, "pre-install")
+    name, code, said = run_hook(millrace, pod(objects, job["spec"]["template"]["spec"]), job)[-1]
+    assert (name, code) == ("test", 1) and "an inner script" in said and "1 passed, 1 failed" in said
 
 
 def test_a_broken_script_is_told_by_file_and_line(helm, pod, millrace, tmp_path_factory):

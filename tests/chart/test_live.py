@@ -1,5 +1,6 @@
 """The rendered pod, run: the real engine on the files of a kubelet, while a release changes them under it."""
 
+import hashlib
 import os
 import re
 import signal
@@ -27,7 +28,7 @@ class Pod:
 
     def __init__(self, millrace, root, objects):
         self.root, self.port = root, free_port()
-        self.spec = helms.deployment(objects)["spec"]["template"]["spec"]
+        self.spec = helms.workload(objects)["spec"]["template"]["spec"]
         self.container = helms.engine(objects)
         kubelet.mount_pod(root, self.spec, kubelet.Cluster([self.local(item) for item in objects]))
         arguments = [kubelet.under(root, argument) for argument in self.container["args"]]
@@ -119,6 +120,56 @@ def test_a_release_changes_the_script_of_a_running_pod(helm, pod, tmp_path_facto
 
     pod.process.send_signal(signal.SIGTERM)
     assert pod.process.wait(timeout=PATIENCE_S) == 0
+
+
+def after(millrace, pod, objects, *urls, seconds=60):
+    """The hook after a release, begun: it looks at the pod, and at what else is named."""
+    container, = helms.hook_job(objects, "post-upgrade")["spec"]["template"]["spec"]["containers"]
+    arguments = [argument for argument in container["args"] if not argument.startswith(("--url", "--timeout"))]
+    arguments += [f"--url={url}" for url in (f"http://127.0.0.1:{pod.port}", *urls)] + [f"--timeout={seconds}s"]
+    return subprocess.Popen([millrace, *arguments], stdin=subprocess.DEVNULL, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_the_hook_after_a_release_waits_until_the_script_is_live(helm, millrace, pod, tmp_path_factory):
+    better = tmp_path_factory.mktemp("release") / "first.lua"
+    better.write_text("return { api = 1, transform = function(event) return event end }\n")
+    release = helm.objects(*VALUES, "--set-file", f"scripts.inline.first\\.lua={better}")
+    pod.wait("alive", lambda: pod.probe("livenessProbe") == 200)
+    hook = after(millrace, pod, release, seconds=int(PATIENCE_S))
+    assert "0 of 1 engines" in hook.stdout.readline()
+    pod.upgrade(release)
+    said, _ = hook.communicate(timeout=PATIENCE_S + 30)
+    assert hook.returncode == 0 and "live: 1 engine\n" in said, said
+
+
+def test_the_hook_after_a_release_tells_why_the_script_is_not_live(helm, millrace, pod):
+    pod.wait("alive", lambda: pod.probe("livenessProbe") == 200)
+    broken = helm.objects(*VALUES, "--set", "scripts.inline.first\\.lua=return { api = 1")
+    pod.upgrade(broken)
+    pod.wait("the broken script is told", lambda: pod.metrics("millrace_script_last_reload_successful 0"))
+    hook = after(millrace, pod, broken, "http://127.0.0.1:1", seconds=1)
+    said, _ = hook.communicate(timeout=PATIENCE_S)
+    assert hook.returncode == 1, said
+    assert "0 of 2 engines" in said and "first.lua:1:" in said and "127.0.0.1:1: Connection refused" in said
+
+
+def test_all_engines_of_a_name_are_told_to_reload_and_looked_at(millrace, pod):
+    def reload(*arguments):
+        url = f"http://127.0.0.1:{pod.port}"
+        done = subprocess.run([millrace, "reload", "--all", "--url", url, *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=PATIENCE_S)
+        return done.returncode, done.stdout + done.stderr
+
+    pod.wait("alive", lambda: pod.probe("livenessProbe") == 200)
+    text = (pod.root / "etc/millrace/scripts/first.lua").read_bytes()
+    expected = f"--expect=first.lua={hashlib.sha256(text).hexdigest()}"
+    code, said = reload(expected, "--timeout=10s")
+    assert code == 0 and f"http://127.0.0.1:{pod.port}: unchanged: " in said and "live: 1 engine\n" in said
+    code, said = reload("--at-least=2", "--timeout=10s")
+    assert code == 69 and "1 of at least 2 engines are there" in said
+    code, said = reload("--at-least=2", "--read-only", expected, "--timeout=1s")
+    assert code == 1 and "1 of 2 engines run what is expected" in said
 
 
 def test_a_release_changes_the_parameters_of_a_running_pod(helm, pod):

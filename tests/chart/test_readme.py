@@ -46,7 +46,7 @@ def test_the_readmes_commands_work_as_they_stand(helm, millrace, tmp_path):
                                "REUSED": "--set-file config=job/config/millrace.yaml"
                                          " --set-file scripts.inline.enrich\\.lua=job/scripts/enrich.lua"})
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("== rendered") == 3
+    assert done.stdout.count("== rendered") == 4
     assert "alert: MillraceLagHigh" in done.stdout
     assert "ok job/config/millrace.yaml" in done.stdout
     assert "ok job/scripts/enrich.lua" in done.stdout

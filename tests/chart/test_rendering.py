@@ -44,22 +44,56 @@ def test_every_object_of_ours_tells_its_release_and_namespace(objects):
             assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "enrich"
 
 
-def test_selectors_find_the_engine_and_not_the_test_pod(objects):
-    found = helms.deployment(objects)
+def test_selectors_find_the_engine_and_no_other_pod(objects):
+    found = helms.workload(objects)
     labels = found["spec"]["template"]["metadata"]["labels"]
-    selectors = [found["spec"]["selector"]]
-    selectors += [item["spec"]["selector"] for kind in ("PodDisruptionBudget", "PodMonitor")
-                  for item in helms.of_kind(objects, kind)]
+    selectors = [item["spec"]["selector"] for kind in ("Deployment", "StatefulSet", "PodDisruptionBudget", "PodMonitor")
+                 for item in helms.of_kind(objects, kind)]
+    selectors += [{"matchLabels": item["spec"]["selector"]} for item in helms.of_kind(objects, "Service")]
+    others = [found for found, _, _ in helms.pods(item for item in objects if helms.hook(item))]
+    assert selectors
     for selector in selectors:
         assert selects(selector, labels)
-        for test in helms.of_kind(objects, "Pod"):
-            assert not selects(selector, test["metadata"]["labels"])
+        assert not [other for other in others if selects(selector, other)]
 
 
-def test_a_network_policy_covers_the_test_pod_too(objects):
+def test_a_network_policy_covers_every_pod(objects):
     for policy in helms.of_kind(objects, "NetworkPolicy"):
         for labels, _, _ in helms.pods(objects):
             assert selects(policy["spec"]["podSelector"], labels)
+
+
+def test_what_scales_names_what_runs_the_pods(objects):
+    found = helms.workload(objects)
+    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        for item in helms.of_kind(objects, kind):
+            target = item["spec"]["scaleTargetRef"]
+            assert (target["apiVersion"], target["kind"], target["name"]) == (
+                found["apiVersion"], found["kind"], found["metadata"]["name"])
+            assert "replicas" not in found["spec"]
+
+
+def test_hooks_are_removed_when_they_succeeded_and_mount_what_is_there(objects):
+    """A hook before the release may mount hooks' ConfigMaps alone, or what the user says is there already."""
+    own = {item["metadata"]["name"] for item in helms.of_kind(objects, "ConfigMap")
+           if not helms.hook(item) and item["metadata"]["name"].startswith("enrich")}
+    for job in helms.of_kind(objects, "Job"):
+        events, spec = helms.hook(job), job["spec"]["template"]["spec"]
+        if not events:
+            continue
+        assert job["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+        assert job["spec"]["backoffLimit"] == 0 and job["spec"]["activeDeadlineSeconds"] > 0
+        if "pre-install" in events:
+            assert not [name for name in own if f"name: {name}\n" in yaml.safe_dump(spec["volumes"])]
+            assert "serviceAccountName" not in spec or not helms.of_kind(objects, "ServiceAccount")
+            assert "persistentVolumeClaim" not in yaml.safe_dump(spec["volumes"])
+
+
+def test_the_copies_that_a_hook_checks_are_what_the_release_brings(objects):
+    data = {item["metadata"]["name"]: item["data"] for item in helms.of_kind(objects, "ConfigMap")}
+    for what in ("config", "scripts"):
+        copy = data.get(f"enrich-millrace-new-{what}")
+        assert copy is None or copy == data[f"enrich-millrace-{what}"]
 
 
 def test_pods_satisfy_the_restricted_standard(objects):
@@ -76,7 +110,7 @@ def test_pods_satisfy_the_restricted_standard(objects):
             assert own["capabilities"] == {"drop": ["ALL"]}, container["name"]
             assert own.get("runAsNonRoot", True) and not own.get("privileged")
         allowed = {"configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim", "ephemeral", "csi"}
-        for volume in spec["volumes"]:
+        for volume in spec.get("volumes", []):
             assert volume.keys() - {"name"} <= allowed
 
 
@@ -110,23 +144,25 @@ def test_every_image_is_pinned_to_a_version(objects):
 
 
 def test_folders_are_mounted_whole(objects):
+    claims = {claim["metadata"]["name"] for item in helms.of_kind(objects, "StatefulSet")
+              for claim in item["spec"].get("volumeClaimTemplates", [])}
     for _, _, spec in helms.pods(objects):
         for container in helms.containers(spec):
             mounts = container.get("volumeMounts", [])
             assert not [mount for mount in mounts if "subPath" in mount or "subPathExpr" in mount]
             places = [mount["mountPath"] for mount in mounts]
             assert len(places) == len(set(places))
-            assert {mount["name"] for mount in mounts} <= {volume["name"] for volume in spec["volumes"]}
+            assert {mount["name"] for mount in mounts} <= {volume["name"] for volume in spec.get("volumes", [])} | claims
 
 
 def test_folders_that_begin_empty_have_a_limit(objects):
     for _, _, spec in helms.pods(objects):
-        assert all("sizeLimit" in volume["emptyDir"] for volume in spec["volumes"] if "emptyDir" in volume)
+        assert all("sizeLimit" in volume["emptyDir"] for volume in spec.get("volumes", []) if "emptyDir" in volume)
 
 
 def test_a_stop_has_time_to_drain(objects):
     drain = yaml.safe_load(helms.configuration(objects)).get("drain", "25s")
-    grace = helms.deployment(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    grace = helms.workload(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert drain.endswith("s") and int(drain[:-1]) < grace
 
 

@@ -209,18 +209,15 @@ def test_an_end_after_aborted_transactions_is_reached(job, seed):
     assert summary(backfill(j, "--json", "--resume"))["finished"]
 
 
-def test_progress_is_a_line_that_is_rewritten_on_a_terminal(job, seed):
-    maker = events.Maker(seed, pages=10)
-    j = job(partitions=1, change={"http": {"rate": "30/s"}})
-    j.send([maker.event() for _ in range(150)])
-    j.start()  # writes the configuration
-    j.stop()
+def seen_on_a_terminal(j, *more, env=None):
+    """What one bounded run draws on a terminal of its own, for how long, and what it prints."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm"}
-    env.pop("CI", None), env.pop("NO_COLOR", None)
-    process = subprocess.Popen([str(engine.BINARY), "run", "-c", str(j.path), "--group", j.group + "-seen", "--from",
-                                "earliest", "--until", "end"], stdout=subprocess.PIPE, stderr=theirs, env=env,
-                               cwd=engine.ROOT, preexec_fn=kafka.die_with_parent)
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
+    env = {**kept, "TERM": "xterm", **(env or {})}
+    began = time.monotonic()
+    process = subprocess.Popen([str(engine.BINARY), "run", "-c", str(j.path), "--from", "earliest", "--until", "end", *more],
+                               stdout=subprocess.PIPE, stderr=theirs, env=env, cwd=engine.ROOT,
+                               preexec_fn=kafka.die_with_parent)
     os.close(theirs)
     seen, deadline = b"", time.monotonic() + engine.PATIENCE
     try:
@@ -234,9 +231,24 @@ def test_progress_is_a_line_that_is_rewritten_on_a_terminal(job, seed):
     finally:
         process.kill()
         os.close(ours)
-    assert re.search(rb"\r\x1b\[K\d+ of \d+ records \(\d+ %\)", seen), seen[-2000:]
+    return seen, time.monotonic() - began, process.stdout.read()
+
+
+def test_progress_is_a_bar_that_is_drawn_anew_on_a_terminal(job, seed):
+    maker = events.Maker(seed, pages=10)
+    j = job(partitions=2, change={"http": {"rate": "30/s"}})
+    j.send([maker.event() for _ in range(120)])
+    j.start()  # writes the configuration
+    j.stop()
+    seen, seconds, printed = seen_on_a_terminal(j, "--group", j.group + "-seen")
+    drawn = re.findall(rb"\r\x1b\[K\[[#-]+\] \d+ of \d+ records \(\d+ %\)[^\r\n]*, \d/2 partitions", seen)
+    assert 1 < len(drawn) <= 10 * seconds, seen[-2000:]
+    assert all(len(line) < 80 + len(b"\r\x1b[K") for line in drawn)
     assert seen.endswith(b"\r\x1b[K"), "the line is gone at the end"
-    assert b"150 records" in process.stdout.read()
+    assert b"120 records" in printed
+    for quiet, more, env in (("json", ["--json"], {}), ("ci", [], {"CI": "true"})):
+        seen, _, _ = seen_on_a_terminal(j, "--group", f"{j.group}-{quiet}", *more, env=env)
+        assert b"\x1b[K" not in seen, quiet
 
 
 def test_progress_is_a_log_line_now_and_then_elsewhere(job, seed):

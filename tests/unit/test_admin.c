@@ -5,7 +5,9 @@
 #include "metrics.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -23,6 +25,8 @@ struct fixture {
 	struct metrics *metrics;
 	struct admin *admin;
 	const char *token;
+	size_t connections; /* of the configuration, as is patience_ms; 0 = the usual ones */
+	int64_t patience_ms;
 	const char *sick; /* why it is not ready; NULL = it is */
 	size_t refreshed, posted;
 	struct admin_later *later;
@@ -106,7 +110,13 @@ static void on_stream(void *context, const struct admin_request *request, struct
 
 static bool open_admin(struct fixture *f, const char *listen, struct err *err)
 {
-	const struct admin_config config = {.listen = listen, .token = f->token};
+	static char *const names[] = {"millrace.example.org"};
+	const struct admin_config config = {.listen = listen,
+	        .token = f->token,
+	        .hosts = names,
+	        .host_count = 1,
+	        .connections = f->connections,
+	        .patience_ms = f->patience_ms};
 	const struct admin_hooks hooks = {f, on_refresh, on_live, on_ready};
 	f->admin = admin_open(f->base, &config, &hooks, f->metrics, err);
 	if (f->admin)
@@ -158,7 +168,7 @@ static int ask(struct fixture *f, const char *method, const char *path, const ch
 {
 	char request[4096];
 	int size = snprintf(request, sizeof request,
-	        "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path, headers);
+	        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", method, path, headers);
 	return converse(f, connect_to(f, AF_INET), request, (size_t)size);
 }
 
@@ -324,7 +334,7 @@ static void a_page_can_be_replaced(void **state)
 /* Sends the question and serves the loop until the handler has it. */
 static int begin_slow(struct fixture *f)
 {
-	static const char request[] = "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	static const char request[] = "GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	int fd = connect_to(f, AF_INET);
 	int64_t patience = clock_now() + 20000;
 	f->later = NULL;
@@ -367,8 +377,8 @@ static void who_does_not_wait_for_the_answer_harms_nobody(void **state)
 static void one_connection_serves_many_requests(void **state)
 {
 	struct fixture *f = *state;
-	const char text[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: "
-	                    "x\r\nConnection: close\r\n\r\n";
+	const char text[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.1\r\nHost: "
+	                    "localhost\r\nConnection: close\r\n\r\n";
 	assert_int_equal(converse(f, connect_to(f, AF_INET), text, sizeof text - 1), 200);
 	const char *second = strstr(f->answer + 1, "HTTP/1.1 200");
 	assert_non_null(second);
@@ -385,10 +395,252 @@ static void too_much_is_refused(void **state)
 	buf_append_text(&request, "\r\n\r\n");
 	assert_int_not_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 200);
 	buf_clear(&request);
-	buf_append_text(&request, "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
+	buf_append_text(
+	        &request, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n");
 	assert_int_equal(converse(f, connect_to(f, AF_INET), request.data, request.size), 413);
 	assert_int_equal(f->posted, 0);
 	buf_free(&request);
+}
+
+static int called(struct fixture *f, const char *method, const char *path, const char *name)
+{
+	char request[512];
+	int size =
+	        snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n",
+	                method, path, name, *method == 'P' ? "Content-Length: 0\r\n" : "");
+	return converse(f, connect_to(f, AF_INET), request, (size_t)size);
+}
+
+/* DNS rebinding: the page of evil.example whose name means 127.0.0.1 by now. */
+static void on_this_machine_it_is_called_only_by_its_names(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const good[] = {"localhost", "LOCALHOST:9464", "127.0.0.1", "127.0.0.1:9464",
+	        "[::1]:9464", "10.1.2.3", "millrace.example.org:80"};
+	static const char *const bad[] = {"evil.example", "evil.example:9464", "localhost.evil.example",
+	        "127.0.0.1.evil.example", "[::1", "[x]", ":9464", "1.2.3"};
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		assert_int_equal(called(f, "POST", "/-/reload", good[i]), 202);
+	f->posted = 0;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		assert_int_equal(called(f, "POST", "/-/reload", bad[i]), 421);
+		assert_int_equal(called(f, "GET", "/metrics", bad[i]), 421);
+		assert_true(answered(f, "admin.hosts"));
+	}
+	assert_int_equal(f->posted, 0);
+}
+
+static void a_browser_that_says_whose_page_asks_is_believed(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const sites[] = {"cross-site", "same-site", "same-origin"};
+	char header[64];
+	for (size_t i = 0; i < sizeof sites / sizeof *sites; i++) {
+		snprintf(header, sizeof header, "Sec-Fetch-Site: %s\r\nContent-Length: 0\r\n", sites[i]);
+		assert_int_equal(ask(f, "POST", "/-/reload", header), 403);
+	}
+	assert_int_equal(ask(f, "POST", "/-/reload", "Sec-Fetch-Site: none\r\nContent-Length: 0\r\n"), 202);
+	assert_int_equal(f->posted, 1);
+}
+
+static void two_methods_of_one_path_are_two_pages(void **state)
+{
+	struct fixture *f = *state;
+	admin_route(f->admin, &(struct admin_route){"POST", "/slow", "posted", on_post, f});
+	f->hasty = true;
+	assert_int_equal(ask(f, "GET", "/slow", ""), 409);
+	assert_int_equal(ask(f, "POST", "/slow", "Content-Length: 0\r\n"), 202);
+	assert_int_equal(ask(f, "PUT", "/slow", "Content-Length: 0\r\n"), 405);
+	assert_true(answered(f, "Allow: GET, HEAD, POST\r\n"));
+}
+
+/* ---- who keeps others out ---- */
+
+enum { GUESTS = 20 };
+
+static void serve(struct fixture *f)
+{
+	event_base_loop(f->base, EVLOOP_NONBLOCK);
+	admin_turn(f->admin);
+}
+
+/* Serves until the other side has hung up, doing something each time; false when it does not come to it. */
+static bool hung_up(struct fixture *f, int fd, const char *trickle)
+{
+	char bytes[64];
+	for (int64_t end = clock_now() + 20000; clock_now() < end;) {
+		serve(f);
+		if (trickle)
+			(void)!send(fd, trickle, strlen(trickle), MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static size_t open_files(void)
+{
+	DIR *all = opendir("/proc/self/fd");
+	size_t count = 0;
+	assert_non_null(all);
+	while (readdir(all))
+		count++;
+	closedir(all);
+	return count;
+}
+
+static void connections_that_ended_leave_nothing_open(void **state)
+{
+	struct fixture *f = *state;
+	ask(f, "GET", "/livez", "");
+	for (int64_t end = clock_now() + 600; clock_now() < end; usleep(1000))
+		serve(f);
+	size_t before = open_files();
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	for (int64_t end = clock_now() + 20000; clock_now() < end && open_files() > before; usleep(1000))
+		serve(f);
+	assert_int_equal(open_files(), before);
+}
+
+static void many_idle_connections_keep_nobody_out(void **state)
+{
+	struct fixture *f = *state;
+	int guests[GUESTS], gone = 0;
+	char byte;
+	f->connections = 4;
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	for (int i = 0; i < GUESTS; i++) {
+		guests[i] = connect_to(f, AF_INET);
+		for (int turn = 0; turn < 5; turn++)
+			serve(f);
+	}
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	for (int i = 0; i < GUESTS; i++) {
+		gone += recv(guests[i], &byte, 1, MSG_DONTWAIT) == 0;
+		close(guests[i]);
+	}
+	assert_in_range(gone, GUESTS - 4, GUESTS - 1); /* the oldest made room */
+}
+
+static void who_sends_a_byte_now_and_then_is_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	f->patience_ms = 400;
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	int head = connect_to(f, AF_INET), content = connect_to(f, AF_INET);
+	const char begun[] = "GET /livez HTTP/1.1\r\nX: ",
+	           posted[] = "POST /-/reload HTTP/1.1\r\nContent-Length: 60000\r\n\r\n";
+	assert_true(send(head, begun, sizeof begun - 1, MSG_NOSIGNAL) > 0);
+	assert_true(send(content, posted, sizeof posted - 1, MSG_NOSIGNAL) > 0);
+	assert_true(hung_up(f, head, "x"));
+	assert_true(hung_up(f, content, "x"));
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	assert_int_equal(f->posted, 0);
+	close(head);
+	close(content);
+}
+
+static void on_much(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	(void)context;
+	(void)request;
+	for (int i = 0; i < 8 << 20; i++)
+		buf_append_byte(&answer->body, 'x');
+}
+
+/* Reads a little now and then, so that no timeout of a single write is ever over. */
+static void who_reads_its_answer_for_ever_is_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	f->patience_ms = 400;
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	admin_route(f->admin, &(struct admin_route){"GET", "/much", "", on_much, f});
+	int never = connect_to(f, AF_INET), slow = connect_to(f, AF_INET);
+	const char request[] = "GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	assert_true(send(never, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
+	assert_true(send(slow, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
+	size_t got = 0;
+	char bytes[65536];
+	for (int64_t end = clock_now() + 1600; clock_now() < end; usleep(1000)) {
+		serve(f);
+		ssize_t n = recv(slow, bytes, 64, MSG_DONTWAIT);
+		got += n > 0 ? (size_t)n : 0;
+	}
+	for (ssize_t n; (n = recv(slow, bytes, sizeof bytes, 0)) > 0;) /* nothing is served: what was sent */
+		got += (size_t)n;
+	assert_in_range(got, 1, (8 << 20) - 1);
+	for (got = 0;;) {
+		ssize_t n = recv(never, bytes, sizeof bytes, 0);
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	assert_in_range(got, 1, (8 << 20) - 1);
+	assert_int_equal(ask(f, "GET", "/livez", ""), 200);
+	close(never);
+	close(slow);
+}
+
+static void a_stream_may_last_longer_than_any_patience(void **state)
+{
+	struct fixture *f = *state;
+	f->patience_ms = 200;
+	f->endless = true;
+	assert_true(open_admin(f, "127.0.0.1:0", NULL));
+	int fd = connect_to(f, AF_INET);
+	const char request[] = "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	assert_true(send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
+	for (int64_t end = clock_now() + 1500; clock_now() < end; usleep(1000))
+		serve(f);
+	assert_int_equal(f->closed, 0);
+	close(fd);
+}
+
+/* An address of this machine that is not loopback: who calls by it might be anybody. */
+static bool address_outside(struct sockaddr_in *address)
+{
+	struct ifaddrs *all = NULL;
+	bool found = false;
+	if (getifaddrs(&all) != 0)
+		return false;
+	for (const struct ifaddrs *one = all; one && !found; one = one->ifa_next) {
+		if (one->ifa_addr == NULL || one->ifa_addr->sa_family != AF_INET)
+			continue;
+		memcpy(address, one->ifa_addr, sizeof *address);
+		found = (ntohl(address->sin_addr.s_addr) >> 24) != 127;
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static void who_comes_from_elsewhere_needs_the_token(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in address;
+	static const char plain[] =
+	        "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+	                  borne[] = "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+	                            "Authorization: Bearer sesame\r\nContent-Length: 0\r\n\r\n";
+	if (!address_outside(&address))
+		skip();
+	for (int token = 0; token < 2; token++) {
+		f->token = token ? "sesame" : NULL;
+		assert_true(open_admin(f, "0.0.0.0:0", NULL));
+		address.sin_port = htons(admin_port(f->admin));
+		for (int bears = 0; bears < 2; bears++) {
+			int fd = socket(AF_INET, SOCK_STREAM, 0);
+			assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+			assert_int_equal(converse(f, fd, bears ? borne : plain,
+			                         (bears ? sizeof borne : sizeof plain) - 1),
+			        token && bears ? 202 : 403);
+		}
+		admin_close(f->admin);
+		f->admin = NULL;
+	}
+	assert_int_equal(f->posted, 1);
 }
 
 static void nonsense_harms_nobody(void **state)
@@ -434,7 +686,7 @@ static void serve_for(struct fixture *f, size_t turns)
 
 static int open_stream(struct fixture *f)
 {
-	static const char request[] = "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char request[] = "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	int fd = connect_to(f, AF_INET);
 	assert_int_equal(send(fd, request, sizeof request - 1, 0), sizeof request - 1);
 	return fd;
@@ -573,6 +825,15 @@ int main(void)
 	        story(who_does_not_wait_for_the_answer_harms_nobody),
 	        story(one_connection_serves_many_requests),
 	        story(too_much_is_refused),
+	        story(on_this_machine_it_is_called_only_by_its_names),
+	        story(a_browser_that_says_whose_page_asks_is_believed),
+	        story(two_methods_of_one_path_are_two_pages),
+	        story(connections_that_ended_leave_nothing_open),
+	        story_closed(many_idle_connections_keep_nobody_out),
+	        story_closed(who_sends_a_byte_now_and_then_is_cut_off),
+	        story_closed(who_reads_its_answer_for_ever_is_cut_off),
+	        story_closed(a_stream_may_last_longer_than_any_patience),
+	        story_closed(who_comes_from_elsewhere_needs_the_token),
 	        story(nonsense_harms_nobody),
 	        story(a_stream_goes_on_in_chunks_until_it_ends),
 	        story(a_reader_that_takes_nothing_is_given_what_fits_and_no_more),

@@ -328,6 +328,41 @@ static void a_refusal_is_no_stream(void **state)
 	assert_int_equal(heard.lines, 0);
 }
 
+static void a_name_stands_for_each_of_its_addresses_once(void **state)
+{
+	struct err err = {""};
+	size_t count;
+	(void)state;
+	char **urls = adminclient_addresses("http://127.0.0.1:9464/x/", 5000, &count, &err);
+	assert_int_equal(count, 1);
+	assert_string_equal(urls[0], "http://127.0.0.1:9464/x");
+	adminclient_free_addresses(urls, count);
+	urls = adminclient_addresses("http://[::1]:9464", 5000, &count, &err);
+	assert_int_equal(count, 1);
+	assert_string_equal(urls[0], "http://[::1]:9464");
+	adminclient_free_addresses(urls, count);
+	urls = adminclient_addresses("http://localhost:9464", 5000, &count, &err);
+	assert_true(count >= 1);
+	for (size_t i = 0; i < count; i++) {
+		assert_true(adminclient_url_good(urls[i], &err));
+		for (size_t n = 0; n < i; n++)
+			assert_string_not_equal(urls[i], urls[n]);
+	}
+	adminclient_free_addresses(urls, count);
+}
+
+static void a_name_without_addresses_is_told(void **state)
+{
+	struct err err = {""};
+	size_t count = 7;
+	(void)state;
+	assert_null(adminclient_addresses("http://nobody.invalid:9464", 5000, &count, &err));
+	assert_int_equal(count, 0);
+	assert_non_null(strstr(err.text, "http://nobody.invalid:9464: "));
+	assert_null(adminclient_addresses("ftp://x", 5000, &count, &err));
+	assert_non_null(strstr(err.text, "'ftp://x' is no address"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +378,8 @@ int main(void)
 	        cmocka_unit_test(whoever_has_enough_stops),
 	        cmocka_unit_test(a_stream_that_breaks_off_is_told),
 	        cmocka_unit_test(a_refusal_is_no_stream),
+	        cmocka_unit_test(a_name_stands_for_each_of_its_addresses_once),
+	        cmocka_unit_test(a_name_without_addresses_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -292,6 +292,12 @@ static const struct bad bad_files[] = {
                 NULL},
         {"/\"}", "/\", tls: {cert: client.pem}}",
                 "t.yaml:9:37: error[M105]: http.upstreams.api.tls: 'cert' and 'key' go together", NULL},
+        {"limits:", "schemas: {uris: [\"https://a/\"], tls: {key: client.key}}\nlimits:",
+                "t.yaml:13:33: error[M105]: schemas.tls: 'cert' and 'key' go together", NULL},
+        {"limits:", "streams: {tls: {cert: client.pem}}\nlimits:",
+                "t.yaml:13:11: error[M105]: streams.tls: 'cert' and 'key' go together", NULL},
+        {"limits:", "streams: {tls: {ca: gone.pem}}\nlimits:",
+                "t.yaml:13:21: error[M106]: streams.tls.ca: there is no file 'gone.pem'", NULL},
         {"  upstreams:", "  endpoint: http://localhost/\n  upstreams:",
                 "t.yaml:8:3: error[M104]: 'http.upstreams' and 'http.endpoint' exclude each other",
                 "keep one of them"},
@@ -452,6 +458,10 @@ static void no_message_shows_a_secret(void **state)
 	        {"9092\"}", "9092\", sasl.password: hunter2, bad.one: 1}"},
 	        {"9092\"}", "9092\", enable.ssl.certificate.verification: {file: secret}}"},
 	        {"http://localhost/", "http://user:hunter2@localhost/"},
+	        {"limits:", "streams: {config_uri: \"https://user:hunter2@localhost/\"}\nlimits:"},
+	        {"limits:", "schemas: {uris: [\"https://user:hunter2@localhost/\"]}\nlimits:"},
+	        {"limits:", "routes: {\"http://user:hunter2@localhost\": \"http://localhost\"}\nlimits:"},
+	        {"limits:", "routes: {\"http://localhost\": \"http://user:hunter2@localhost\"}\nlimits:"},
 	        {"limits:", "admin: {token: [hunter2]}\nlimits:"},
 	        {"500MiB", "{file: secret}"},
 	        {"/\"}", "/\", concurrency: {file: secret}}"},
@@ -568,21 +578,30 @@ static void every_key_reaches_its_place(void **state)
 static void a_stream_is_read_by_the_topic_of_its_name(void **state)
 {
 	(void)state;
-	struct config *c = load_good("name: job\ntopic_prefix: eqiad.\n"
-	                             "streams: {config_uri: \"https://meta.example.org/w/api.php\"}\n"
-	                             "routes: {\"https://meta.example.org\": \"http://localhost:6500\"}\n"
-	                             "checkpoint: {dir: /srv/positions}\n"
-	                             "source: {stream: page.change.v1, kafka: {bootstrap.servers: b}}\n"
-	                             "script: {path: enrich.lua}\n"
-	                             "http: {user_agent: u, endpoint: \"http://localhost/\"}\n"
-	                             "sink: {stream: out, kafka: {bootstrap.servers: b}}\n"
-	                             "limits: {memory: 1GiB}\n");
+	struct config *c =
+	        load_good("name: job\ntopic_prefix: eqiad.\n"
+	                  "streams: {config_uri: \"https://meta.example.org/w/api.php\", tls: {ca: "
+	                  "ca.pem}}\n"
+	                  "schemas: {uris: [\"https://a/\"], tls: {ca: ca.pem, cert: client.pem, key: "
+	                  "client.key}}\n"
+	                  "routes: {\"https://meta.example.org\": \"http://localhost:6500\"}\n"
+	                  "checkpoint: {dir: /srv/positions}\n"
+	                  "source: {stream: page.change.v1, kafka: {bootstrap.servers: b}}\n"
+	                  "script: {path: enrich.lua}\n"
+	                  "http: {user_agent: u, endpoint: \"http://localhost/\"}\n"
+	                  "sink: {stream: out, kafka: {bootstrap.servers: b}}\n"
+	                  "limits: {memory: 1GiB}\n");
 	assert_int_equal(c->source.topic_count, 1);
 	assert_string_equal(c->source.topics[0], "eqiad.page.change.v1");
 	assert_string_equal(c->streams_uri, "https://meta.example.org/w/api.php");
 	assert_string_equal(c->streams_cache, "/srv/positions/job/streams.json");
 	assert_string_equal(c->routes[0].name, "https://meta.example.org");
 	assert_string_equal(c->routes[0].value, "http://localhost:6500");
+	assert_string_equal(c->streams_tls.ca, "ca.pem");
+	assert_null(c->streams_tls.cert);
+	assert_string_equal(c->schema_tls.ca, "ca.pem");
+	assert_string_equal(c->schema_tls.cert, "client.pem");
+	assert_string_equal(c->schema_tls.key, "client.key");
 	config_free(c);
 }
 
@@ -603,7 +622,7 @@ static void upstreams_take_what_they_leave_out_from_http_retry(void **state)
 	assert_int_equal(wiki->max_idle_ms, 1000);
 	assert_true(wiki->http2);
 	assert_string_equal(wiki->per_record_headers[0], "X-Request-Id");
-	assert_string_equal(wiki->tls_key, "client.key");
+	assert_string_equal(wiki->tls.key, "client.key");
 	assert_int_equal(wiki->retry.attempts, 2);
 	assert_int_equal(wiki->retry.base_ms, 100);
 	assert_int_equal(wiki->retry.on_count, 2);

@@ -371,6 +371,11 @@ static void a_cooperative_assignor_is_warned_of_where_librdkafka_has_its_fault(v
 	assert_true(sound ? doubt == NULL : doubt && strstr(doubt, "2.10"));
 	assert_null(kafka_doubt("partition.assignment.strategy", "range"));
 	assert_null(kafka_doubt("client.rack", "cooperative"));
+	assert_non_null(strstr(kafka_doubt("enable.ssl.certificate.verification", "FALSE"), "pose as them"));
+	assert_non_null(kafka_doubt("enable.ssl.certificate.verification", "0"));
+	assert_null(kafka_doubt("enable.ssl.certificate.verification", "true"));
+	assert_non_null(strstr(kafka_doubt("ssl.endpoint.identification.algorithm", "none"), "any host"));
+	assert_null(kafka_doubt("ssl.endpoint.identification.algorithm", "https"));
 	assert_string_equal(kafka_assignor(""), sound ? "cooperative-sticky" : "range");
 	assert_string_equal(kafka_assignor("roundrobin"), "roundrobin");
 }

@@ -274,7 +274,7 @@ static char *printed(struct fixture *f)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	metrics_print(f->metrics, &out);
+	metrics_print(f->metrics, METRICS_TEXT, &out);
 	return buf_steal(&out, NULL);
 }
 
@@ -381,6 +381,8 @@ static void metrics_and_status_name_the_script_that_runs(void **state)
 	start(f, "params: {n: 1}, reload: signal");
 	reload_status(f->reload, &status);
 	assert_non_null(strstr(status.data, "\"last_outcome\":null,\"last_error\":null,"));
+	assert_non_null(strstr(status.data, "\"files\":[{\"name\":\"job.lua\",\"sha256\":\""));
+	assert_non_null(strstr(status.data, "\"},{\"name\":\"lib/part.lua\",\"sha256\":\""));
 	put_script("b");
 	now(f);
 	put("scripts/job.lua", "\"broken\n");

@@ -29,6 +29,10 @@
 script:
   path: {{ include "millrace.scripts.path" . }}
   reload: {{ eq .Values.reload.scripts "watch" | ternary "watch" "off" | quote }}
+{{- if .Values.statefulSet.staticMembership }}
+source:
+  kafka: {group.instance.id: "${POD_NAME}"}
+{{- end }}
 admin:
   listen: {{ printf "0.0.0.0:%d" (int .Values.admin.port) | quote }}
 {{- end -}}

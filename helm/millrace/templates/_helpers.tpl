@@ -7,11 +7,11 @@
 {{- define "millrace.fullname" -}}
 {{- $name := include "millrace.name" . -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 51 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 51 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 51 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -43,6 +43,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The Service without an address of its own that names every pod. */}}
+{{- define "millrace.pods" -}}
+{{- include "millrace.fullname" . }}-pods
+{{- end -}}
+
+{{/* As kubectl names what runs the pods. */}}
+{{- define "millrace.workload" -}}
+{{- if eq .Values.kind "Job" -}}
+job/{{ include "millrace.job.name" . }}
+{{- else -}}
+{{ eq .Values.kind "StatefulSet" | ternary "sts" "deploy" }}/{{ include "millrace.fullname" . }}
+{{- end -}}
 {{- end -}}
 
 {{- define "millrace.image" -}}

@@ -1,35 +1,53 @@
-{{/* What the engine's pods and the pod of `helm test` have in common. */}}
+{{/* What the engine's pods and those that check for it (of `helm test`, of the hooks before and after a release) have in
+     common. They get (dict "root" $ "role" "engine" | "test" | "before" | "after"). */}}
 
 {{- define "millrace.pod.settings" -}}
-serviceAccountName: {{ include "millrace.serviceAccount" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
+{{- /* Before a release its ServiceAccount is not there. */}}
+{{- if or (ne .role "before") (not .root.Values.serviceAccount.create) }}
+serviceAccountName: {{ include "millrace.serviceAccount" .root }}
+{{- end }}
+{{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.podSecurityContext }}
+{{- with .root.Values.podSecurityContext }}
 securityContext: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.priorityClassName }}
+{{- with .root.Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with .root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with .root.Values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.initContainers }}
-initContainers: {{- toYaml . | nindent 2 }}
+{{- if ne .role "after" }}
+{{- if or .root.Values.initContainers .first }}
+initContainers:
+  {{- with .root.Values.initContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .first }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end }}
 volumes: {{- include "millrace.volumes" . | trim | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "millrace.container.settings" -}}
 image: {{ include "millrace.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-{{- with .Values.extraEnv }}
-env: {{- toYaml . | nindent 2 }}
+{{- if or .Values.extraEnv .Values.statefulSet.staticMembership }}
+env:
+  {{- if .Values.statefulSet.staticMembership }}
+  - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom: {{- toYaml . | nindent 2 }}
@@ -46,21 +64,26 @@ volumeMounts: {{- include "millrace.mounts" . | trim | nindent 2 }}
 {{/* Where checkpoints are kept, unless a volume of the user's is mounted there. */}}
 {{- define "millrace.checkpoint.dir" -}}
 {{- $config := include "millrace.config.parsed" . | fromYaml -}}
-{{- $dir := ($config.checkpoint | default dict).dir | default "" -}}
+{{- $dir := .Values.checkpoint.dir | default ($config.checkpoint | default dict).dir | default "" -}}
 {{- range .Values.extraVolumeMounts -}}
 {{- if or (eq .mountPath $dir) (hasPrefix (printf "%s/" .mountPath) $dir) }}{{ $dir = "" }}{{ end -}}
 {{- end -}}
 {{- $dir -}}
 {{- end -}}
 
+{{/* The ConfigMap of the release's configuration or scripts; the hook before it has copies of the new ones. */}}
+{{- define "millrace.files" -}}
+{{- include "millrace.fullname" .root }}-{{ if eq .role "before" }}new-{{ end }}{{ .what }}
+{{- end -}}
+
 {{- define "millrace.volumes" -}}
 - name: config
   configMap:
-    name: {{ .Values.existingConfigMap | default (printf "%s-config" (include "millrace.fullname" .)) }}
-{{- if include "millrace.scripts.mounted" . }}
+    name: {{ .root.Values.existingConfigMap | default (include "millrace.files" (dict "root" .root "role" .role "what" "config")) }}
+{{- if include "millrace.scripts.mounted" .root }}
 - {{- include "millrace.scripts.volume" . | nindent 2 | trimPrefix "\n " }}
 {{- end }}
-{{- range $folder, $name := .Values.secrets }}
+{{- range $folder, $name := .root.Values.secrets }}
 - name: {{ printf "secret-%s" $folder | quote }}
   secret:
     secretName: {{ $name | quote }}
@@ -68,12 +91,16 @@ volumeMounts: {{- include "millrace.mounts" . | trim | nindent 2 }}
 {{- end }}
 - name: tmp
   emptyDir:
-    sizeLimit: {{ .Values.tmp.sizeLimit }}
-{{- if include "millrace.checkpoint.dir" . }}
+    sizeLimit: {{ .root.Values.tmp.sizeLimit }}
+{{- if include "millrace.checkpoint.dir" .root }}
+{{- if ne .role "engine" }}
+- {name: checkpoint, emptyDir: {sizeLimit: 64Mi}} # the engine's own is the engine's alone
+{{- else if not .root.Values.checkpoint.claim.enabled }}
 - name: checkpoint
-  {{- toYaml .Values.checkpoint.volume | nindent 2 }}
+  {{- toYaml .root.Values.checkpoint.volume | nindent 2 }}
 {{- end }}
-{{- with .Values.extraVolumes }}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

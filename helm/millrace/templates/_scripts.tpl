@@ -1,7 +1,7 @@
 {{/* Where scripts are, and which one runs. */}}
 
 {{- define "millrace.scripts.mounted" -}}
-{{- if or .Values.scripts.inline .Values.scripts.existingConfigMap }}true{{ end -}}
+{{- if or .Values.scripts.inline .Values.scripts.existingConfigMaps }}true{{ end -}}
 {{- end -}}
 
 {{/* A ConfigMap's keys cannot hold a '/': lib/shared.lua is kept under lib__shared.lua. */}}
@@ -22,32 +22,32 @@
 {{- define "millrace.scripts.main" -}}
 {{- $names := list -}}
 {{- range $name, $text := .Values.scripts.inline -}}
-{{- if not (contains "/" $name) }}{{ $names = append $names $name }}{{ end -}}
+{{- if and (not (contains "/" $name)) (hasSuffix ".lua" $name) }}{{ $names = append $names $name }}{{ end -}}
 {{- end -}}
 {{- if .Values.scripts.main -}}
 {{- .Values.scripts.main -}}
-{{- else if and (eq (len $names) 1) (not .Values.scripts.existingConfigMap) -}}
+{{- else if and (eq (len $names) 1) (not .Values.scripts.existingConfigMaps) -}}
 {{- first $names -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The folder /etc/millrace/scripts as a volume. */}}
+{{/* The folder /etc/millrace/scripts as a volume of a pod in its role. */}}
 {{- define "millrace.scripts.volume" -}}
 name: scripts
 projected:
   sources:
-    {{- with .Values.scripts.existingConfigMap }}
+    {{- range .root.Values.scripts.existingConfigMaps }}
     - configMap:
-        name: {{ . }}
-        {{- with $.Values.scripts.items }}
+        name: {{ .name }}
+        {{- with .items }}
         items: {{- toYaml . | nindent 10 }}
         {{- end }}
     {{- end }}
-    {{- if .Values.scripts.inline }}
+    {{- if .root.Values.scripts.inline }}
     - configMap:
-        name: {{ include "millrace.fullname" . }}-scripts
+        name: {{ include "millrace.files" (dict "root" .root "role" .role "what" "scripts") }}
         items:
-          {{- range $name, $text := .Values.scripts.inline }}
+          {{- range $name, $text := .root.Values.scripts.inline }}
           - {key: {{ include "millrace.scripts.key" $name | quote }}, path: {{ $name | quote }}}
           {{- end }}
     {{- end }}

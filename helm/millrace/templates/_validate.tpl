@@ -8,15 +8,17 @@
 {{- else if $config.Error -}}
 {{- $wrong = append $wrong (printf "config is not YAML: %s" $config.Error) -}}
 {{- else if not .Values.existingConfigMap -}}
-{{- $checks := list "drain" "listen" "memory" "script" -}}
+{{- $checks := list "drain" "listen" "memory" "script" "group" "keda" -}}
 {{- range $check := $checks -}}
 {{- with include (printf "millrace.validate.%s" $check) (dict "root" $ "config" $config) | trim -}}
 {{- $wrong = append $wrong . -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- with include "millrace.validate.scripts" . | trim -}}
+{{- range $check := list "scripts" "job" "statefulset" "autoscaling" "mounted" -}}
+{{- with include (printf "millrace.validate.%s" $check) $ | trim -}}
 {{- $wrong = append $wrong . -}}
+{{- end -}}
 {{- end -}}
 {{- if $wrong -}}
 {{- include "millrace.fail" $wrong -}}
@@ -132,14 +134,17 @@ Code, threads and the allocator need some of it: leave config.limits.memory out 
 {{- else if and (hasPrefix "/etc/millrace/scripts/" $path) (ne $path "/etc/millrace/scripts/") -}}
 {{- $name := trimPrefix "/etc/millrace/scripts/" $path -}}
 {{- $names := keys ($values.inline | default dict) | sortAlpha -}}
-{{- range $values.items }}{{ $names = append $names .path }}{{ end -}}
-{{- $unknown := and $values.existingConfigMap (not $values.items) -}}
+{{- $unknown := "" -}}
+{{- range $values.existingConfigMaps -}}
+{{- range .items }}{{ $names = append $names .path }}{{ end -}}
+{{- if not .items }}{{ $unknown = .name }}{{ end -}}
+{{- end -}}
 {{- if and $unknown (contains "/" $name) (not (has $name $names)) -}}
 The script is to be {{ $name }}, but a ConfigMap's keys cannot hold a '/'. Map them:
   scripts:
-    items: [{key: {{ include "millrace.scripts.key" $name }}, path: {{ $name }}}]
+    existingConfigMaps: [{name: {{ $unknown }}, items: [{key: {{ include "millrace.scripts.key" $name }}, path: {{ $name }}}]}]
 {{- else if not (or $unknown (has $name $names)) -}}
-The script is to be {{ $name }}, but scripts.inline and scripts.items have {{ $names | join ", " | default "none" }}.
+The script is to be {{ $name }}, but scripts.inline and scripts.existingConfigMaps have {{ $names | join ", " | default "none" }}.
 {{- end -}}
 {{- else if eq $path "/etc/millrace/scripts/" -}}
 It is not clear which script runs. Set scripts.main to the name of its file.
@@ -164,12 +169,165 @@ scripts.inline: {{ get $keys $key }} and {{ $name }} both become the key {{ $key
 scripts.inline: {{ $size }} bytes do not fit into a ConfigMap (1 MiB). Put scripts into the image, or into several
 ConfigMaps that you mount by extraVolumes.
 {{- end -}}
-{{- range .Values.scripts.items -}}
-{{- if hasKey ($.Values.scripts.inline | default dict) .path }}
-scripts: {{ .path }} is in inline and in items, too. Keep one.
+{{- $paths := dict -}}
+{{- range $name, $text := .Values.scripts.inline }}{{ $_ := set $paths $name "inline" }}{{ end -}}
+{{- range $map := .Values.scripts.existingConfigMaps -}}
+{{- range $map.items -}}
+{{- if hasKey $paths .path }}
+scripts: {{ .path }} is in {{ get $paths .path }} and in {{ $map.name }}, too. Keep one.
+{{- end -}}
+{{- $_ := set $paths .path $map.name -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.scripts.items (not .Values.scripts.existingConfigMap) }}
-scripts.items says what the keys of scripts.existingConfigMap become, but that is not set.
+{{- end -}}
+
+{{/* A run that ends, and what makes pods for it, go together. */}}
+{{- define "millrace.validate.job" -}}
+{{- $job := .Values.job -}}
+{{- if eq .Values.kind "Job" -}}
+{{- if not $job.until }}
+kind is Job, but job.until is not set: the run would never end. Set job.until to `end` or to a time that has been,
+such as 2026-11-01T00:00:00Z; or set kind to Deployment.
+{{- else if not (or (eq $job.until "end") (regexMatch "^[0-9]" $job.until)) }}
+job.until is {{ $job.until }}. Set it to `end` or to a time that has been, such as 2026-11-01T00:00:00Z.
+{{- end }}
+{{- if eq $job.from "end" }}
+job.from is end. Set it to `earliest`, `latest` or a time such as 2026-11-01T00:00:00Z.
+{{- end }}
+{{- if gt (int (.Values.replicas | default 1)) 1 }}
+kind is Job, and replicas is {{ .Values.replicas }}: one pod does a bounded run. Leave replicas at 1.
+{{- end }}
+{{- else }}
+{{- $set := list -}}
+{{- range $name := list "from" "until" "group" }}{{ if get $job $name }}{{ $set = append $set (printf "job.%s" $name) }}{{ end }}{{ end -}}
+{{- if $set }}
+{{ $set | join ", " }} {{ eq (len $set) 1 | ternary "is" "are" }} set, but kind is {{ .Values.kind }}, whose pods run for ever{{ if $job.until }} and would begin again
+at each end{{ end }}. Set kind to Job, or leave {{ eq (len $set) 1 | ternary "it" "them" }} out.
+{{- end }}
+{{- range .Values.extraArgs }}
+{{- if regexMatch "^--(until|from)(=|$)" . }}
+extraArgs has {{ . }}, but kind is {{ $.Values.kind }}. Set kind to Job, and job.from and job.until.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "millrace.validate.statefulset" -}}
+{{- if ne .Values.kind "StatefulSet" -}}
+{{- if .Values.statefulSet.staticMembership }}
+statefulSet.staticMembership is on, but kind is {{ .Values.kind }}, whose pods get new names: each restart would leave
+a member behind that idles its partitions. Set kind to StatefulSet, or turn it off.
+{{- end }}
+{{- if .Values.checkpoint.claim.enabled }}
+checkpoint.claim is enabled, but kind is {{ .Values.kind }}, whose pods have no volumes of their own. Set kind to
+StatefulSet, or name a claim that all pods share (ReadWriteMany) in checkpoint.volume.
+{{- end }}
+{{- else if and .Values.checkpoint.claim.enabled (not (include "millrace.checkpoint.dir" .)) }}
+checkpoint.claim is enabled, but nothing would be written there. Set {{ empty .Values.existingConfigMap | not | ternary "checkpoint.dir to what checkpoint.dir in your ConfigMap says" "config.checkpoint.dir, such as /var/lib/millrace" }}.
+{{- end -}}
+{{- end -}}
+
+{{/* A lasting name in the consumer group wants a lasting pod. */}}
+{{- define "millrace.validate.group" -}}
+{{- $source := .config.source | default dict -}}
+{{- $id := get ($source.kafka | default dict) "group.instance.id" | default "" -}}
+{{- $static := .root.Values.statefulSet.staticMembership -}}
+{{- $own := contains "${POD_NAME" $id -}}
+{{- if and $static (not $own) }}
+statefulSet.staticMembership is on, but source.kafka has {{ if $id }}group.instance.id: {{ $id }}, which all pods would share{{ else }}no group.instance.id{{ end }}.
+{{ kindIs "string" .root.Values.config | ternary "Write `group.instance.id: \"${POD_NAME}\"` into source.kafka of the configuration." "Leave it out: the chart writes ${POD_NAME}." }}
+{{- else if and $id (not $static) (ne .root.Values.kind "Job") }}
+source.kafka has group.instance.id: {{ $id }}. Two pods with one id throw each other out, and a new pod of a Deployment
+begins before the old one has gone. Leave it out; or set kind to StatefulSet and statefulSet.staticMembership to true.
+{{- end }}
+{{- if and (eq .root.Values.kind "Job") .root.Values.job.group (eq .root.Values.job.group ($source.group | default .config.name | toString)) }}
+job.group is {{ .root.Values.job.group }}, the group of the job that runs for ever: the bounded run would move its positions.
+Set job.group to a name of its own, or leave it out.
+{{- end }}
+{{- end -}}
+
+{{- define "millrace.validate.autoscaling" -}}
+{{- $auto := .Values.autoscaling -}}
+{{- if ne $auto.mode "none" -}}
+{{- if eq .Values.kind "Job" }}
+autoscaling.mode is {{ $auto.mode }}, but kind is Job. Set autoscaling.mode to none.
+{{- end }}
+{{- if gt (int $auto.minReplicas) (int $auto.maxReplicas) }}
+autoscaling.minReplicas is {{ $auto.minReplicas }}, autoscaling.maxReplicas {{ $auto.maxReplicas }}. Set maxReplicas to {{ $auto.minReplicas }} or more.
+{{- end }}
+{{- if eq $auto.mode "hpa" }}
+{{- if and $auto.hpa.targetCPUUtilizationPercentage (not ((.Values.resources | default dict).requests | default dict).cpu) }}
+autoscaling.hpa is by per cent of resources.requests.cpu, which is not set. Set it.
+{{- end }}
+{{- if not (or $auto.hpa.targetCPUUtilizationPercentage $auto.hpa.metrics) }}
+autoscaling.mode is hpa, but there is nothing to go by. Set autoscaling.hpa.targetCPUUtilizationPercentage or hpa.metrics.
+{{- end }}
+{{- if eq (int $auto.minReplicas) 0 }}
+autoscaling.minReplicas is 0, which a HorizontalPodAutoscaler does not do. Set it to 1 or more.
+{{- end }}
+{{- end }}
+{{- if and (eq $auto.mode "keda") .Values.existingConfigMap (not $auto.keda.triggers) }}
+autoscaling.mode is keda, but brokers, group and topics are in your ConfigMap {{ .Values.existingConfigMap }}, which the chart cannot look
+into. Set autoscaling.keda.triggers.
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* KEDA asks the brokers itself, so the chart must know them, and KEDA must have what lets it in. */}}
+{{- define "millrace.validate.keda" -}}
+{{- $auto := .root.Values.autoscaling -}}
+{{- if and (eq $auto.mode "keda") (not $auto.keda.triggers) -}}
+{{- $source := .config.source | default dict -}}
+{{- $kafka := $source.kafka | default dict -}}
+{{- $brokers := get $kafka "bootstrap.servers" | default "" | toString -}}
+{{- $group := $source.group | default .config.name | default "" | toString -}}
+{{- $topics := $source.topics | default list -}}
+{{- if or (not $brokers) (contains "${" $brokers) (contains "file:" $brokers) }}
+autoscaling.mode is keda, but KEDA cannot know the brokers: source.kafka's bootstrap.servers is {{ $brokers | default "not set" }}.
+Write them there, or set autoscaling.keda.triggers.
+{{- end }}
+{{- if or (not $group) (contains "${" $group) }}
+autoscaling.mode is keda, but KEDA cannot know the group: {{ $group | default "neither name nor source.group is set" }}. Set source.group, or
+autoscaling.keda.triggers.
+{{- end }}
+{{- range $topics }}
+{{- if or (hasPrefix "^" .) (contains "${" .) }}
+autoscaling.mode is keda, but KEDA cannot know the topics that are called {{ . }}. Set autoscaling.keda.triggers.
+{{- end }}
+{{- end }}
+{{- if and (not $topics) (or (not $source.stream) .config.streams) }}
+autoscaling.mode is keda, but KEDA cannot know the topics of {{ $source.stream | default "a source without topics" }}{{ if .config.streams }}: they are what streams says{{ end }}. Set source.topics, or
+autoscaling.keda.triggers.
+{{- end }}
+{{- $protocol := get $kafka "security.protocol" | default "plaintext" | toString | lower -}}
+{{- if and (ne $protocol "plaintext") (not $auto.keda.authenticationRef) (not (hasKey ($auto.keda.metadata | default dict) "tls")) }}
+autoscaling.mode is keda, and the brokers want {{ $protocol }}. KEDA asks them itself: set autoscaling.keda.authenticationRef to
+a TriggerAuthentication with {{ contains "sasl" $protocol | ternary "sasl, username, password and tls" "tls, ca, cert and key" }}{{ if eq $protocol "ssl" }}; or autoscaling.keda.metadata to {tls: enable}{{ end }}.
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The hook before an install mounts what the release only makes afterwards: it would wait for it in vain. */}}
+{{- define "millrace.validate.mounted" -}}
+{{- if and .Values.hooks.check.enabled .Release.IsInstall -}}
+{{- $mounted := list .Values.existingConfigMap -}}
+{{- range .Values.scripts.existingConfigMaps }}{{ $mounted = append $mounted .name }}{{ end -}}
+{{- range .Values.secrets }}{{ $mounted = append $mounted . }}{{ end -}}
+{{- range .Values.extraVolumes }}
+{{- $mounted = concat $mounted (list (.configMap | default dict).name (.secret | default dict).secretName) }}
+{{- end -}}
+{{- range .Values.extraObjects -}}
+{{- $object := . -}}
+{{- if kindIs "string" . }}{{ $object = tpl . $ | fromYaml }}{{ end -}}
+{{- $metadata := $object.metadata | default dict -}}
+{{- $hook := hasKey ($metadata.annotations | default dict) "helm.sh/hook" -}}
+{{- if and (has $object.kind (list "ConfigMap" "Secret")) $metadata.name (has $metadata.name $mounted) (not $hook) }}
+extraObjects has the {{ $object.kind }} {{ $metadata.name }}, which is mounted; but before the install `millrace check` runs with
+it (hooks.check), and it is not there yet. Make it apart from this release; or give it the annotations
+  helm.sh/hook: pre-install,pre-upgrade
+  helm.sh/hook-weight: "-20"
+or set hooks.check.enabled to false.
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
