@@ -202,12 +202,14 @@ static bool bears_token(const struct admin *admin, struct evhttp_request *reques
 }
 
 /* A browser on this machine sends what any site's page tells it to, but says so: by `Origin`, and newer ones
- * by `Sec-Fetch-Site`, which is "none" for what a person typed. */
+ * by `Sec-Fetch-Site`, which is "none" for what a person typed. Our own page ("same-origin") may look. */
 static bool is_a_pages_doing(struct evhttp_request *request)
 {
 	struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
 	const char *site = evhttp_find_header(headers, "Sec-Fetch-Site");
-	return evhttp_find_header(headers, "Origin") || (site && strcmp(site, "none") != 0);
+	bool changes = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+	bool ours = site && !changes && strcmp(site, "same-origin") == 0;
+	return evhttp_find_header(headers, "Origin") || (site && !ours && strcmp(site, "none") != 0);
 }
 
 static bool may_change(const struct admin *admin, struct evhttp_request *request)
