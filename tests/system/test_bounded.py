@@ -134,13 +134,13 @@ def test_partitions_without_records_keep_nobody_waiting(job, seed):
 
 def test_a_run_killed_in_the_middle_ends_where_it_was_going_to_end(job, stub, seed):
     maker = events.Maker(seed, pages=30)
-    j = job(partitions=2, change={"http": {"rate": "100/s"}})
+    j = job(partitions=2, change={"http": {"rate": "50/s"}})
     j.send([maker.event() for _ in range(400)])
     j.start(ready=False, arguments=arguments(j))
     committed = lambda: sum(j.cluster.committed(j.group + "-backfill", j.source_topic).values())
     engine.until("some of it is committed", lambda: committed() > 50, story=j.story)
-    j.cluster.send(j.source_topic, [maker.event().record() for _ in range(50)])  # not in the ledger: nobody waits for it
     j.kill()
+    j.cluster.send(j.source_topic, [maker.event().record() for _ in range(50)])  # not in the ledger: nobody waits for it
     assert len(j.outputs()) + len(j.failures()) < 400, "it was killed in the middle"
     said = summary(backfill(j, "--json", "--resume"))
     assert said["finished"] and 0 < said["records"] < 400
