@@ -24,7 +24,8 @@ void watchdog_extend(int64_t ns); /* more time for the running call; a no-op out
 /* Set once the running call of this thread was interrupted; cleared by its end. For loops in C. */
 const volatile sig_atomic_t *watchdog_flag(void);
 void watchdog_acknowledge(void); /* the interruption works: no more signals for this call */
-/* After this no interrupt runs. True when the call was interrupted; *cpu_ns (may be NULL) is what it took. */
+/* After this no interrupt runs. True when the call was interrupted; *cpu_ns (may be NULL) is what it took,
+ * within 0.1 ms. */
 bool watchdog_end(int64_t *cpu_ns);
 
 #endif

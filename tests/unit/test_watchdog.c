@@ -108,6 +108,35 @@ static void waiting_costs_nothing_of_the_budget(void **state)
 	assert_false(watchdog_end(NULL));
 }
 
+static int64_t ns(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The kernel is not asked about each: what they took may not be more than there was, nor much less. */
+static void what_short_calls_took_adds_up(void **state)
+{
+	struct call call = {.thread = pthread_self()};
+	int64_t sum = 0, took, wall = ns(CLOCK_MONOTONIC), cpu = ns(CLOCK_THREAD_CPUTIME_ID);
+	volatile unsigned work = 0;
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		watchdog_begin(1000 * (int64_t)MS, interrupt, &call);
+		for (int j = 0; j < 2000; j++)
+			work = work * 31 + (unsigned)j;
+		assert_false(watchdog_end(&took));
+		assert_true(took >= 0);
+		sum += took;
+	}
+	cpu = ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	wall = ns(CLOCK_MONOTONIC) - wall;
+	assert_true(sum <= wall + MS);
+	assert_true(sum >= cpu / 2);
+	assert_int_equal(0, call.interrupts);
+}
+
 static void a_budget_can_grow_while_the_call_runs(void **state)
 {
 	struct call call = {.thread = pthread_self()};
@@ -238,6 +267,7 @@ int main(void)
 	        cmocka_unit_test(after_it_acknowledged_it_is_left_alone),
 	        cmocka_unit_test(a_call_within_its_budget_is_not),
 	        cmocka_unit_test(waiting_costs_nothing_of_the_budget),
+	        cmocka_unit_test(what_short_calls_took_adds_up),
 	        cmocka_unit_test(a_budget_can_grow_while_the_call_runs),
 	        cmocka_unit_test(a_stray_signal_interrupts_nobody),
 	        cmocka_unit_test(who_sends_one_from_outside_is_told_apart),
