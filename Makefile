@@ -84,7 +84,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libmillrace.a
 unit: $(UNITS)
 	@set -e; for t in $(UNITS); do $$t; done
 
-# Writes the configuration reference into the README; `make lint` fails when it is not that of the binary.
+# Writes the reference of the configuration into the README, and of the metrics into helm/METRICS.md; `make lint` fails when
+# they are not those of the binary.
 reference: $(BUILD)/millrace
 	MILLRACE=$(BUILD)/millrace tests/reference write
 

@@ -84,12 +84,13 @@ bool admin_asked(const struct admin_request *request, const char *name)
 static void show_metrics(void *context, const struct admin_request *request, struct admin_answer *answer)
 {
 	struct admin *admin = context;
-	(void)request;
+	enum metrics_form form = expose_wanted(request->accept);
 	if (admin->hooks.refresh)
 		admin->hooks.refresh(admin->hooks.context);
 	metrics_process(admin->metrics);
-	metrics_print(admin->metrics, &answer->body);
-	answer->type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_print(admin->metrics, form, &answer->body);
+	answer->type = expose_type(form);
+	answer->varies = true;
 }
 
 static void show_checks(struct admin *admin, bool (*check)(void *, struct buf *),
@@ -201,12 +202,14 @@ static bool bears_token(const struct admin *admin, struct evhttp_request *reques
 }
 
 /* A browser on this machine sends what any site's page tells it to, but says so: by `Origin`, and newer ones
- * by `Sec-Fetch-Site`, which is "none" for what a person typed. */
+ * by `Sec-Fetch-Site`, which is "none" for what a person typed. Our own page ("same-origin") may look. */
 static bool is_a_pages_doing(struct evhttp_request *request)
 {
 	struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
 	const char *site = evhttp_find_header(headers, "Sec-Fetch-Site");
-	return evhttp_find_header(headers, "Origin") || (site && strcmp(site, "none") != 0);
+	bool changes = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+	bool ours = site && !changes && strcmp(site, "same-origin") == 0;
+	return evhttp_find_header(headers, "Origin") || (site && !ours && strcmp(site, "none") != 0);
 }
 
 static bool may_change(const struct admin *admin, struct evhttp_request *request)
@@ -332,6 +335,7 @@ static void answer_to(struct admin *admin, struct evhttp_request *request, struc
 	}
 	struct admin_request asked = {
 	        .path = path, .query = query ? query : "", .caller = caller_of(admin, request)};
+	asked.accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
 	asked.body.size = evbuffer_get_length(body);
 	asked.body.data = (const char *)evbuffer_pullup(body, -1);
 	route->handler(route->context, &asked, answer);
@@ -342,6 +346,8 @@ static void add_headers(struct evhttp_request *request, const struct admin_answe
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	evhttp_add_header(headers, "Content-Type", answer->type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
+	if (answer->varies)
+		evhttp_add_header(headers, "Vary", "Accept");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
 	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
 	if (answer->policy)

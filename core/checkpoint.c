@@ -98,6 +98,8 @@ static void tested(struct checkpoint *store, const struct job *job)
 		go_away(store, job->err.text);
 		return;
 	}
+	if (job->err.text[0])
+		log_warn("checkpoint", "%s", job->err.text);
 	log_info("checkpoint", "checkpoint files are written to %s%s", store->dir,
 	        store->state == STORE_AWAY ? " again" : "");
 	store->state = STORE_GOOD;

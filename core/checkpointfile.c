@@ -684,6 +684,15 @@ static bool try_file(const char *folder, const char *name, struct err *err)
 	return good;
 }
 
+/* Whoever can write there can move positions, and have a script run. Where the sticky bit stands, what is
+ * ours stays ours; an emptyDir of Kubernetes is made so, and no other users see it. */
+static bool is_open_to_all(const char *folder)
+{
+	struct stat about;
+	return getenv("KUBERNETES_SERVICE_HOST") == NULL && stat(folder, &about) == 0 &&
+	       (about.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH;
+}
+
 bool checkpointfile_try(const char *dir, const char *group, struct err *err)
 {
 	struct stat about;
@@ -693,6 +702,13 @@ bool checkpointfile_try(const char *dir, const char *group, struct err *err)
 	random_hex(random, sizeof random);
 	snprintf(name, sizeof name, "test-%s.tmp", random); /* so that a crash leaves nothing for ever */
 	bool good = make_folders(dir, folder, err) && try_file(folder, name, err);
+	const char *open = is_open_to_all(dir) ? dir : is_open_to_all(folder) ? folder : NULL;
+	if (good && open)
+		err_set(err,
+		        "all users of this machine may write to %s: take that right away (chmod o-w), or "
+		        "they can "
+		        "move positions and have a script run",
+		        open);
 	mem_free(folder);
 	return good;
 }

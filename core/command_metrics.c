@@ -43,15 +43,33 @@ static void print_json(const struct metric_declaration *metric, bool first)
 	buf_free(&line);
 }
 
+/* "client, code (at most 20, then other)" */
+static void print_labels(enum metric metric)
+{
+	const char *open, *at = metrics_declaration(metric)->labels;
+	size_t cap = metrics_cap(metric, &open);
+	for (const char *separator = ""; *at; separator = ", ") {
+		size_t size = strcspn(at, ",");
+		printf("%s%.*s", separator, (int)size, at);
+		if (cap && strlen(open) == size && strncmp(at, open, size) == 0)
+			printf(" (capped: %zu, then `other`)", cap);
+		at += size + (at[size] == ',');
+	}
+}
+
+static void print_row(enum metric metric)
+{
+	const struct metric_declaration *declaration = metrics_declaration(metric);
+	printf("| `%s` | %s | ", declaration->name, types[declaration->type]);
+	print_labels(metric);
+	printf(" | %s |\n", declaration->help);
+}
+
 static void print_one(const struct metric_declaration *metric, enum form form, bool first)
 {
 	const char *labels = *metric->labels ? metric->labels : "-";
 	switch (form) {
 	case FORM_JSON: print_json(metric, first); break;
-	case FORM_MARKDOWN:
-		printf("| `%s` | %s | %s | %s |\n", metric->name, types[metric->type],
-		        *metric->labels ? labels : "", metric->help);
-		break;
 	default: printf("%-52s %-9s %-22s %s\n", metric->name, types[metric->type], labels, metric->help);
 	}
 }
@@ -61,7 +79,10 @@ static int print_all(enum form form)
 	if (form == FORM_MARKDOWN)
 		puts("| metric | type | labels | |\n| --- | --- | --- | --- |");
 	for (int i = 0; i < METRIC_COUNT; i++)
-		print_one(metrics_declaration((enum metric)i), form, i == 0);
+		if (form == FORM_MARKDOWN)
+			print_row((enum metric)i);
+		else
+			print_one(metrics_declaration((enum metric)i), form, i == 0);
 	if (form == FORM_JSON)
 		puts("]");
 	return EXIT_SUCCESS;

@@ -41,7 +41,8 @@ static const char help[] =
         "  -h, --help              this text\n"
         "\n"
         "signals: TERM or INT drains (waiting lookups go back at once, calls in the air have\n"
-        "`drain`), a second one quits at once. HUP loads the script again.\n"
+        "`drain`), a second one quits at once. HUP loads the script again. USR1 writes what it\n"
+        "does and waits for to the log; USR2 logs at debug for 5 minutes, or stops that.\n"
         "exit codes: 0 stopped as asked, or at the end of a bounded run, whatever became of its\n"
         "records: the summary on standard output says it; 1 failed, or a bounded run was stopped\n"
         "before its end; 2 usage, or the group has positions; 69 the brokers cannot be asked\n"
@@ -91,6 +92,7 @@ static int run(const struct run_options *options)
 {
 	const struct bounds *bounds = &options->bounds;
 	struct config_report report = {0};
+	signals_prepare();
 	struct config *config = config_load(options->config, &report);
 	if (report.text.size)
 		fputs(report.text.data, stderr);

@@ -13,6 +13,7 @@
 #include <event2/event_struct.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <strings.h>
 
 enum {
@@ -56,6 +57,7 @@ struct http {
 	struct playing *playing; /* NULL = the network answers */
 	char *user_agent;
 	struct buf line; /* scratch for a header line */
+	size_t open;     /* connections now */
 	size_t opened;
 };
 
@@ -641,6 +643,23 @@ static void set_connection(CURL *easy, const struct http_transfer *transfer)
 	tls_curl_set(easy, &upstream->tls);
 }
 
+/* Connections are counted as their sockets come and go: curl tells of new ones alone. */
+static int on_opened(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+	struct http *http = context;
+	(void)fd;
+	(void)purpose;
+	http->open++;
+	return CURL_SOCKOPT_OK;
+}
+
+static int on_closed(void *context, curl_socket_t fd)
+{
+	struct http *http = context;
+	http->open--;
+	return close(fd);
+}
+
 /* What is true of every request: nothing from the environment, nothing followed, nothing remembered. */
 static void set_always(struct http_exchange *exchange)
 {
@@ -656,6 +675,10 @@ static void set_always(struct http_exchange *exchange)
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, exchange->http);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_closed);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, exchange->http);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
@@ -759,6 +782,11 @@ int64_t http_next(const struct http *http)
 void http_keep_connections(struct http *http, size_t count)
 {
 	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, count ? (long)count : 1L);
+}
+
+size_t http_connections(const struct http *http)
+{
+	return http->open;
 }
 
 size_t http_connections_opened(const struct http *http)

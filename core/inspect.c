@@ -3,6 +3,7 @@
 #include "cassette.h"
 #include "clock.h"
 #include "hosts.h"
+#include "log.h"
 #include "text.h"
 #include "url.h"
 
@@ -200,17 +201,18 @@ static void append_oldest(struct buf *out, const struct inspect *inspect)
 
 /* ---- partitions, hosts, failures ---- */
 
+static const char *const partition_states[] = {[PARTITION_STARTING] = "starting",
+        [PARTITION_READING] = "reading",
+        [PARTITION_DRAINING] = "draining",
+        [PARTITION_GONE] = "gone"};
+
 static void append_partition(struct buf *out, const struct partition *partition)
 {
-	static const char *const states[] = {[PARTITION_STARTING] = "starting",
-	        [PARTITION_READING] = "reading",
-	        [PARTITION_DRAINING] = "draining",
-	        [PARTITION_GONE] = "gone"};
 	separate(out);
 	buf_append_text(out, "{\"topic\":");
 	text_json_string(out, partition->topic, strlen(partition->topic));
 	buf_printf(out, ",\"partition\":%d,\"state\":\"%s\",\"committed\":%lld,\"end\":%lld,\"open\":%zu",
-	        (int)partition->id, states[partition->state], (long long)partition->committed,
+	        (int)partition->id, partition_states[partition->state], (long long)partition->committed,
 	        (long long)partition->high, partition->records);
 	if (partition->offsets)
 		buf_printf(out, ",\"safe\":%lld,\"next\":%lld", (long long)offsets_safe(partition->offsets),
@@ -278,4 +280,65 @@ void inspect_write(const struct inspect *inspect, struct buf *out)
 	buf_printf(out, "],\"hosts_all\":%zu,\"failures\":[", all);
 	append_failures(out, inspect);
 	buf_append_text(out, "]}");
+}
+
+/* ---- the same, told in the log ---- */
+
+static void log_partitions(const struct source *source)
+{
+	size_t told = 0;
+	list_each (&source->partitions, node, after) {
+		const struct partition *partition = container_of(node, struct partition, node);
+		if (told++ == INSPECT_TOLD)
+			break;
+		log_info("state", "partition %s/%d: %s, committed %lld, next %lld, end %lld, %zu open",
+		        partition->topic, (int)partition->id, partition_states[partition->state],
+		        (long long)partition->committed,
+		        partition->offsets ? (long long)offsets_next(partition->offsets) : -1,
+		        (long long)partition->high, partition->records);
+	}
+	if (source->partitions.count > INSPECT_TOLD)
+		log_info("state", "and %zu more partitions", source->partitions.count - INSPECT_TOLD);
+}
+
+static void log_hosts(const struct inspect *inspect)
+{
+	struct dispatch_host hosts[INSPECT_HOSTS];
+	size_t all, count = dispatch_hosts(
+	                    pipeline_dispatch(inspect->pipeline), inspect->now, hosts, INSPECT_HOSTS, &all);
+	for (size_t i = 0; i < count; i++)
+		log_info("state",
+		        "host %s of upstream %s: %zu lookups wait, %zu calls in flight, %zu lookups back "
+		        "off, %u "
+		        "failures in a row, paused for %.1f s",
+		        hosts[i].name ? hosts[i].name : "(its own)", hosts[i].upstream, hosts[i].waiting,
+		        hosts[i].in_flight, hosts[i].backing_off, hosts[i].failures,
+		        (double)hosts[i].paused_ms / 1000);
+	if (all > count)
+		log_info("state", "and %zu more hosts", all - count);
+}
+
+static void log_oldest(const struct inspect *inspect)
+{
+	size_t scanned = 0, told = 0;
+	list_each (&pipeline_records(inspect->pipeline)->open, node, after) {
+		const struct record *record = container_of(node, struct record, order);
+		if (scanned++ == INSPECT_SCAN || told == INSPECT_OLDEST)
+			return;
+		if (strcmp(record_waits(record), "elder") == 0)
+			continue;
+		log_info("state",
+		        "record %s/%d/%lld: %s, waits for: %s, open for %.1f s, attempt %u, %zu lookups open",
+		        record->input.topic, (int)record->input.partition, (long long)record->input.offset,
+		        record_state_name(record->state), record_waits(record),
+		        (double)(inspect->now - record->taken) / 1000, record->attempt, record->lookups_open);
+		told++;
+	}
+}
+
+void inspect_log(const struct inspect *inspect)
+{
+	log_partitions(inspect->source);
+	log_hosts(inspect);
+	log_oldest(inspect);
 }

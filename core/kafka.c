@@ -519,9 +519,36 @@ static double throttled_ms(const char *statistics)
 	return sum;
 }
 
+static size_t occurrences(const char *text, const char *word)
+{
+	size_t count = 0;
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+		count++;
+	return count;
+}
+
+/* "rtt": {"min":0, "max":0, "avg":0, ..., "p99":0, ...} of each broker, in us; 0 where nothing was asked. The
+ * largest of them in seconds. */
+static double rtt_of(const char *statistics, const char *member)
+{
+	double most = 0;
+	for (const char *at = statistics; (at = strstr(at, "\"rtt\":")) != NULL; at++) {
+		const char *end = strchr(at, '}'), *found = strstr(at, member);
+		double us = found && end && found < end ? strtod(found + strlen(member), NULL) : 0;
+		most = us > most ? us : most;
+	}
+	return most / 1e6;
+}
+
 static void serve_statistics(struct kafka_health *health, const char *statistics)
 {
 	double ms = throttled_ms(statistics);
+	*metrics_value(health->metrics, METRIC_BROKER_CONNECTIONS, health->client) =
+	        (double)occurrences(statistics, "\"state\":\"UP\"");
+	*metrics_value(health->metrics, METRIC_BROKER_RTT, health->client, "avg") =
+	        rtt_of(statistics, "\"avg\":");
+	*metrics_value(health->metrics, METRIC_BROKER_RTT, health->client, "p99") =
+	        rtt_of(statistics, "\"p99\":");
 	/* In capitals it is the state of a broker's connection; a group's is "up". */
 	health->connected = strstr(statistics, "\"state\":\"UP\"") != NULL;
 	if (ms <= 0)

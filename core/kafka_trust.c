@@ -80,10 +80,20 @@ bool kafka_trust_told(rd_kafka_event_t *event, char told[KAFKA_TRUST_SIZE])
 	return true;
 }
 
+/* What is heard from a port that does not speak TLS. */
+static bool says_no_tls(const char *said)
+{
+	static const char *const words[] = {
+	        "unexpected eof", "wrong version number", "packet length", "PLAINTEXT broker listener"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strstr(said, words[i]))
+			return true;
+	return false;
+}
+
 const char *kafka_trust_advice(int code, const char *said, const char *told, char text[2 * KAFKA_TRUST_SIZE])
 {
 	size_t size = 2 * KAFKA_TRUST_SIZE;
-	bool tls = code == RD_KAFKA_RESP_ERR__SSL;
 	text[0] = '\0';
 	if (*told && strstr(said, "certificate verify failed"))
 		snprintf(text, size, "; the broker's certificate %s", told);
@@ -92,8 +102,7 @@ const char *kafka_trust_advice(int code, const char *said, const char *told, cha
 		        "; the brokers want another client certificate, or one at all: "
 		        "ssl.certificate.location "
 		        "and ssl.key.location are to be files of an authority that they trust");
-	else if (tls && (strstr(said, "unexpected eof") || strstr(said, "wrong version number") ||
-	                        strstr(said, "packet length")))
+	else if (strstr(said, "SSL handshake failed") && says_no_tls(said))
 		snprintf(text, size,
 		        "; is it a port for TLS? See bootstrap.servers, and security.protocol (plaintext or "
 		        "sasl_plaintext is without TLS)");

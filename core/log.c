@@ -46,6 +46,16 @@ void log_set_level(enum log_level level)
 	sink.level = level;
 }
 
+enum log_level log_level(void)
+{
+	return sink.level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 bool log_level_parse(const char *text, enum log_level *level)
 {
 	for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)

@@ -1,8 +1,9 @@
 /* Counters, gauges and histograms, declared once, printed as Prometheus text. */
 #include "metrics.h"
+#include "expose.h"
 #include "log.h"
 #include "mem.h"
-#include "text.h"
+#include "metrics_user.h"
 
 #include <assert.h>
 #include <math.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERIES_MAX = 200, BOUNDS_MAX = 16 };
+enum { SERIES_MAX = 2000, BOUNDS_MAX = 16 };
 
 /* Upper bounds of a histogram's buckets in seconds, ascending; +Inf is understood. */
 struct buckets {
@@ -20,8 +21,9 @@ struct buckets {
 };
 
 static const struct buckets buckets_NONE = {0, {0}};
-static const struct buckets buckets_BATCH = {8, {1, 2, 5, 10, 20, 50, 100, 200}};
-static const struct buckets buckets_TURN = {8, {.001, .005, .01, .05, .1, .5, 1, 5}};
+static const struct buckets buckets_BATCH = {6, {1, 2, 5, 10, 20, 50}};
+static const struct buckets buckets_TURN = {6, {.001, .01, .1, .5, 1, 5}};
+static const struct buckets buckets_STAY = {6, {.1, .5, 1, 10, 60, 600}};
 static const struct buckets buckets_HTTP = {13, {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}};
 static const struct buckets buckets_AGE = {
         14, {.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}};
@@ -31,6 +33,15 @@ static const struct buckets buckets_HOOK = {
 static const struct buckets *const metric_buckets[METRIC_COUNT] = {
 #define X(id, type, buckets, name, labels, help) [METRIC_##id] = &buckets_##buckets,
         METRICS(X)
+#undef X
+};
+
+static const struct {
+	const char *label;
+	size_t count;
+} metric_caps[METRIC_COUNT] = {
+#define X(id, label, count) [METRIC_##id] = {label, count},
+        METRIC_CAPS(X)
 #undef X
 };
 
@@ -62,11 +73,28 @@ struct family {
 
 struct metrics {
 	struct family families[METRIC_COUNT];
+	struct metrics_user *user;
 };
 
 const struct metric_declaration *metrics_declaration(enum metric metric)
 {
 	return &declarations[metric];
+}
+
+size_t metrics_cap(enum metric metric, const char **label)
+{
+	*label = metric_caps[metric].label;
+	return metric_caps[metric].count;
+}
+
+size_t metrics_lines(enum metric metric)
+{
+	return declarations[metric].type == METRIC_HISTOGRAM ? metric_buckets[metric]->count + 3 : 1;
+}
+
+struct metrics_user *metrics_user_of(struct metrics *metrics)
+{
+	return metrics->user;
 }
 
 static size_t label_count(enum metric metric)
@@ -129,20 +157,34 @@ static void series_free(struct series *series)
 	mem_free(series);
 }
 
+/* The labels for what comes beyond the cap: all of them "other", or the one that is capped. */
+static void make_other(enum metric metric, const char *const *labels, size_t count, const char **others)
+{
+	const char *name = declarations[metric].labels, *open = metric_caps[metric].label;
+	for (size_t i = 0; i < count; i++) {
+		size_t size = strcspn(name, ",");
+		bool capped = open == NULL || (strlen(open) == size && strncmp(name, open, size) == 0);
+		others[i] = capped ? "other" : labels[i];
+		name += size + (name[size] == ',');
+	}
+}
+
 static struct series *series_at(struct metrics *metrics, enum metric metric, const char *const *labels)
 {
-	static const char *const other[METRIC_LABELS_MAX] = {"other", "other", "other", "other", "other"};
+	const char *others[METRIC_LABELS_MAX];
 	struct family *family = &metrics->families[metric];
-	size_t count = label_count(metric), index;
+	size_t count = label_count(metric), index,
+	       cap = metric_caps[metric].count ? metric_caps[metric].count : SERIES_MAX;
 	for (size_t i = 0; i < count; i++)
 		assert(labels[i] != NULL);
 	struct series *series = family_find(family, labels, count, &index);
-	if (series == NULL && family->count >= SERIES_MAX) {
+	if (series == NULL && family->count >= cap) {
 		if (!family->full)
-			log_warn("metrics", "%s has %d label sets; further ones are counted as \"other\"",
-			        declarations[metric].name, SERIES_MAX);
+			log_warn("metrics", "%s has %zu label sets; further ones are counted as \"other\"",
+			        declarations[metric].name, cap);
 		family->full = true;
-		labels = other;
+		make_other(metric, labels, count, others);
+		labels = others;
 		series = family_find(family, labels, count, &index);
 	}
 	return series ? series : family_add(family, metric, labels);
@@ -154,6 +196,7 @@ struct metrics *metrics_open(void)
 	for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
 		if (label_count(metric) == 0)
 			family_add(&metrics->families[metric], metric, NULL);
+	metrics->user = metrics_user_open();
 	return metrics;
 }
 
@@ -167,6 +210,7 @@ void metrics_close(struct metrics *metrics)
 			series_free(family->series[i]);
 		mem_free(family->series);
 	}
+	metrics_user_close(metrics->user);
 	mem_free(metrics);
 }
 
@@ -218,66 +262,34 @@ void metrics_remove(struct metrics *metrics, enum metric metric, const char *con
 	        (family->count - index) * sizeof *family->series);
 }
 
-/* The shortest text that reads back as the same number; whole numbers without an exponent. */
-static void print_number(struct buf *out, double value)
-{
-	if (isnan(value) || isinf(value)) {
-		buf_append_text(out, isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
-		return;
-	}
-	if (fabs(value) < 1e18 && value == floor(value)) {
-		buf_printf(out, "%.0f", value + 0.0); /* no "-0" */
-		return;
-	}
-	char text[40];
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	buf_append_text(out, text);
-}
+/* ---- the page ---- */
 
-/* One byte that is not UTF-8 would make a scraper refuse the whole page. */
-static void print_label_value(struct buf *out, const char *value)
-{
-	size_t left = strlen(value), plain = text_utf8_valid(value, left);
-	while (left > 0) {
-		for (; plain > 0; plain--, left--, value++) {
-			if (*value == '\\' || *value == '"' || *value == '\n')
-				buf_append_byte(out, '\\');
-			buf_append_byte(out, *value == '\n' ? 'n' : *value);
-		}
-		if (left > 0) {
-			buf_append_text(out, "\xEF\xBF\xBD");
-			value++;
-			left--;
-		}
-		plain = text_utf8_valid(value, left);
-	}
-}
-
-/* Name, suffix and labels of a sample; `le` is the upper bound of a bucket or NULL. */
-static void print_sample(struct buf *out, enum metric metric, const struct series *series, const char *suffix,
-        const double *le)
+static void print_labels(struct buf *out, enum metric metric, const struct series *series, const double *le)
 {
 	const char *name = declarations[metric].labels, *separator = "{";
-	buf_printf(out, "%s%s", declarations[metric].name, suffix);
 	for (size_t i = 0; *name; i++) {
 		int size = (int)strcspn(name, ",");
 		buf_printf(out, "%s%.*s=\"", separator, size, name);
-		print_label_value(out, series->labels[i]);
+		expose_label(out, series->labels[i]);
 		buf_append_byte(out, '"');
 		separator = ",";
 		name += size + (name[size] == ',');
 	}
 	if (le) {
 		buf_printf(out, "%sle=\"", separator);
-		print_number(out, *le);
+		expose_bound(out, *le);
 		buf_append_byte(out, '"');
 		separator = ",";
 	}
 	buf_append_text(out, *separator == ',' ? "} " : " ");
+}
+
+/* Name, suffix and labels of a sample; `le` is the upper bound of a bucket or NULL. */
+static void print_sample(struct buf *out, enum metric metric, const struct series *series, const char *suffix,
+        const double *le)
+{
+	buf_printf(out, "%s%s", declarations[metric].name, suffix);
+	print_labels(out, metric, series, le);
 }
 
 static void print_histogram(struct buf *out, enum metric metric, const struct series *series)
@@ -291,30 +303,34 @@ static void print_histogram(struct buf *out, enum metric metric, const struct se
 		buf_printf(out, "%llu\n", (unsigned long long)count);
 	}
 	print_sample(out, metric, series, "_sum", NULL);
-	print_number(out, histogram->sum);
+	expose_number(out, histogram->sum);
 	buf_append_byte(out, '\n');
 	print_sample(out, metric, series, "_count", NULL);
 	buf_printf(out, "%llu\n", (unsigned long long)count);
 }
 
-void metrics_print(struct metrics *metrics, struct buf *out)
+static void print_family(struct metrics *metrics, enum metric metric, enum metrics_form form, struct buf *out)
 {
-	static const char *const types[] = {
-	        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
-	for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-		const struct metric_declaration *declaration = &declarations[metric];
-		const struct family *family = &metrics->families[metric];
-		if (family->count > 0)
-			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", declaration->name, declaration->help,
-			        declaration->name, types[declaration->type]);
-		for (size_t i = 0; i < family->count; i++) {
-			if (declaration->type == METRIC_HISTOGRAM) {
-				print_histogram(out, metric, family->series[i]);
-				continue;
-			}
-			print_sample(out, metric, family->series[i], "", NULL);
-			print_number(out, family->series[i]->value);
-			buf_append_byte(out, '\n');
+	const struct metric_declaration *declaration = &declarations[metric];
+	const struct family *family = &metrics->families[metric];
+	if (family->count > 0)
+		expose_head(out, form, declaration->name, declaration->type, declaration->help);
+	for (size_t i = 0; i < family->count; i++) {
+		if (declaration->type == METRIC_HISTOGRAM) {
+			print_histogram(out, metric, family->series[i]);
+			continue;
 		}
+		print_sample(out, metric, family->series[i], "", NULL);
+		expose_number(out, family->series[i]->value);
+		buf_append_byte(out, '\n');
 	}
+}
+
+void metrics_print(struct metrics *metrics, enum metrics_form form, struct buf *out)
+{
+	for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
+		print_family(metrics, metric, form, out);
+	metrics_user_print(metrics->user, form, out);
+	if (form == METRICS_OPEN)
+		buf_append_text(out, "# EOF\n");
 }

@@ -1,6 +1,7 @@
 /* What the process takes of the machine, read from /proc, and what the log has said, as metrics. */
 #include "log.h"
 #include "metrics.h"
+#include "metrics_user.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -86,4 +87,7 @@ void metrics_process(struct metrics *metrics)
 	fill_stat(metrics);
 	fill_descriptors(metrics);
 	fill_log(metrics);
+	if (metrics)
+		*metrics_value(metrics, METRIC_USER_DROPPED, NULL) =
+		        metrics_user_dropped(metrics_user_of(metrics));
 }

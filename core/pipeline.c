@@ -1120,9 +1120,7 @@ static bool settle_all(struct pipeline *p)
 static void forget_script(struct pipeline *p, size_t i)
 {
 	struct script_usage usage = script_usage(p->scripts[i]);
-	p->gone.errors += usage.errors;
-	p->gone.timeouts += usage.timeouts;
-	p->gone.memory_failures += usage.memory_failures;
+	script_usage_add(&p->gone, &usage);
 	script_release(p->scripts[i]);
 	memmove(p->scripts + i, p->scripts + i + 1, (--p->script_count - i) * sizeof(struct script *));
 }
@@ -1530,22 +1528,29 @@ static void refresh_freshness(struct pipeline *p, int64_t wall)
 	}
 }
 
+static void refresh_script_errors(struct pipeline *p, const struct script_usage *usage)
+{
+	static const char *const hooks[SCRIPT_HOOKS] = {"request", "transform", "other"};
+	static const char *const kinds[SCRIPT_KINDS] = {"error", "timeout", "memory"};
+	for (int hook = 0; hook < SCRIPT_HOOKS; hook++)
+		for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+			*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, hooks[hook], kinds[kind]) =
+			        (double)usage->failed[hook][kind];
+}
+
 void pipeline_refresh(struct pipeline *p, int64_t wall)
 {
 	struct script_usage usage = p->gone;
 	for (size_t i = 0; i < p->script_count; i++) {
 		struct script_usage one = script_usage(p->scripts[i]);
 		usage.memory += one.memory;
-		usage.errors += one.errors;
-		usage.timeouts += one.timeouts;
-		usage.memory_failures += one.memory_failures;
+		script_usage_add(&usage, &one);
 	}
 	look_at_holders(p);
 	*metrics_value_at(p->metrics, METRIC_LUA_MEMORY, NULL) = (double)usage.memory;
 	*metrics_value_at(p->metrics, METRIC_LUA_STATES, NULL) = (double)p->script_count;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "error") = (double)usage.errors;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "timeout") = (double)usage.timeouts;
-	*metrics_value(p->metrics, METRIC_SCRIPT_ERRORS, "memory") = (double)usage.memory_failures;
+	*metrics_value_at(p->metrics, METRIC_LUA_GC, NULL) = usage.gc_seconds;
+	refresh_script_errors(p, &usage);
 	*metrics_value_at(p->metrics, METRIC_OPEN_RECORDS, NULL) =
 	        (double)(records_open(&p->records) + p->records.states[RECORD_SETTLED].count);
 	*metrics_value_at(p->metrics, METRIC_OPEN_SPAN, NULL) = (double)records_span(&p->records);

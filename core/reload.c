@@ -10,10 +10,13 @@
  * `~~>` marks where the loop runs in between. */
 #include "reload.h"
 #include "clock.h"
+#include "digest.h"
 #include "filewatch.h"
 #include "keeper.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
+#include "readfile.h"
 #include "rollback.h"
 #include "text.h"
 #include "trial.h"
@@ -51,6 +54,7 @@ struct reload {
 	const struct script_world *world;
 	struct event_base *base;
 	struct metrics *metrics;
+	char config_sha[13]; /* "" = none was read */
 	const char *tester;
 	void (*configured)(void *context, bool asked);
 	void *configured_context;
@@ -181,6 +185,7 @@ static void set_text(char **place, const char *text)
 static void stand_in(struct reload *reload, const char *why)
 {
 	set_text(&reload->stands_in, why);
+	*metrics_value_at(reload->metrics, METRIC_SCRIPT_STANDS_IN, NULL) = why != NULL;
 	if (why)
 		*metrics_value_at(reload->metrics, METRIC_SCRIPT_RELOAD_OK, NULL) = 0;
 }
@@ -363,6 +368,23 @@ static bool adopt(struct reload *reload, enum config_part part)
 	return changed;
 }
 
+/* Which configuration file was read, by its first 12 hex digits. */
+static void tell_config(struct reload *reload)
+{
+	char sha[DIGEST_HEX];
+	struct buf text;
+	buf_init(&text, 0);
+	if (reload->config->path && readfile(reload->config->path, &text) &&
+	        digest_hex(DIGEST_SHA256, &(struct bytes){text.data, text.size}, 1, sha)) {
+		sha[12] = '\0';
+		metrics_remove(
+		        reload->metrics, METRIC_CONFIG_HASH, (const char *const[]){reload->config_sha, NULL});
+		memcpy(reload->config_sha, sha, sizeof reload->config_sha);
+		*metrics_value(reload->metrics, METRIC_CONFIG_HASH, sha) = 1;
+	}
+	buf_free(&text);
+}
+
 static bool read_config(struct reload *reload, struct err *err)
 {
 	bool good = trial_read(&reload->trial, reload->config->path, err);
@@ -370,6 +392,7 @@ static bool read_config(struct reload *reload, struct err *err)
 	if (!good)
 		return false;
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_TIME, NULL) = (double)clock_wall() / 1000;
+	tell_config(reload);
 	set_text(&reload->path, reload->trial.config->script.path);
 	set_text(&reload->params_file, reload->trial.config->script_params_file);
 	bool changed = adopt(reload, CONFIG_PART_OTHER);
@@ -681,6 +704,7 @@ struct reload *reload_open(struct event_base *base, const struct reload_config *
 		reload->first = read_first(own->config->path);
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_OK, NULL) = 1;
 	*metrics_value_at(reload->metrics, METRIC_CONFIG_RELOAD_TIME, NULL) = (double)clock_wall() / 1000;
+	tell_config(reload);
 	return reload;
 }
 

@@ -65,14 +65,29 @@ bool script_has_request(const struct script *script)
 
 struct script_usage script_usage(const struct script *script)
 {
-	return (struct script_usage){.memory = script->heap.used,
+	struct script_usage usage = {.memory = script->heap.used,
 	        .memory_maximum = script->heap.maximum,
 	        .memory_limit = script->heap.limit,
 	        .events = script->events,
 	        .timeouts = script->timeouts,
 	        .memory_failures = script->memory_failures,
 	        .errors = script->errors,
-	        .cpu_seconds = (double)script->cpu_ns / 1e9};
+	        .cpu_seconds = (double)script->cpu_ns / 1e9,
+	        .gc_seconds = (double)script->gc_ns / 1e9};
+	memcpy(usage.failed, script->failed, sizeof usage.failed);
+	return usage;
+}
+
+void script_usage_add(struct script_usage *to, const struct script_usage *from)
+{
+	to->errors += from->errors;
+	to->timeouts += from->timeouts;
+	to->memory_failures += from->memory_failures;
+	to->cpu_seconds += from->cpu_seconds;
+	to->gc_seconds += from->gc_seconds;
+	for (int hook = 0; hook < SCRIPT_HOOKS; hook++)
+		for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+			to->failed[hook][kind] += from->failed[hook][kind];
 }
 
 void script_result_free(struct script_result *result)

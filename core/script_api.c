@@ -5,6 +5,7 @@
 #include <string.h>
 
 const struct script_function script_functions[] = {
+        {"counter", "name, help, labels?"},
         {"diff", "a, b, options"},
         {"drop", "reason"},
         {"escape", "value"},
@@ -122,8 +123,9 @@ static const struct {
                          "tanh", NULL}},
         {"bit", (const char *const[]){"arshift", "band", "bnot", "bor", "bswap", "bxor", "lshift", "rol",
                         "ror", "rshift", "tobit", "tohex", NULL}},
-        {"millrace", (const char *const[]){"diff", "drop", "escape", "fail", "fetch", "hash", "json", "log",
-                             "output", "outputs", "params", "pass", "path", "retry", "time", "uuid", NULL}},
+        {"millrace",
+                (const char *const[]){"counter", "diff", "drop", "escape", "fail", "fetch", "hash", "json",
+                        "log", "output", "outputs", "params", "pass", "path", "retry", "time", "uuid", NULL}},
         {"millrace.hash", (const char *const[]){"md5", "sha1", "sha256", NULL}},
         {"millrace.json",
                 (const char *const[]){"array", "decode", "encode", "is_array", "null", "number", NULL}},

@@ -146,7 +146,10 @@ static bool call_alone(struct script *script, const struct state_call *call, str
 bool load_selftest(struct script *script, struct err *err)
 {
 	struct state_call call = {.name = "hook 'selftest'", .function = run_selftest};
-	return script->selftest == LUA_NOREF || call_alone(script, &call, err);
+	script->rehearses = true;
+	bool good = script->selftest == LUA_NOREF || call_alone(script, &call, err);
+	script->rehearses = false;
+	return good;
 }
 
 struct script *script_open(
@@ -162,6 +165,7 @@ struct script *script_open(
 	        .limits = {.depth = config->max_depth, .values = config->memory / 64},
 	        .budget_ns = config->budget_ms * 1000000,
 	        .holds = 1,
+	        .rehearses = true,
 	        .base = config->memory, /* until it is known */
 	        .texts = {.given = config->sources, .given_count = config->source_count},
 	        .request = LUA_NOREF,

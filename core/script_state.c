@@ -4,6 +4,7 @@
  * an error each time it runs and stays until state_call returns, so a pcall in the script only meets the next
  * one. */
 #include "script_private.h"
+#include "clock.h"
 #include "list.h"
 #include "log.h"
 #include "mem.h"
@@ -138,7 +139,9 @@ static void interrupt(void *context)
 
 void state_collect(struct script *script)
 {
+	int64_t began = clock_now_ns();
 	lua_gc(script->L, LUA_GCCOLLECT, 0);
+	script->gc_ns += clock_now_ns() - began;
 	script->heap.after_full = script->heap.after_step = script->heap.used;
 	sound_look(script);
 }
@@ -179,7 +182,9 @@ void script_collect(struct script *script)
 		heap->after_step = heap->used;
 	if (heap->used - heap->after_step < (STEP_KB << 10) || heap->used < heap->next_cycle)
 		return;
+	int64_t began = clock_now_ns();
 	bool ended = lua_gc(script->L, LUA_GCSTEP, STEP_KB);
+	script->gc_ns += clock_now_ns() - began;
 	heap->after_step = heap->used;
 	heap->next_cycle = ended ? heap->used / 100 * (size_t)pause_of(heap) : 0;
 }
@@ -242,10 +247,20 @@ static void add_place(const struct script *script, struct buf *out)
 		buf_printf(out, "; it was stopped at %.*s", (int)strcspn(line, "\n"), line);
 }
 
+static void count_failure(struct script *script, enum script_kind kind)
+{
+	const char *name = script->call->name;
+	enum script_hook hook = strcmp(name, "hook 'request'") == 0     ? SCRIPT_HOOK_REQUEST
+	                        : strcmp(name, "hook 'transform'") == 0 ? SCRIPT_HOOK_TRANSFORM
+	                                                                : SCRIPT_HOOK_OTHER;
+	script->failed[hook][kind]++;
+}
+
 static void fail_late(struct script *script, struct script_result *failure)
 {
 	struct buf *out = &script->scratch;
 	script->timeouts++;
+	count_failure(script, SCRIPT_KIND_TIMEOUT);
 	buf_clear(out);
 	buf_printf(out, "%s took more CPU time than its budget of %lld ms (script.budget)",
 	        script->call->name,
@@ -260,6 +275,7 @@ static void fail_full(struct script *script, struct script_result *failure)
 	char limit[32], kept[32];
 	struct buf *out = &script->scratch;
 	script->memory_failures++;
+	count_failure(script, SCRIPT_KIND_MEMORY);
 	text_human_bytes(script->heap.limit, limit);
 	text_human_bytes(script->heap.used, kept);
 	buf_clear(out);
@@ -277,12 +293,16 @@ static void fail_error(struct script *script, struct script_result *failure)
 	const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
 	const struct buf *raised = &script->message;
 	if (text && script->raised && size == raised->size && memcmp(text, raised->data, size) == 0) {
-		script->errors += strcmp(script->raised, "PoisonEvent") != 0; /* no fault of the script */
+		if (strcmp(script->raised, "PoisonEvent") != 0) { /* else it is no fault of the script */
+			script->errors++;
+			count_failure(script, SCRIPT_KIND_ERROR);
+		}
 		state_fail(failure, script->raised, text, size);
 		return;
 	}
 	struct buf *out = &script->scratch;
 	script->errors++;
+	count_failure(script, SCRIPT_KIND_ERROR);
 	buf_clear(out);
 	if (text == NULL || strncmp(text, script->call->name, strlen(script->call->name)) != 0)
 		buf_printf(out, "%s: ", script->call->name);

@@ -198,8 +198,8 @@ static void add_group(lua_State *L, const char *name, const char *full_name, con
 
 void scriptlib_open(lua_State *L)
 {
-	static const luaL_Reg top[] = {{"output", output_make}, {"outputs", output_many},
-	        {"fetch", wait_fetch}, {"diff", wait_diff}, {"path", request_path},
+	static const luaL_Reg top[] = {{"counter", counter_make}, {"output", output_make},
+	        {"outputs", output_many}, {"fetch", wait_fetch}, {"diff", wait_diff}, {"path", request_path},
 	        {"escape", request_escape}, {NULL, NULL}};
 	static const luaL_Reg logs[] = {{"debug", log_debug_line}, {"info", log_info_line},
 	        {"warn", log_warn_line}, {"error", log_error_line}, {NULL, NULL}};

@@ -1,5 +1,6 @@
 /* What signals mean to a running worker. */
 #include "signals.h"
+#include "watchdog.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -16,7 +17,7 @@ static void on_signal(int number)
 	if (asked++ > 0)
 		_exit(128 + number);
 	if (worker)
-		worker_stop(worker);
+		worker_stop_by(worker, number == SIGINT ? "of SIGINT" : "of SIGTERM");
 }
 
 static void on_hangup(int number)
@@ -25,6 +26,27 @@ static void on_hangup(int number)
 	(void)number;
 	if (worker)
 		worker_reload(worker);
+}
+
+static void on_usr1(void)
+{
+	struct worker *worker = running;
+	if (worker)
+		worker_dump(worker);
+}
+
+static void on_usr2(int number)
+{
+	struct worker *worker = running;
+	(void)number;
+	if (worker)
+		worker_debug(worker);
+}
+
+void signals_prepare(void)
+{
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 }
 
 void signals_install(struct worker *worker, bool reloads)
@@ -38,6 +60,9 @@ void signals_install(struct worker *worker, bool reloads)
 	action.sa_handler = on_hangup;
 	if (reloads)
 		sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = on_usr2;
+	sigaction(SIGUSR2, &action, NULL);
+	watchdog_foreign(on_usr1);
 }
 
 void signals_forget(void)

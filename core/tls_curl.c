@@ -24,8 +24,10 @@ void tls_curl_set(void *easy, const struct tls_config *tls)
 	/* Its default is a day: a renewed authority would be refused as long. */
 	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)TLS_CURL_CA_SECONDS);
 #endif
-	if (tls->ca)
+	if (tls->ca) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* Debian's would be trusted beside it */
+	}
 	if (tls->cert)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
 	if (tls->key)

@@ -37,6 +37,7 @@ static struct {
 	pthread_key_t leave;
 	struct list watches;
 	_Atomic bool asleep;
+	void (*_Atomic foreign)(void); /* for a SIGUSR1 that is not ours; NULL = nobody */
 } dog = {.once = PTHREAD_ONCE_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static int64_t cpu_now(clockid_t clock)
@@ -47,9 +48,18 @@ static int64_t cpu_now(clockid_t clock)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void on_signal(int signal)
+/* Of ours by pthread_kill: SI_TKILL from this process. Whoever sends another from outside wants something
+ * else. */
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
+	(void)context;
+	if (info->si_code != SI_TKILL || info->si_pid != getpid()) {
+		void (*foreign)(void) = dog.foreign;
+		if (foreign)
+			foreign();
+		return;
+	}
 	struct watch *watch = &mine;
 	if (!watch->running || cpu_now(CLOCK_THREAD_CPUTIME_ID) < atomic_load(&watch->deadline))
 		return;
@@ -139,7 +149,7 @@ static void forget(void *value)
 
 static void start(void)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
 	pthread_condattr_t clock;
 	sigset_t all, old;
 	pthread_t thread;
@@ -181,6 +191,12 @@ static void wake(void)
 	pthread_mutex_lock(&dog.mutex);
 	pthread_cond_signal(&dog.wake);
 	pthread_mutex_unlock(&dog.mutex);
+}
+
+void watchdog_foreign(void (*told)(void))
+{
+	dog.foreign = told;
+	pthread_once(&dog.once, start);
 }
 
 void watchdog_begin(int64_t budget_ns, void (*interrupt)(void *context), void *context)

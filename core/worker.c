@@ -11,9 +11,12 @@
 #include "hookpage.h"
 #include "http.h"
 #include "governor.h"
+#include "inspect.h"
 #include "log.h"
+#include "loudness.h"
 #include "mem.h"
 #include "metrics.h"
+#include "metrics_user.h"
 #include "notify.h"
 #include "reload.h"
 #include "tap.h"
@@ -52,10 +55,14 @@ struct worker {
 	pthread_t thread;
 	int stop_fd;   /* written by worker_stop */
 	int reload_fd; /* written by worker_reload */
+	int dump_fd, debug_fd;
+	const char *volatile stop_reason;
 	int exit_code;
 	/* the loop's own from here */
 	struct event_base *base;
-	struct event *stop_event, *reload_event, *tick;
+	struct event *stop_event, *reload_event, *dump_event, *debug_event, *tick;
+	struct loudness loudness;
+	char failure[300]; /* why it cannot go on */
 	struct metrics *metrics;
 	struct ledger ledger;
 	struct script_world world;
@@ -93,18 +100,37 @@ struct worker {
 
 /* ---- asked from outside ---- */
 
-void worker_stop(struct worker *worker)
+static void ask(int fd)
 {
 	uint64_t one = 1;
-	ssize_t written = write(worker->stop_fd, &one, sizeof one);
+	ssize_t written = write(fd, &one, sizeof one);
 	(void)written; /* full means asked already */
+}
+
+void worker_stop_by(struct worker *worker, const char *reason)
+{
+	worker->stop_reason = reason;
+	ask(worker->stop_fd);
+}
+
+void worker_stop(struct worker *worker)
+{
+	worker_stop_by(worker, "it was asked to");
 }
 
 void worker_reload(struct worker *worker)
 {
-	uint64_t one = 1;
-	ssize_t written = write(worker->reload_fd, &one, sizeof one);
-	(void)written;
+	ask(worker->reload_fd);
+}
+
+void worker_dump(struct worker *worker)
+{
+	ask(worker->dump_fd);
+}
+
+void worker_debug(struct worker *worker)
+{
+	ask(worker->debug_fd);
 }
 
 bool worker_counts(struct worker *worker, struct pipeline_counts *counts)
@@ -204,6 +230,7 @@ static void refresh(void *context)
 		*metrics_value(worker->metrics, METRIC_STATE, state_names[i]) = i == (int)state;
 	*metrics_value_at(worker->metrics, METRIC_HTTP_CONNECTIONS, NULL) =
 	        (double)http_connections_opened(worker->http);
+	*metrics_value_at(worker->metrics, METRIC_HTTP_OPEN, NULL) = (double)http_connections(worker->http);
 	pipeline_refresh(worker->pipeline, clock_wall());
 }
 
@@ -237,6 +264,55 @@ static bool ready(void *context, struct buf *why)
 	return admin_check(why, "not draining", !worker->draining, "a stop was asked for") && all;
 }
 
+static void describe_upstreams(const struct config *config, struct buf *text)
+{
+	buf_init(text, 0);
+	for (size_t i = 0; i < config->upstream_count; i++)
+		buf_printf(text, "%s%s %u calls", i ? ", " : "", config->upstreams[i].name,
+		        config->upstreams[i].concurrency);
+	buf_append_byte(text, '\0');
+}
+
+/* What it runs with, once: versions, then the limits that came of configuration and machine. */
+static void describe_limits(const struct worker *worker)
+{
+	const struct config *config = worker->config.config;
+	struct buf upstreams;
+	describe_upstreams(config, &upstreams);
+	log_info("worker",
+	        "limits: %zu records; memory %zu MiB, of it %zu for records, %zu for a Lua state, %zu for "
+	        "prefetch; at once %s; budget of a hook %lld ms, drain %lld ms, checkpoints every %lld ms",
+	        config->limit_records, config->limit_memory >> 20, config->budget.records >> 20,
+	        config->budget.script >> 20, config->budget.prefetch >> 20, upstreams.data,
+	        (long long)config->script.budget_ms, (long long)config->drain_ms,
+	        (long long)config->checkpoint_interval_ms);
+	buf_free(&upstreams);
+}
+
+static void log_state(const struct worker *worker)
+{
+	struct pipeline_counts counts;
+	const char *paused = pipeline_paused(worker->pipeline);
+	pipeline_counts(worker->pipeline, &counts);
+	log_info("state",
+	        "%s%s%s: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given back, "
+	        "%llu open; %zu calls in flight, %zu lookups wait; %zu of %zu MiB charged; script %.12s",
+	        state_names[state_of(worker)], paused ? " by " : "", paused ? paused : "",
+	        (unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
+	        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
+	        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
+	        (unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
+	        (unsigned long long)counts.open, dispatch_in_flight(pipeline_dispatch(worker->pipeline)),
+	        dispatch_waiting(pipeline_dispatch(worker->pipeline)), worker->ledger.total >> 20,
+	        worker->ledger.limit >> 20, reload_sha256(worker->reload));
+	inspect_log(&(struct inspect){.pipeline = worker->pipeline,
+	        .source = worker->source,
+	        .lately = &worker->lately,
+	        .upstreams = worker->config.config->upstreams,
+	        .now = clock_now(),
+	        .wall = clock_wall()});
+}
+
 static void describe(struct worker *worker)
 {
 	struct versions versions;
@@ -251,6 +327,8 @@ static void describe(struct worker *worker)
 		        versions.millrace, versions.revision, versions.luajit, versions.librdkafka,
 		        versions.libcurl, worker->config.config->script.path, reload_sha256(worker->reload),
 		        worker->config.config->limit_records, worker->config.config->limit_memory >> 20);
+	if (worker->config.files == NULL)
+		describe_limits(worker);
 }
 
 /* ---- building, in order ---- */
@@ -259,6 +337,7 @@ static void source_failed(void *context, const char *why)
 {
 	struct worker *worker = context;
 	log_error("source", "cannot go on: %s", why);
+	snprintf(worker->failure, sizeof worker->failure, "the source cannot go on: %s", why);
 	worker->failed = worker->stopping = true;
 }
 
@@ -266,6 +345,7 @@ static void sink_failed(void *context, const char *why)
 {
 	struct worker *worker = context;
 	log_error("sink", "cannot go on: %s", why);
+	snprintf(worker->failure, sizeof worker->failure, "a sink cannot go on: %s", why);
 	worker->failed = worker->stopping = true;
 }
 
@@ -312,6 +392,56 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 		reload_ask(worker->reload, "signal", NULL, NULL);
 }
 
+/* ---- what the log says while it runs ---- */
+
+static void on_dump(evutil_socket_t fd, short what, void *context)
+{
+	struct worker *worker = context;
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof count);
+	(void)got;
+	(void)what;
+	log_state(worker);
+}
+
+static void say_level(enum log_level level, const char *by)
+{
+	enum log_level before = log_level();
+	if (level == before)
+		return;
+	log_set_level(LOG_INFO); /* this line is seen whatever the levels are */
+	log_info("log", "level %s, by %s; it was %s", log_level_name(level), by, log_level_name(before));
+	log_set_level(level);
+}
+
+static void on_debug(evutil_socket_t fd, short what, void *context)
+{
+	struct worker *worker = context;
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof count);
+	(void)what;
+	for (uint64_t i = 0; got == sizeof count && i < count % 2; i++)
+		say_level(loudness_toggle(&worker->loudness, log_level(), clock_now()),
+		        "SIGUSR2, for 5 minutes");
+}
+
+static void answer_log(void *context, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct worker *worker = context;
+	enum log_level level;
+	char text[16];
+	if (!admin_value(request, "level", text, sizeof text) || !log_level_parse(text, &level)) {
+		answer->status = 400;
+		buf_append_text(
+		        &answer->body, "level must be debug, info, warn or error: POST /-/log?level=debug\n");
+		return;
+	}
+	loudness_set(&worker->loudness);
+	say_level(level, "the admin port");
+	answer->type = "application/json";
+	buf_printf(&answer->body, "{\"level\":\"%s\"}\n", log_level_name(level));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd; /* waking the loop is all there is to do */
@@ -329,8 +459,11 @@ static bool open_loop(struct worker *worker)
 	worker->tick = event_new(worker->base, -1, 0, on_tick, worker);
 	worker->reload_event =
 	        event_new(worker->base, worker->reload_fd, EV_READ | EV_PERSIST, on_reload, worker);
-	return worker->stop_event && worker->tick && worker->reload_event &&
-	       event_add(worker->stop_event, NULL) == 0;
+	worker->dump_event = event_new(worker->base, worker->dump_fd, EV_READ | EV_PERSIST, on_dump, worker);
+	worker->debug_event =
+	        event_new(worker->base, worker->debug_fd, EV_READ | EV_PERSIST, on_debug, worker);
+	return worker->stop_event && worker->tick && worker->reload_event && worker->dump_event &&
+	       worker->debug_event && event_add(worker->stop_event, NULL) == 0;
 }
 
 static void schemas_changed(void *context)
@@ -611,11 +744,14 @@ static bool open_admin(struct worker *worker, struct err *err)
 	struct admin_hooks hooks = {.context = worker, .refresh = refresh, .live = live, .ready = ready};
 	struct admin_route status = {"GET", "/api/v1/status", "what it does, as JSON", answer_status, worker};
 	struct admin_route reload = {"POST", "/-/reload", "load the script again", answer_reload, worker};
+	struct admin_route log = {
+	        "POST", "/-/log", "what the log says: ?level=debug|info|warn|error", answer_log, worker};
 	worker->admin = admin_open(worker->base, &admin, &hooks, worker->metrics, err);
 	if (worker->admin == NULL)
 		return false;
 	admin_route(worker->admin, &status);
 	admin_route(worker->admin, &reload);
+	admin_route(worker->admin, &log);
 	admin_limits_route(worker->admin, worker->governor);
 	open_tap(worker);
 	open_page(worker);
@@ -640,6 +776,7 @@ static int build(struct worker *worker)
 		worker->ledger.script = config->budget.script;
 		lately_init(&worker->lately, config->admin_token != NULL);
 		config_world(config, &worker->world);
+		worker->world.counters = metrics_user_of(worker->metrics);
 		struct reload_config reload = {.config = config,
 		        .live = worker->config.live,
 		        .world = &worker->world,
@@ -654,6 +791,8 @@ static int build(struct worker *worker)
 	        open_pipeline(worker, &err) && open_sinks(worker, &err) && open_source(worker, &err) &&
 	        open_admin(worker, &err)) {
 		event_add(worker->reload_event, NULL);
+		event_add(worker->dump_event, NULL);
+		event_add(worker->debug_event, NULL);
 		describe(worker);
 		return 0;
 	}
@@ -709,6 +848,7 @@ static bool turn(struct worker *worker, bool more)
 	publish_counts(worker);
 	arm(worker, next, clock_now());
 	notify_alive(now);
+	say_level(loudness_turn(&worker->loudness, log_level(), now), "time: debug's 5 minutes are over");
 	metrics_observe(metrics_histogram_at(worker->metrics, METRIC_LOOP_DELAY, NULL),
 	        (double)(clock_now_ns() - began) / 1e9);
 	return more;
@@ -796,6 +936,10 @@ static void tear_down(struct worker *worker)
 		event_free(worker->stop_event);
 	if (worker->reload_event)
 		event_free(worker->reload_event);
+	if (worker->dump_event)
+		event_free(worker->dump_event);
+	if (worker->debug_event)
+		event_free(worker->debug_event);
 	if (worker->tick)
 		event_free(worker->tick);
 	if (worker->base)
@@ -841,6 +985,21 @@ static void note_end(struct worker *worker)
 		qsort(end->reasons, end->reason_count, sizeof *end->reasons, by_count);
 }
 
+static const char *end_reason(const struct worker *worker)
+{
+	if (worker->failed)
+		return worker->failure[0] ? worker->failure : "it failed";
+	if (worker->end.finished)
+		return "nothing is left to read";
+	return worker->stop_reason ? worker->stop_reason : "it was asked to";
+}
+
+static void add_up(void *context, const char *label, double value)
+{
+	(void)label;
+	*(double *)context += value;
+}
+
 static void report(struct worker *worker, uint64_t unfinished)
 {
 	struct pipeline_counts counts;
@@ -849,18 +1008,22 @@ static void report(struct worker *worker, uint64_t unfinished)
 	counts = worker->end.counts;
 	if (worker->config.files)
 		return;
+	double unsent = 0;
+	metrics_each(worker->metrics, METRIC_PRODUCER_MESSAGES, add_up, &unsent);
 	char cut[96] = "";
 	if (unfinished)
 		snprintf(cut, sizeof cut, ", of them %llu still in the air when the drain's time was up",
 		        (unsigned long long)unfinished);
 	log_info("worker",
-	        "stopped: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu given "
-	        "back%s",
-	        (unsigned long long)counts.taken, (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
+	        "stopped because %s: %llu taken, %llu enriched, %llu passed, %llu dropped, %llu failed, %llu "
+	        "given "
+	        "back%s; %.0f outputs left with the producers",
+	        end_reason(worker), (unsigned long long)counts.taken,
+	        (unsigned long long)counts.outcomes[OUTCOME_ENRICHED],
 	        (unsigned long long)counts.outcomes[OUTCOME_PASSED],
 	        (unsigned long long)counts.outcomes[OUTCOME_DROPPED],
 	        (unsigned long long)counts.outcomes[OUTCOME_FAILED], (unsigned long long)counts.given_back,
-	        cut);
+	        cut, unsent);
 }
 
 static void *worker_main(void *context)
@@ -894,6 +1057,8 @@ struct worker *worker_start(const struct worker_config *config)
 	worker->config = *config;
 	worker->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	worker->reload_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	worker->dump_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	worker->debug_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&worker->mutex, NULL);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -927,6 +1092,8 @@ void worker_free(struct worker *worker)
 	mem_free(worker->end.reasons);
 	close(worker->stop_fd);
 	close(worker->reload_fd);
+	close(worker->dump_fd);
+	close(worker->debug_fd);
 	pthread_mutex_destroy(&worker->mutex);
 	mem_free(worker);
 }

@@ -57,6 +57,7 @@ struct admin_request {
 	const char *query; /* behind the "?", as it came; "" = none */
 	struct bytes body;
 	enum admin_caller caller;
+	const char *accept; /* the header Accept; NULL = none */
 };
 
 /* An answer that goes on for as long as somebody reads it, sent in chunks. The loop waits for no reader: what
@@ -75,6 +76,7 @@ struct admin_answer {
 	int status;                 /* 200 */
 	const char *type;           /* text/plain; charset=utf-8 */
 	const char *policy;         /* Content-Security-Policy; NULL = none */
+	bool varies;                /* it is another one by the header Accept */
 	struct buf body;            /* freed by admin */
 	struct admin_stream stream; /* where fill is set: in place of the body */
 	struct admin_later *later;  /* private: see admin_later */

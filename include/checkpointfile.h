@@ -55,7 +55,7 @@ bool checkpointfile_read_all(const char *dir, const char *group, const char *top
         struct checkpointfile **files, size_t *count, struct err *err);
 
 /* Does the store do what writing needs? Makes a file in DIR/GROUP, flushes it, renames another over it, reads
- * that back, removes it. */
+ * that back, removes it. Of a store that does, err says what is unwise about it; else it stays as it was. */
 bool checkpointfile_try(const char *dir, const char *group, struct err *err);
 /* Removes all but the newest `keep` files of every partition of the group, and what crashes left. */
 void checkpointfile_prune(const char *dir, const char *group, unsigned keep);

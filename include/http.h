@@ -104,6 +104,7 @@ size_t http_in_flight(const struct http *http);          /* sent and not yet giv
 /* Most connections kept: the sum of the upstreams' concurrency, or more calls than that in flight would close
  * each other's. At least 1, which it is at first. */
 void http_keep_connections(struct http *http, size_t count);
+size_t http_connections(const struct http *http);        /* open now */
 size_t http_connections_opened(const struct http *http); /* since the start */
 /* No answer of the peer's, and no refusal either: our own doing, or an idle connection's end. */
 bool http_failure_is_ours(enum http_failure failure);

@@ -19,7 +19,8 @@ enum {
 	INSPECT_FOLLOWERS = 1000, /* counted no further */
 	INSPECT_LOOKUPS = 3,      /* of one record: those that are not answered */
 	INSPECT_HOSTS = 12,
-	INSPECT_PARTITIONS = 200
+	INSPECT_PARTITIONS = 200,
+	INSPECT_TOLD = 50 /* partitions in the log */
 };
 
 struct inspect {
@@ -34,5 +35,8 @@ struct inspect {
 /* Appends one JSON object: oldest, partitions, partitions_all, hosts, hosts_all, failures. Times are seconds.
  */
 void inspect_write(const struct inspect *inspect, struct buf *out);
+/* The same as lines of the log, at info: partitions, hosts in trouble, the oldest records. Of events it says
+ * where they are and not what is in them. */
+void inspect_log(const struct inspect *inspect);
 
 #endif

@@ -21,6 +21,8 @@ struct log_site {
 
 void log_init(enum log_format format, enum log_level level, const char *service); /* borrows service */
 void log_set_level(enum log_level level);
+enum log_level log_level(void);
+const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *level);
 void log_write(enum log_level level, struct log_site *site, const char *module, const char *format, ...)
         __attribute__((format(printf, 4, 5)));

@@ -1,16 +1,18 @@
 /* Counters, gauges and histograms, declared once with type, labels and help, printed as Prometheus text.
  *
- * The table below is the truth: `/metrics`, `millrace metrics` and the documentation come from it. Names are
- * API. A series exists from its first use until metrics_remove. Loop thread only; no locks. */
+ * The tables below are the truth: `/metrics`, `millrace metrics` and the documentation come from them. Names
+ * are API. A series exists from its first use until metrics_remove. A label whose values come from outside is
+ * capped: what comes beyond is counted under "other". Loop thread only; no locks. */
 #ifndef MILLRACE_METRICS_H
 #define MILLRACE_METRICS_H
 
 #include "buf.h"
+#include "expose.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+struct metrics_user;
 
 /* clang-format off */
 /* X(ID, type, buckets, "name", "label,label", "help") */
@@ -45,7 +47,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Records that are made and wait for an earlier one of their lane.")                                   \
 	X(FAILURES, METRIC_COUNTER, NONE, "millrace_failures_total", "type", "Failed events by error type.")          \
 	X(DROPS, METRIC_COUNTER, NONE, "millrace_drops_total", "reason", "Dropped events by the script's reason.")    \
-	X(PROCESSING, METRIC_HISTOGRAM, AGE, "millrace_event_processing_seconds", "outcome",                          \
+	X(PROCESSING, METRIC_HISTOGRAM, STAY, "millrace_event_processing_seconds", "outcome",                          \
 		"From taking a record to its end.")                                                                   \
 	X(AGE, METRIC_HISTOGRAM, AGE, "millrace_event_age_seconds", "", "From meta.dt of an event to its end.")       \
 	X(FRESHNESS, METRIC_GAUGE, NONE, "millrace_freshness_lag_seconds", "topic,partition",                         \
@@ -66,6 +68,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Errors that librdkafka reported, by its name for them.")                                             \
 	X(KAFKA_THROTTLED, METRIC_COUNTER, NONE, "millrace_kafka_throttled_seconds_total", "client",                  \
 		"Time by which brokers held back answers because of a quota, summed over requests.")                  \
+	X(BROKER_CONNECTIONS, METRIC_GAUGE, NONE, "millrace_kafka_broker_connections", "client",                      \
+		"Connections to brokers that are up, as of the last second.")                                         \
+	X(BROKER_RTT, METRIC_GAUGE, NONE, "millrace_kafka_broker_rtt_seconds", "client,stat",                         \
+		"Time until brokers answer, in the last second, of the slowest broker: avg, p99.")                    \
 	X(HTTP_REQUESTS, METRIC_COUNTER, NONE, "millrace_http_requests_total", "upstream,code,attempt",               \
 		"Calls that ended, by status (or error) and whether it was the first or a retry.")                    \
 	X(HTTP_LOOKUPS, METRIC_COUNTER, NONE, "millrace_http_lookups_total", "upstream",                              \
@@ -86,15 +92,18 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"1 for the state the upstream's breaker is in, 0 for the others: closed, open, probing.")             \
 	X(HTTP_THROTTLED, METRIC_COUNTER, NONE, "millrace_http_throttled_seconds_total", "upstream,reason",           \
 		"Time for which hosts were paused (429, retry) or the whole upstream was (breaker).")                                                  \
+	X(HTTP_OPEN, METRIC_GAUGE, NONE, "millrace_http_connections", "",                                             \
+		"Connections that are open, of all upstreams together: those to one address are shared.")             \
 	X(HTTP_CONNECTIONS, METRIC_COUNTER, NONE, "millrace_http_new_connections_total", "", "Connections opened.")   \
 	X(HTTP_BYTES, METRIC_COUNTER, NONE, "millrace_http_response_bytes_total", "upstream",                         \
 		"Bytes of answers after decompression.")                                                              \
 	X(SCRIPT_INFO, METRIC_GAUGE, NONE, "millrace_script_info", "script,sha256",                                   \
 		"Always 1; the labels say which script new records begin on.")                                        \
 	X(SCRIPT_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_script_duration_seconds", "hook", "CPU time of hooks.")  \
-	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "kind",                                \
-		"Hook calls that failed by themselves: error, timeout, memory.")                                      \
-	X(DIFF_DURATION, METRIC_HISTOGRAM, HOOK, "millrace_diff_duration_seconds", "", "CPU time of scripts' diffs.") \
+	X(SCRIPT_ERRORS, METRIC_COUNTER, NONE, "millrace_script_errors_total", "hook,kind",                           \
+		"Calls into the script that failed by themselves: error, timeout, memory; hook: request, transform, " \
+		"or other (splits, decoding).")                                      \
+	X(DIFF_DURATION, METRIC_HISTOGRAM, TURN, "millrace_diff_duration_seconds", "", "CPU time of scripts' diffs.") \
 	X(DIFFS, METRIC_COUNTER, NONE, "millrace_diffs_total", "outcome",                                             \
 		"Diffs that scripts asked for, by outcome: made, too_large, timeout, cancelled (its record was given back).") \
 	X(SCRIPT_RELOADS, METRIC_COUNTER, NONE, "millrace_script_reloads_total", "outcome",                           \
@@ -105,10 +114,15 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"was rolled back, and while the last good one stands in for it.")                                     \
 	X(SCRIPT_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_script_last_reload_success_timestamp_seconds", "",        \
 		"When the script that new records begin on was loaded.")                                              \
+	X(SCRIPT_STANDS_IN, METRIC_GAUGE, NONE, "millrace_script_stands_in", "",                                      \
+		"1 while the last good script stands in for the one on disk, which was bad when the process began: " \
+		"not ready until a good one comes.")                                                                  \
 	X(CONFIG_RELOAD_OK, METRIC_GAUGE, NONE, "millrace_config_last_reload_successful", "",                         \
 		"Whether the configuration file was good when it was last read.")                                     \
 	X(CONFIG_RELOAD_TIME, METRIC_GAUGE, NONE, "millrace_config_last_reload_success_timestamp_seconds", "",        \
 		"When the configuration file was last read and good.")                                                \
+	X(CONFIG_HASH, METRIC_GAUGE, NONE, "millrace_config_hash_info", "sha256",                                     \
+		"Always 1; the label says which configuration file was last read and good.")                          \
 	X(SCHEMA_CHECKS, METRIC_COUNTER, NONE, "millrace_schema_checks_total", "schema,side,outcome",                 \
 		"Events held against a schema (its title), on the side input or output, by outcome: valid, invalid, " \
 		"unknown (no such schema), unchecked (warned of alone, while a repository is away).")                 \
@@ -126,11 +140,13 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	X(LUA_MOVED, METRIC_COUNTER, NONE, "millrace_lua_records_moved_total", "",                                    \
 		"Records that began again on another Lua state, with their answers, because theirs was given up.")   \
 	X(LUA_MEMORY, METRIC_GAUGE, NONE, "millrace_lua_memory_bytes", "", "Heap of the live Lua states.")            \
+	X(LUA_GC, METRIC_COUNTER, NONE, "millrace_lua_gc_seconds_total", "",                                          \
+		"Time of collections of Lua's heap between hooks; those within a hook are in its duration.")          \
 	X(SINK_EVENTS, METRIC_COUNTER, NONE, "millrace_sink_events_total", "topic", "Outputs acknowledged.")          \
 	X(SINK_BYTES, METRIC_COUNTER, NONE, "millrace_sink_bytes_total", "topic", "Bytes of outputs acknowledged.")   \
 	X(SINK_ERRORS, METRIC_COUNTER, NONE, "millrace_sink_errors_total", "topic,code",                              \
 		"Outputs not delivered, by librdkafka's name for the error.")                                         \
-	X(SINK_DELIVERY, METRIC_HISTOGRAM, AGE, "millrace_sink_delivery_seconds", "",                                 \
+	X(SINK_DELIVERY, METRIC_HISTOGRAM, STAY, "millrace_sink_delivery_seconds", "",                                 \
 		"From handing an output to the producer to its acknowledgement.")                                     \
 	X(PRODUCER_MESSAGES, METRIC_GAUGE, NONE, "millrace_kafka_producer_queue_messages", "topic",                   \
 		"Outputs with the producer.")                                                                         \
@@ -152,12 +168,28 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Most bytes that may be charged: limits.memory.")                                                     \
 	X(LOG_LINES, METRIC_COUNTER, NONE, "millrace_log_messages_total", "level", "Log lines written.")              \
 	X(LOG_SUPPRESSED, METRIC_COUNTER, NONE, "millrace_log_suppressed_total", "", "Log lines throttled away.")     \
+	X(USER_DROPPED, METRIC_COUNTER, NONE, "millrace_user_series_dropped_total", "",                               \
+		"Times that a script counted for label values beyond the cap of its counters: lost.")                 \
 	X(PROCESS_CPU, METRIC_COUNTER, NONE, "process_cpu_seconds_total", "", "User and system CPU time.")            \
 	X(PROCESS_RSS, METRIC_GAUGE, NONE, "process_resident_memory_bytes", "", "Resident memory.")                   \
 	X(PROCESS_VIRTUAL, METRIC_GAUGE, NONE, "process_virtual_memory_bytes", "", "Virtual memory.")                 \
 	X(PROCESS_FDS, METRIC_GAUGE, NONE, "process_open_fds", "", "Open file descriptors.")                          \
 	X(PROCESS_MAX_FDS, METRIC_GAUGE, NONE, "process_max_fds", "", "Most file descriptors.")                       \
 	X(PROCESS_START, METRIC_GAUGE, NONE, "process_start_time_seconds", "", "When the process started.")
+
+/* X(ID, label, count): so many series with values of their own in that label; what more values come are
+ * "other" there, and keep the metric's other labels. Labels not named here have few values, all of them ours
+ * or the configuration's. */
+#define METRIC_CAPS(X)                                                                                                \
+	X(FAILURES, "type", 40)                                                                                       \
+	X(DROPS, "reason", 40)                                                                                        \
+	X(KAFKA_ERRORS, "code", 20)                                                                                   \
+	X(SINK_ERRORS, "code", 12)                                                                                    \
+	X(HTTP_REQUESTS, "code", 40)                                                                                  \
+	X(HTTP_RETRIES, "reason", 24)                                                                                 \
+	X(HTTP_SPLITS, "reason", 16)                                                                                  \
+	X(SCHEMA_CHECKS, "schema", 16)                                                                                \
+	X(SCHEMA_UNKNOWN_VERSIONS, "schema", 8)
 
 /* clang-format on */
 
@@ -191,14 +223,22 @@ void metrics_remove(struct metrics *metrics, enum metric metric, const char *con
 /* Every series of a counter or gauge with one label, in the order of their first use. */
 void metrics_each(const struct metrics *metrics, enum metric metric,
         void (*each)(void *context, const char *label, double value), void *context);
-/* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/). */
-void metrics_print(struct metrics *metrics, struct buf *out);
+/* Prometheus text 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/), or OpenMetrics 1.0
+ * (https://prometheus.io/docs/specs/om/open_metrics_spec/). Bounds of buckets are spelled alike in both,
+ * "1.0": a scraper that goes from one to the other goes on with the same series. */
+void metrics_print(struct metrics *metrics, enum metrics_form form, struct buf *out);
 /* The declaration, for `millrace metrics`, the docs and tests. */
 struct metric_declaration {
 	const char *name, *labels, *help;
 	enum metric_type type;
 };
 const struct metric_declaration *metrics_declaration(enum metric metric);
+/* How many series it has before "other", and in which label; 0 = it is not capped. */
+size_t metrics_cap(enum metric metric, const char **label);
+/* Lines of one series on the page: of a histogram its buckets, sum and count. */
+size_t metrics_lines(enum metric metric);
+/* What scripts count (metrics_user.h); metrics owns it. */
+struct metrics_user *metrics_user_of(struct metrics *metrics);
 /* Fills the process_* metrics from /proc and the log counters. Call before printing. */
 void metrics_process(struct metrics *metrics);
 

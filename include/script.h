@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct metrics_user;
 struct script;
 
 struct key_field {
@@ -42,7 +43,8 @@ struct script_world {
 	size_t sink_count;
 	const struct key_field *key; /* of the lane; count 0 = the record's own Kafka key */
 	size_t key_count;
-	const char *engine; /* "millrace/1.0" */
+	const char *engine;            /* "millrace/1.0" */
+	struct metrics_user *counters; /* of millrace.counter; NULL = nobody reads them */
 };
 
 /* A file as it was read: the main one has the name "", a module that by which it was required. */
@@ -66,11 +68,17 @@ struct script_config {
 	size_t source_count;
 };
 
+/* Where and how calls into the script fail by themselves. */
+enum script_hook { SCRIPT_HOOK_REQUEST, SCRIPT_HOOK_TRANSFORM, SCRIPT_HOOK_OTHER, SCRIPT_HOOKS };
+enum script_kind { SCRIPT_KIND_ERROR, SCRIPT_KIND_TIMEOUT, SCRIPT_KIND_MEMORY, SCRIPT_KINDS };
+
 struct script_usage {
 	size_t memory, memory_maximum, memory_limit;
 	size_t events; /* live script_events */
 	uint64_t timeouts, memory_failures, errors;
-	double cpu_seconds; /* in hooks */
+	uint64_t failed[SCRIPT_HOOKS][SCRIPT_KINDS]; /* the same, by hook */
+	double cpu_seconds;                          /* in hooks */
+	double gc_seconds;                           /* in collections between hooks */
 };
 
 /* One record as it came. script_decode copies the struct and borrows what it points to until script_forget.
@@ -130,6 +138,8 @@ struct script_event {
 	size_t bytes; /* estimate of the heap it holds */
 };
 
+/* Adds what `from` counted. Counters alone: what `to` holds stays. */
+void script_usage_add(struct script_usage *to, const struct script_usage *from);
 void script_result_free(struct script_result *result);
 
 /* Loads a script into a fresh state, and runs its `selftest` if there is one. NULL and err (with file:line).

@@ -8,6 +8,7 @@
  * script_request.c what `request` answers becomes struct request
  * script_output.c  what `transform` answers becomes struct output
  * script_answer.c  a call's answer becomes Lua values
+ * script_counter.c numbers of the script's own among the metrics
  * script_wait.c    what transform may wait for: answers and diffs
  * script_verdict.c the userdata that millrace.drop and its like make
  * scriptlib.c      the module `millrace`
@@ -94,6 +95,7 @@ struct script {
 	int request, transform, selftest; /* references, LUA_NOREF = none */
 	int members;                      /* of the table that the script returned: split functions */
 	bool loading;                     /* modules may be read */
+	bool rehearses;                   /* it loads, or runs its selftest: nothing is counted */
 	struct source_file *files;
 	size_t file_count;
 	struct script_texts texts;
@@ -117,7 +119,8 @@ struct script {
 	uint64_t runs;
 	size_t events;
 	uint64_t timeouts, memory_failures, errors;
-	int64_t cpu_ns;
+	uint64_t failed[SCRIPT_HOOKS][SCRIPT_KINDS];
+	int64_t cpu_ns, gc_ns;
 	size_t base;              /* of the heap: used when it was loaded */
 	size_t held;              /* by all runs */
 	size_t parts, part_bytes; /* answers that wait for their hook */
@@ -230,6 +233,9 @@ void output_fill(lua_State *L, int index, size_t sink, const struct script_input
 /* script_answer.c */
 void answer_push(lua_State *L, const struct script_answer_part *answer);
 void answer_push_all(lua_State *L, const struct script_answer_part *answers, size_t count, bool array);
+
+/* script_counter.c */
+int counter_make(lua_State *L); /* millrace.counter */
 
 /* script_wait.c */
 int wait_fetch(lua_State *L); /* millrace.fetch */

@@ -1,9 +1,9 @@
 /* TLS for what speaks by libcurl (http.h, fetch.h): which certificates and versions, and why it failed.
  *
- * TLS 1.2 is the least, and the peer is always verified: its certificate against `ca`, and its name against
- * the host of the URL, never against the Host header. There is no way to switch that off. Certificate and key
- * are read again for each new connection, `ca` after TLS_CURL_CA_SECONDS at the latest; a connection lives on
- * with what it began with. */
+ * TLS 1.2 is the least, and the peer is always verified: its certificate against `ca` alone where it is
+ * given, and its name against the host of the URL, never against the Host header. There is no way to switch
+ * that off. Certificate and key are read again for each new connection, `ca` after TLS_CURL_CA_SECONDS at the
+ * latest; a connection lives on with what it began with. */
 #ifndef MILLRACE_TLS_CURL_H
 #define MILLRACE_TLS_CURL_H
 

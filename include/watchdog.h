@@ -6,7 +6,8 @@
  * begin. When a deadline has passed it sends SIGUSR1 to the call's thread every 100 us until the call
  * acknowledges; the handler runs `interrupt` on the call's own thread, only between begin and end. A call
  * that is still running when it has used 10 s more than its deadline ends the process (abort). SIGUSR1
- * belongs to this file. */
+ * belongs to this file: its own are told from others by where they come from (SI_TKILL of this process), and
+ * others interrupt nobody. */
 #ifndef MILLRACE_WATCHDOG_H
 #define MILLRACE_WATCHDOG_H
 
@@ -14,6 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A SIGUSR1 that somebody else sent is handed to `told`, in the signal handler, on any thread; NULL = to
+ * nobody. From the first call of this or of watchdog_begin on such a signal does no harm. */
+void watchdog_foreign(void (*told)(void));
 /* interrupt must be safe in a signal handler; it may run several times. */
 void watchdog_begin(int64_t budget_ns, void (*interrupt)(void *context), void *context);
 void watchdog_extend(int64_t ns); /* more time for the running call; a no-op outside of one */

@@ -63,7 +63,12 @@ struct worker;
 struct worker *worker_start(const struct worker_config *config);
 /* Ask for a drain, for the script to be loaded again; both are safe in a signal handler. */
 void worker_stop(struct worker *worker);
+void worker_stop_by(
+        struct worker *worker, const char *reason); /* a literal, told in the last line of the log */
 void worker_reload(struct worker *worker);
+/* Likewise safe: tell the state in the log; log at debug for five minutes, or stop that. */
+void worker_dump(struct worker *worker);
+void worker_debug(struct worker *worker);
 /* Waits for the end; answers the exit code: 0, 1, 69, 75 or 78; 1, too, for a bounded run that was stopped
  * before its end. counts: the final ones; may be NULL. */
 int worker_join(struct worker *worker, struct pipeline_counts *counts);

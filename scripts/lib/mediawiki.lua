@@ -35,8 +35,23 @@ local PROPERTIES = "ids|timestamp|size|sha1|content|contentmodel|slotsize|slotsh
 
 -- Error codes that speak of the moment, with the wait in seconds where the answer has no Retry-After.
 local TRY_LATER = { maxlag = 5, ratelimited = 1, readonly = 5 }
+-- Error codes that are counted by their name; others are "other": the wiki's extensions bring more of them.
+local COUNTED = {}
+for code in ([[maxlag ratelimited readonly internal_api_error accessdenied permissiondenied readapidenied
+  badrevids badvalue blocked nosuchrevid toomanyvalues unknown_action unrecognizedvalue]]):gmatch("%S+") do
+  COUNTED[code] = true
+end
 local WRONG_URL = "the upstream's url must be that of an Action API (.../w/api.php)"
 local ACCESS_DENIED = { accessdenied = true, permissiondenied = true, readapidenied = true }
+
+local api_errors = millrace.counter("mwapi_errors",
+  "Answers of the Action API that are an error, by its code.", { "code" })
+local api_warnings = millrace.counter("mwapi_warnings",
+  "Answers of the Action API that bring a warning about one of its modules.")
+local missing_revisions = millrace.counter("missing_revisions",
+  "Times that the wiki did not have a revision, first looks at a late replica too.")
+local page_id_mismatches = millrace.counter("page_id_mismatches",
+  "Revisions that are on another page now than their event says, accepted or not.")
 
 local _M = {}
 
@@ -205,6 +220,8 @@ end
 local function call_verdict(problem, values, response)
   local code = type(problem) == "table" and type(problem.code) == "string" and problem.code or "unknown"
   local info = type(problem) == "table" and problem.info or ""
+  local counted = code:find("^internal_api_error") and "internal_api_error" or code
+  api_errors(COUNTED[counted] and counted or "other")
   local told = ("the API answers %s: %s"):format(quoted(code), quoted(info))
   if TRY_LATER[code] then
     return retry(code, { after = wait_for(response, TRY_LATER[code]), scope = "host" })
@@ -226,6 +243,7 @@ end
 local function tell_warnings(warnings)
   for module in pairs(type(warnings) == "table" and warnings or {}) do
     if module ~= "result" then
+      api_warnings()
       millrace.log.warn(("the Action API warns about its module %s"):format(quoted(module)))
     end
   end
@@ -288,6 +306,7 @@ end
 ---@param meta millrace.meta
 ---@return millrace.verdict
 function _M.missing(event, meta)
+  missing_revisions()
   local seconds = age(event, meta)
   if seconds and seconds < LATE_FOR then
     return retry("missing_revision", { after = LATE_WAIT })
@@ -361,7 +380,11 @@ function _M.revision(response, event, meta)
       return nil, verdict
     end
   end
-  if page_id_mismatch_is == "fail" and digits(part.page_id) ~= digits(event.page.page_id) then
+  local moved = digits(part.page_id) ~= digits(event.page.page_id)
+  if moved then
+    page_id_mismatches()
+  end
+  if moved and page_id_mismatch_is == "fail" then
     return nil, fail("PageIdMismatch", ("the revision is on page %s now")
       :format(digits(part.page_id) or "unknown"))
   end

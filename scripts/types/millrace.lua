@@ -119,6 +119,18 @@ function millrace.diff(a, b, options) end
 ---@field context? integer        unchanged lines around a change; 3 unless given
 ---@field max? integer            most bytes of each text and of the diff; 2 MiB unless given, 64 MiB at most
 
+---A number of the script's own at `/metrics`, as `millrace_user_NAME_total`. Make it where the script loads,
+---and call it in hooks, with a value for each label in their order, and by how much (1 unless given):
+---`local skipped = millrace.counter("skipped_slots", "Slots left out.", {"role"})`, then `skipped("main")`.
+---A value is short and one of few: all have 100 series together, never one for each page. A hook that
+---runs again (a retry, a start after a crash) counts again. Loading and `selftest` count nothing.
+---@param name string  lower case letters, digits and "_", 48 at most, without "_total"
+---@param help string  a sentence: what is counted
+---@param labels? string[]  names of labels, 4 at most
+---@return fun(...: string|number|boolean|nil) count
+---@nodiscard
+function millrace.counter(name, help, labels) end
+
 ---Percent-encodes everything but letters, digits, "-", ".", "_" and "~".
 ---@param value string|number|millrace.number
 ---@return string

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -9,6 +10,7 @@ import helm as helms
 
 # It wants a cluster's programs: make chart-cluster.
 collect_ignore = [] if os.environ.get("CLUSTER") else ["test_cluster.py"]
+sys.path.append(str(helms.ROOT / "tests"))
 
 HELMS = helms.all_helms()
 if len(HELMS) < 2:

@@ -43,8 +43,10 @@ def test_the_readmes_commands_work_as_they_stand(helm, millrace, tmp_path):
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, stdin=subprocess.DEVNULL, text=True, timeout=120,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={**helms.ENVIRONMENT, "PATH": f"{tools}:{os.environ['PATH']}",
-                               "REUSED": "--set-file config=job/config/millrace.yaml"})
+                               "REUSED": "--set-file config=job/config/millrace.yaml"
+                                         " --set-file scripts.inline.enrich\\.lua=job/scripts/enrich.lua"})
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("== rendered") == 3
+    assert done.stdout.count("== rendered") == 4
+    assert "alert: MillraceLagHigh" in done.stdout
     assert "ok job/config/millrace.yaml" in done.stdout
     assert "ok job/scripts/enrich.lua" in done.stdout

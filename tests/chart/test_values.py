@@ -18,7 +18,9 @@ OPEN = {"config", "resources.requests", "resources.limits", "strategy", "strateg
         "podSecurityContext.seccompProfile", "securityContext", "securityContext.capabilities", "checkpoint.volume",
         "checkpoint.volume.emptyDir", "affinity", "nodeSelector", "commonLabels", "annotations", "podLabels",
         "podAnnotations", "secrets", "scripts.inline", "statefulSet.updateStrategy", "autoscaling.keda.metadata",
-        "autoscaling.behavior.scaleUp", "autoscaling.behavior.scaleDown", "metrics.podMonitor.labels", "serviceAccount.annotations"}
+        "autoscaling.behavior.scaleUp", "autoscaling.behavior.scaleDown", "metrics.podMonitor.labels",
+        "metrics.prometheusRule.labels", "metrics.prometheusRule.alerts", "metrics.dashboard.labels",
+        "metrics.dashboard.annotations", "serviceAccount.annotations"}
 
 
 def maps(values, path=""):

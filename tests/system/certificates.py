@@ -51,7 +51,8 @@ class Door:
 
     `names` are the hosts that were asked for (SNI), `clients` the names in the client certificates."""
 
-    def __init__(self, port, pair, clients_of=None):
+    def __init__(self, port, pair, clients_of=None, rude=False):
+        self.rude = rude  # closes at once, so that nobody reads why
         self.behind, self.names, self.clients, self.lock = port, [], [], threading.Lock()
         self.show(pair, clients_of)
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -95,7 +96,8 @@ class Door:
             try:
                 inside.do_handshake()
             except OSError:  # the other side was told why
-                linger(inside)
+                if not self.rude:
+                    linger(inside)
                 return
             with socket.create_connection(("127.0.0.1", self.behind)) as outside:
                 self._pass_on(inside, outside)

@@ -73,6 +73,22 @@ def test_the_rate_of_a_backlog_bounds_what_is_asked(job, stub, seed):
     j.require_clean()
 
 
+def test_events_that_are_late_are_a_backlog_however_few(job, stub, seed):
+    maker = events.Maker(seed, pages=40)
+    j = job(partitions=1, change=change(http={"rate": "10/s"},
+                                          backfill={"freshness": "10m", "rate": "5/s", "user_agent": GENTLE}))
+    j.start()
+    assert j.metrics().value("millrace_backfill") == 0, "nothing waits"
+    j.send([maker.event() for _ in range(60)])  # of an hour ago
+    j.until("late events", lambda metrics: metrics.value("millrace_backfill") == 1)
+    assert limits(j)["backfill"] == "freshness"
+    told(j, "rate=none")
+    j.until_done()
+    assert GENTLE in agents(stub)
+    j.until("nothing waits any more", lambda metrics: metrics.value("millrace_backfill") == 0)
+    j.require_clean()
+
+
 def test_a_bounded_run_is_gentle_from_beginning_to_end(job, stub, seed):
     maker = events.Maker(seed, pages=10)
     j = job(partitions=1, change=change(backfill={"user_agent": GENTLE, "rate": "100/s"}))

@@ -79,7 +79,10 @@ def test_source_sink_and_errors_each_have_a_way_in_of_their_own(job, stub, seale
     assert j.failures() and "sasl.password = [redacted]" in j.stderr()
     shown = [j.stderr(), *(j.get(path)[1] for path in ("/", "/metrics", "/api/v1/status", "/api/v1/inspect")),
              *(message.value().decode(errors="replace") for message in j.failures())]
-    shown += [run("config", "show", "-c", j.path, check=0).stdout.decode(), *connected(j)[1:]]
+    listed = run("errors", "list", "-c", j.path, check=0).stdout.decode()
+    planned = run("offsets", "plan", "-c", j.path, check=0).stdout.decode()
+    assert "PoisonEvent" in listed and j.source_topic in planned, listed + planned
+    shown += [listed, planned, run("config", "show", "-c", j.path, check=0).stdout.decode(), *connected(j)[1:]]
     assert f"ok source: topic {j.source_topic} is there" in shown[-1]
     for text in shown:
         assert "open-sesame" not in text, text[text.index("open-sesame") - 300:][:400]

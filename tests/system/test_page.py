@@ -128,7 +128,8 @@ def test_the_page_says_what_the_metrics_say_and_why_a_record_is_stuck(job, stub,
     assert "6" in browser.text("#tile-enriched") or tiles(browser)["enriched"] == pytest.approx(6 / 7)
 
     row = browser.text("#stuck tbody tr")
-    assert f"{j.source_topic}/0/0" in row and str(first.rev) in row and "mediawiki" not in browser.text("#fixture")
+    assert f"{j.source_topic}/0/0" in row and str(first.rev) in row, row
+    assert "mediawiki" not in browser.text("#fixture")
     browser.until("/ in \\d/.test(document.querySelector('#stuck tbody').innerText.replace(/\\s+/g, ' ')) || "
                   "/in flight/.test(document.querySelector('#stuck tbody').innerText)")
     assert row.split()[-1] == "3", f"three records of its page wait behind it: {row!r}"

@@ -117,6 +117,15 @@ def test_the_name_in_the_address_is_verified_whatever_host_is_asked_for(job, stu
     assert record.host != "localhost" and [r["host"] for r in stub.requests()] == [record.host]
 
 
+def test_a_door_that_is_shut_without_a_word_may_want_a_certificate(job, stub, doors, trusted, seed):
+    record = events.Maker(seed, pages=1).event()
+    j = job(partitions=1)
+    door = doors(port_of(stub), trusted.pair("server"), trusted, rude=True)
+    upstream(j, door, files(trusted))
+    code, said = asked_once(j, record)
+    assert code == 1 and "wants a client certificate" in said and "http.upstreams.mediawiki.tls.cert" in said, said
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_plain_http_and_old_tls_are_told_apart_from_certificates(job, stub, doors, trusted, seed):
     record = events.Maker(seed, pages=1).event()

@@ -86,6 +86,12 @@ int script_part_in(struct script *script, const struct bytes *text)
 	return 1;
 }
 
+void script_usage_add(struct script_usage *to, const struct script_usage *from)
+{
+	(void)to;
+	(void)from;
+}
+
 void script_collect(struct script *script)
 {
 	(void)script;

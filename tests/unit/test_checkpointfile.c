@@ -432,6 +432,42 @@ static void the_test_of_a_store_leaves_nothing_behind(void **state)
 	mem_free(path);
 }
 
+static void a_store_that_all_may_write_to_is_warned_of(void **state)
+{
+	(void)state;
+	struct err err = {""};
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	assert_true(checkpointfile_try(dir, "open", &err));
+	assert_string_equal(err.text, "");
+	char *path = mem_printf("%s/open", dir);
+	assert_int_equal(chmod(path, 0777), 0);
+	assert_true(checkpointfile_try(dir, "open", &err));
+	assert_non_null(strstr(err.text, "/open: take that right away (chmod o-w)"));
+	err.text[0] = '\0';
+	setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1", 1);
+	assert_true(checkpointfile_try(dir, "open", &err));
+	assert_string_equal(err.text, "");
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	rmdir(path);
+	mem_free(path);
+}
+
+static void nobody_else_may_write_to_a_store_whatever_the_umask(void **state)
+{
+	(void)state;
+	struct checkpointfile file = file_at(1, 1000000000000);
+	struct stat about;
+	struct err err;
+	mode_t before = umask(0);
+	assert_true(checkpointfile_write(dir, &file, 3, &err));
+	umask(before);
+	char *folder = checkpointfile_folder(dir, file.group, file.topic, file.partition);
+	assert_int_equal(stat(folder, &about), 0);
+	assert_int_equal(about.st_mode & 0777, 0775);
+	mem_free(folder);
+	checkpointfile_free(&file);
+}
+
 static void a_folder_that_is_a_file_is_told(void **state)
 {
 	(void)state;
@@ -517,6 +553,8 @@ int main(void)
 	        STORY(a_group_may_be_called_anything),
 	        STORY(a_store_that_is_not_there_is_not_made),
 	        STORY(the_test_of_a_store_leaves_nothing_behind),
+	        STORY(a_store_that_all_may_write_to_is_warned_of),
+	        STORY(nobody_else_may_write_to_a_store_whatever_the_umask),
 	        STORY(a_folder_that_is_a_file_is_told),
 	        STORY(a_short_write_leaves_the_old_file_and_nothing_else),
 	};

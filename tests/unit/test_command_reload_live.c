@@ -1,5 +1,5 @@
-/* `millrace reload --expect`: what an engine's status must say to be what was expected, and how it is told that it is
- * not. */
+/* `millrace reload --expect`: what an engine's status must say to be what was expected, and how it is told
+ * that it is not. */
 #include "command_reload.h"
 #include "mem.h"
 #include "unit.h"
@@ -57,7 +57,8 @@ static void why_the_last_reload_failed_is_told(void **state)
 	(void)state;
 	check("{\"script\":{\"sha256\":\"" A "\",\"files\":[{\"name\":\"j.lua\",\"sha256\":\"" A "\"}],"
 	      "\"last_error\":\"j.lua:3: a \\\"quoted\\\" word\"}}",
-	        "j.lua=" B, NULL, "it runs j.lua aaaaaaaaaaaa; its last reload failed: j.lua:3: a \"quoted\" word");
+	        "j.lua=" B, NULL,
+	        "it runs j.lua aaaaaaaaaaaa; its last reload failed: j.lua:3: a \"quoted\" word");
 }
 
 static void what_is_no_engine_or_an_old_one_is_told(void **state)

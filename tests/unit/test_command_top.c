@@ -10,7 +10,7 @@ static void look(struct top_look *look, struct metrics *metrics, const char *sta
 	struct buf text, answer;
 	buf_init(&text, 0);
 	buf_init(&answer, 0);
-	metrics_print(metrics, &text);
+	metrics_print(metrics, METRICS_TEXT, &text);
 	buf_append_text(&answer, status);
 	top_look_init(look);
 	assert_true(top_look_read(look, &text, &answer));
@@ -141,7 +141,7 @@ static void every_metric_is_read_back_as_it_was_printed(void **state)
 	struct buf text;
 	(void)state;
 	buf_init(&text, 0);
-	metrics_print(metrics, &text);
+	metrics_print(metrics, METRICS_TEXT, &text);
 	assert_true(metrics_text_read(&read, text.data, text.size));
 	assert_true(
 	        metrics_text_sum(&read, "millrace_kafka_consumer_lag_records", NULL, NULL) == 40 * 100 - 780);

@@ -1,5 +1,6 @@
 /* The table of metrics, and the text a scraper reads. */
 #include "metrics.h"
+#include "metrics_user.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -17,7 +18,7 @@ static char *printed(struct metrics *metrics)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	metrics_print(metrics, &out);
+	metrics_print(metrics, METRICS_TEXT, &out);
 	return buf_steal(&out, NULL);
 }
 
@@ -132,7 +133,7 @@ static void the_same_labels_are_the_same_place(void **state)
 	(void)state;
 	struct metrics *metrics = metrics_open();
 	double *first = metrics_value(metrics, METRIC_HTTP_REQUESTS, "mediawiki", "200", "first");
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 30; i++) {
 		char code[16];
 		snprintf(code, sizeof code, "%d", 300 + i);
 		metrics_value(metrics, METRIC_HTTP_REQUESTS, "mediawiki", code, "first");
@@ -205,9 +206,9 @@ static void a_histogram_is_cumulative_and_its_bounds_belong_to_it(void **state)
 	assert_true(has_line(
 	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"0.01\"} 2"));
 	assert_true(has_line(
-	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"1\"} 2"));
+	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"1.0\"} 2"));
 	assert_true(has_line(
-	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"60\"} 3"));
+	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"60.0\"} 3"));
 	assert_true(has_line(
 	        metrics, "millrace_http_request_duration_seconds_bucket{upstream=\"scores\",le=\"+Inf\"} 4"));
 	assert_true(
@@ -227,13 +228,255 @@ static void beyond_the_cap_labels_become_other(void **state)
 		snprintf(reason, sizeof reason, "reason%d", i);
 		*metrics_value(metrics, METRIC_HTTP_RETRIES, "u", reason) += 1;
 	}
-	assert_int_equal(count_of(metrics, "millrace_http_retries_total{"), 201);
-	assert_true(
-	        has_line(metrics, "millrace_http_retries_total{upstream=\"other\",reason=\"other\"} 800"));
-	assert_true(has_line(metrics, "millrace_http_retries_total{upstream=\"u\",reason=\"reason199\"} 1"));
+	*metrics_value(metrics, METRIC_HTTP_RETRIES, "v", "reason3") += 1;
+	assert_int_equal(count_of(metrics, "millrace_http_retries_total{"), 26);
+	assert_true(has_line(metrics, "millrace_http_retries_total{upstream=\"u\",reason=\"other\"} 976"));
+	assert_true(has_line(metrics, "millrace_http_retries_total{upstream=\"v\",reason=\"other\"} 1"));
+	assert_true(has_line(metrics, "millrace_http_retries_total{upstream=\"u\",reason=\"reason23\"} 1"));
 	*metrics_value(metrics, METRIC_HTTP_RETRIES, "u", "reason3") += 1;
 	assert_true(has_line(metrics, "millrace_http_retries_total{upstream=\"u\",reason=\"reason3\"} 2"));
 	metrics_close(metrics);
+}
+
+/* ---- how many series there are at most ---- */
+
+/* What a label can say in a job of one source topic, twelve partitions, two upstreams, a sink and an error
+ * stream; NULL ends. Labels that are capped bring as many values as one likes. */
+enum { DOMAIN = 24 };
+
+static const struct domain {
+	const char *metrics, *label; /* metrics: what the name begins with */
+	const char *values[DOMAIN];
+} domains[] = {
+        {"millrace_build_info", "version", {"1"}},
+        {"millrace_build_info", "revision", {"r"}},
+        {"millrace_build_info", "luajit", {"l"}},
+        {"millrace_build_info", "librdkafka", {"k"}},
+        {"millrace_build_info", "libcurl", {"c"}},
+        {"millrace_config_hash_info", "sha256", {"s"}},
+        {"millrace_state", "state", {"starting", "running", "paused", "draining"}},
+        {"millrace_records", "state",
+                {"TAKEN", "DECODED", "ASKING", "ANSWERED", "RESTING", "MADE", "RELEASED", "SENDING"}},
+        {"millrace_http_circuit_state", "state", {"closed", "open", "probing"}},
+        {"millrace_sink", "topic", {"sink", "errors"}},
+        {"millrace_kafka_producer", "topic", {"sink", "errors"}},
+        {"millrace_", "topic", {"source"}},
+        {"millrace_", "partition", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}},
+        {"millrace_", "upstream", {"mediawiki", "scores"}},
+        {"millrace_", "client", {"source", "sink", "errors"}},
+        {"millrace_", "sink", {"sink"}},
+        {"millrace_events_total", "outcome", {"enriched", "passed", "dropped", "failed"}},
+        {"millrace_event_processing_seconds", "outcome", {"enriched", "passed", "dropped", "failed"}},
+        {"millrace_kafka_commits_total", "outcome", {"ok", "failed"}},
+        {"millrace_checkpoint_writes_total", "outcome", {"ok", "failed", "late", "skipped"}},
+        {"millrace_diffs_total", "outcome", {"made", "too_large", "timeout", "cancelled"}},
+        {"millrace_script_reloads_total", "outcome",
+                {"swapped", "unchanged", "failed", "tests_failed", "busy", "refused", "rolled_back"}},
+        {"millrace_schema_checks_total", "outcome", {"valid", "invalid", "unknown", "unchecked"}},
+        {"millrace_schema_loads_total", "outcome", {"loaded", "absent", "broken", "away"}},
+        {"millrace_schema_checks_total", "side", {"input", "output"}},
+        {"millrace_given_back_records_total", "reason", {"revoked", "lost", "stopped"}},
+        {"millrace_http_throttled_seconds_total", "reason", {"429", "retry", "breaker"}},
+        {"millrace_paused_seconds_total", "reason", {"sink", "upstream", "schema", "source", "store"}},
+        {"millrace_kafka_rebalances_total", "type", {"assign", "revoke", "lost"}},
+        {"millrace_http_requests_total", "attempt", {"first", "retry"}},
+        {"millrace_kafka_broker_rtt_seconds", "stat", {"avg", "p99"}},
+        {"millrace_script_info", "script", {"s.lua"}},
+        {"millrace_script_info", "sha256", {"s"}},
+        {"millrace_script_duration_seconds", "hook", {"request", "transform"}},
+        {"millrace_script_errors_total", "hook", {"request", "transform", "other"}},
+        {"millrace_script_errors_total", "kind", {"error", "timeout", "memory"}},
+        {"millrace_stage_", "stage", {"source", "request", "http", "transform", "sink"}},
+        {"millrace_memory_bytes", "kind",
+                {"engine", "source", "records", "answers", "outputs", "script", "sink", "taps"}},
+        {"millrace_log_messages_total", "level", {"debug", "info", "warn", "error"}},
+};
+
+static const struct domain *domain_of(const char *metric, const char *label, size_t size)
+{
+	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
+		if (strncmp(metric, domains[i].metrics, strlen(domains[i].metrics)) == 0 &&
+		        strlen(domains[i].label) == size && strncmp(domains[i].label, label, size) == 0)
+			return &domains[i];
+	return NULL;
+}
+
+/* How many values a capped label has in a job that meets many kinds of trouble; the script's drop reasons are
+ * as many as it may have. */
+static size_t realistic_values(enum metric metric)
+{
+	switch (metric) {
+	case METRIC_DROPS: return 40;
+	case METRIC_FAILURES: return 20;
+	case METRIC_HTTP_REQUESTS:
+	case METRIC_HTTP_RETRIES: return 7;
+	case METRIC_HTTP_SPLITS: return 4;
+	case METRIC_KAFKA_ERRORS:
+	case METRIC_SINK_ERRORS: return 3;
+	default: return 2;
+	}
+}
+
+/* One series for every combination of what the labels from `at` on can say; capped ones: all, or as many as
+ * are realistic. */
+static void fill(struct metrics *metrics, enum metric metric, const char *at, const char **values,
+        size_t count, bool all)
+{
+	const char *name = metrics_declaration(metric)->name, *open;
+	size_t cap = metrics_cap(metric, &open), size = strcspn(at, ",");
+	bool capped = cap && strlen(open) == size && strncmp(at, open, size) == 0;
+	const struct domain *domain = domain_of(name, at, size);
+	size_t most = !capped ? DOMAIN : all ? 2 * cap : realistic_values(metric);
+	if (size == 0) {
+		values[count] = NULL;
+		if (metrics_declaration(metric)->type == METRIC_HISTOGRAM)
+			metrics_histogram_at(metrics, metric, values);
+		else
+			metrics_value_at(metrics, metric, values);
+		return;
+	}
+	if (!capped && domain == NULL)
+		fail_msg("%s: what can its label %.*s say? A cap, or a line in `domains`", name, (int)size,
+		        at);
+	for (size_t i = 0; i < most && (capped || domain->values[i]); i++) {
+		char junk[24];
+		snprintf(junk, sizeof junk, "x%zu", i);
+		values[count] = capped ? junk : domain->values[i];
+		fill(metrics, metric, at + size + (at[size] == ','), values, count + 1, all);
+	}
+}
+
+static size_t series_of_a_full_page(bool all)
+{
+	const char *values[METRIC_LABELS_MAX + 1];
+	size_t series = 0, declared = 0;
+	struct metrics *metrics = metrics_open();
+	for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
+		fill(metrics, metric, metrics_declaration(metric)->labels, values, 0, all);
+	char *text = printed(metrics);
+	for (char *at = text; *at; at = strchr(at, '\n') + 1) {
+		series += *at != '#';
+		declared += strncmp(at, "# TYPE", 6) == 0;
+	}
+	assert_int_equal(declared, METRIC_COUNT);
+	free(text);
+	metrics_close(metrics);
+	print_message("%zu series\n", series);
+	return series;
+}
+
+/* The page is scraped from every pod every few seconds, and kept for months. */
+static void a_large_job_has_less_than_five_hundred_series(void **state)
+{
+	(void)state;
+	assert_in_range(series_of_a_full_page(false), 300, 500);
+}
+
+/* Whatever scripts, brokers and upstreams come up with. Those of millrace.counter are capped apart. */
+static void the_caps_bound_the_page(void **state)
+{
+	(void)state;
+	assert_in_range(series_of_a_full_page(true), 300, 600);
+}
+
+/* ---- what scripts count ---- */
+
+static void count(struct metrics *metrics, const char *name, const char *code, double n)
+{
+	const char *labels[] = {"code"};
+	metrics_user_add(metrics_user_of(metrics), name, "A \"help\" with a \\.", labels, &code, 1, n);
+}
+
+static void what_scripts_count_is_on_the_page(void **state)
+{
+	(void)state;
+	struct metrics *metrics = metrics_open();
+	count(metrics, "api_errors", "badtoken", 1);
+	count(metrics, "api_errors", "badtoken", 2.5);
+	count(metrics, "api_errors", "a\"b\n\xff", 1);
+	metrics_user_add(metrics_user_of(metrics), "plain", "Plain.", NULL, NULL, 0, 0);
+	assert_true(has_line(metrics, "# TYPE millrace_user_api_errors_total counter"));
+	assert_true(has_line(metrics, "# HELP millrace_user_api_errors_total A \"help\" with a \\\\."));
+	assert_true(has_line(metrics, "millrace_user_api_errors_total{code=\"badtoken\"} 3.5"));
+	assert_true(has_line(metrics, "millrace_user_api_errors_total{code=\"a\\\"b\\n\xef\xbf\xbd\"} 1"));
+	assert_true(has_line(metrics, "millrace_user_plain_total 0"));
+	metrics_close(metrics);
+}
+
+static void what_scripts_count_is_capped(void **state)
+{
+	(void)state;
+	struct metrics *metrics = metrics_open();
+	char text[40];
+	for (int i = 0; i < 150; i++) {
+		snprintf(text, sizeof text, "%d", i);
+		count(metrics, i < 60 ? "one" : "two", text, 1);
+	}
+	snprintf(text, sizeof text, "never%d", 1);
+	count(metrics, text, "0", 1); /* a counter of its own is no way around */
+	count(metrics, "one", "3", 1);
+	metrics_process(metrics);
+	assert_int_equal(METRICS_USER_SERIES, count_of(metrics, "\nmillrace_user_") - 1);
+	assert_true(has_line(metrics, "millrace_user_one_total{code=\"3\"} 2"));
+	assert_true(has_line(metrics, "millrace_user_series_dropped_total 51"));
+	assert_int_equal(0, count_of(metrics, "never1"));
+	metrics_close(metrics);
+}
+
+/* ---- OpenMetrics ---- */
+
+static void open_metrics_differs_in_heads_and_in_its_end(void **state)
+{
+	(void)state;
+	struct metrics *metrics = metrics_open();
+	struct buf out;
+	buf_init(&out, 0);
+	*metrics_value(metrics, METRIC_EVENTS, "enriched") += 2;
+	*metrics_value(metrics, METRIC_SCRIPT_INFO, "s.lua", "abc") = 1;
+	count(metrics, "api_errors", "badtoken", 1);
+	metrics_print(metrics, METRICS_OPEN, &out);
+	buf_append_byte(&out, '\0');
+	const char *text = out.data;
+	assert_non_null(strstr(text, "\n# TYPE millrace_events counter\nmillrace_events_total{outcome="));
+	assert_non_null(strstr(text, "\n# TYPE millrace_script info\nmillrace_script_info{script="));
+	assert_non_null(
+	        strstr(text, "\n# TYPE millrace_user_api_errors counter\nmillrace_user_api_errors_total{"));
+	assert_non_null(strstr(text, "\n# HELP millrace_user_api_errors A \\\"help\\\" with a \\\\.\n"));
+	assert_non_null(strstr(text, "millrace_event_age_seconds_bucket{le=\"1.0\"} 0\n"));
+	assert_null(strstr(text, "_total counter"));
+	assert_null(strstr(text, "\n\n"));
+	assert_true(ends_in(text, "\n# EOF\n"));
+	buf_free(&out);
+	metrics_close(metrics);
+}
+
+static void who_asks_for_open_metrics_gets_it(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *accept;
+		enum metrics_form form;
+	} cases[] = {{NULL, METRICS_TEXT}, {"", METRICS_TEXT}, {"*/*", METRICS_TEXT},
+	        {"text/html", METRICS_TEXT}, {"application/openmetrics-text", METRICS_OPEN},
+	        {"application/openmetrics-text; version=1.0.0; charset=utf-8", METRICS_OPEN},
+	        /* Prometheus 2.42 and 3.5 */
+	        {"application/openmetrics-text;version=1.0.0,application/"
+	         "openmetrics-text;version=0.0.1;q=0.75,"
+	         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+	                METRICS_OPEN},
+	        {"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+	         "text/plain;version=0.0.4;q=0.4,*/*;q=0.1",
+	                METRICS_OPEN},
+	        {"text/plain;version=0.0.4;q=1,application/openmetrics-text;version=1.0.0;q=0.5",
+	                METRICS_TEXT},
+	        {"application/openmetrics-text;version=0.0.1", METRICS_TEXT},
+	        {"application/openmetrics-text;q=0", METRICS_TEXT},
+	        {"application/openmetrics-texts", METRICS_TEXT},
+	        {"APPLICATION/OpenMetrics-Text ; q=0.9 , text/plain; q=0.2", METRICS_OPEN},
+	        {";,;q=,,q", METRICS_TEXT}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (expose_wanted(cases[i].accept) != cases[i].form)
+			fail_msg("%s", cases[i].accept);
 }
 
 static void without_metrics_nobody_minds(void **state)
@@ -280,6 +523,12 @@ int main(void)
 	        cmocka_unit_test(numbers_are_exact),
 	        cmocka_unit_test(a_histogram_is_cumulative_and_its_bounds_belong_to_it),
 	        cmocka_unit_test(beyond_the_cap_labels_become_other),
+	        cmocka_unit_test(a_large_job_has_less_than_five_hundred_series),
+	        cmocka_unit_test(the_caps_bound_the_page),
+	        cmocka_unit_test(what_scripts_count_is_on_the_page),
+	        cmocka_unit_test(what_scripts_count_is_capped),
+	        cmocka_unit_test(open_metrics_differs_in_heads_and_in_its_end),
+	        cmocka_unit_test(who_asks_for_open_metrics_gets_it),
 	        cmocka_unit_test(without_metrics_nobody_minds),
 	        cmocka_unit_test(the_process_knows_what_it_takes),
 	};

@@ -274,7 +274,7 @@ static char *printed(struct fixture *f)
 {
 	struct buf out;
 	buf_init(&out, 0);
-	metrics_print(f->metrics, &out);
+	metrics_print(f->metrics, METRICS_TEXT, &out);
 	return buf_steal(&out, NULL);
 }
 
@@ -833,6 +833,7 @@ static void a_start_with_a_bad_script_runs_the_last_good_one(void **state)
 	assert_non_null(strstr(reload_trouble(f->reload), "scripts/job.lua: a script returns a table"));
 	has_status(f, "\"stands_in\":\"scripts/job.lua: a script");
 	assert_true(*metrics_value_at(f->metrics, METRIC_SCRIPT_RELOAD_OK, NULL) == 0);
+	assert_true(*metrics_value_at(f->metrics, METRIC_SCRIPT_STANDS_IN, NULL) == 1);
 	end_records(f, "ScriptError", 500); /* it is the last: nothing to go back to */
 	marks("a-p-1");
 	put_script("b");
@@ -840,6 +841,7 @@ static void a_start_with_a_bad_script_runs_the_last_good_one(void **state)
 	marks("b-p-9");
 	assert_null(reload_trouble(f->reload));
 	assert_true(*metrics_value_at(f->metrics, METRIC_SCRIPT_RELOAD_OK, NULL) == 1);
+	assert_true(*metrics_value_at(f->metrics, METRIC_SCRIPT_STANDS_IN, NULL) == 0);
 	end_records(f, NULL, 200);
 	await_kept(f, "event.mark = 'b-'");
 }

@@ -130,6 +130,34 @@ static void a_stray_signal_interrupts_nobody(void **state)
 	assert_int_equal(0, call.interrupts);
 }
 
+static volatile sig_atomic_t foreign;
+
+static void count_foreign(void)
+{
+	foreign++;
+}
+
+/* What kill(1) sends does not look like the watchdog's own, and the two do not disturb each other. */
+static void who_sends_one_from_outside_is_told_apart(void **state)
+{
+	struct call call = {.thread = pthread_self()};
+	(void)state;
+	watchdog_foreign(count_foreign);
+	watchdog_begin(5 * MS, interrupt, &call);
+	while (!*watchdog_flag())
+		kill(getpid(), SIGUSR1);
+	assert_true(watchdog_end(NULL));
+	assert_true(foreign > 0);
+	sig_atomic_t before = foreign;
+	watchdog_begin(MS, interrupt, &call);
+	while (!*watchdog_flag())
+		;
+	assert_true(watchdog_end(NULL));
+	assert_int_equal(before, foreign);
+	watchdog_foreign(NULL);
+	kill(getpid(), SIGUSR1);
+}
+
 static void *overtime(void *context)
 {
 	struct call *call = context;
@@ -212,6 +240,7 @@ int main(void)
 	        cmocka_unit_test(waiting_costs_nothing_of_the_budget),
 	        cmocka_unit_test(a_budget_can_grow_while_the_call_runs),
 	        cmocka_unit_test(a_stray_signal_interrupts_nobody),
+	        cmocka_unit_test(who_sends_one_from_outside_is_told_apart),
 	        cmocka_unit_test(threads_are_watched_each_by_its_own_clock),
 	};
 	return cmocka_run_group_tests_name("watchdog", tests, NULL, NULL);
