@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`make bench`: what Millrace costs beside what the same work costs without it, in one run, as one table.
 
-    make bench                                  about eight minutes
+    make bench                                  about seven minutes
     make bench BENCH=full                       all sizes and counts, more repetitions
     make bench BENCH_ARGS="--only size,flight"  some groups
     make bench BENCH_ARGS="--save FILE"         the table as Markdown, with machine and versions
