@@ -179,7 +179,9 @@ static const struct config_key upstream_keys[] = {
                 .max = HOUR,
                 .prose = "A connection idle for longer is not used again; keep it below the server's."},
         {"http2", CONFIG_BOOL, AT(struct upstream_config, http2), .fallback = "false",
-                .prose = "Speak HTTP/2 where the server does, else HTTP/1.1."},
+                .prose = "Speak HTTP/2 where the server does, else HTTP/1.1. To an `http://` URL the "
+                         "server must speak it, and libcurl be 8.0 or later; with an older one it is "
+                         "HTTP/1.1."},
         {"merge", CONFIG_BOOL, AT(struct upstream_config, merge), .fallback = "true",
                 .prose = "Whether lookups may share a call where the script says how (`merge`)."},
         {"per_record_headers", CONFIG_TEXTS,

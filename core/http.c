@@ -618,11 +618,17 @@ static void set_method(CURL *easy, const struct http_transfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->upstream->max_body);
 }
 
+/* Before 8.0 libcurl fails from the second request on such a connection on (curl pull request 10643). */
+static bool knows_prior_knowledge(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version_num >= 0x080000;
+}
+
 static void set_version(CURL *easy, const struct http_transfer *transfer)
 {
 	long version = CURL_HTTP_VERSION_1_1;
-	if (transfer->upstream->http2) {
-		bool tls = strncasecmp(transfer->url, "https:", 6) == 0;
+	bool tls = strncasecmp(transfer->url, "https:", 6) == 0;
+	if (transfer->upstream->http2 && (tls || knows_prior_knowledge())) {
 		version = tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 		curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
 	}
