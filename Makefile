@@ -64,6 +64,12 @@ $(BUILD)/core/%.o: core/%.c
 	@$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
+# versions.o is made anew when what it says has changed.
+$(BUILD)/core/versions.o: $(BUILD)/revision
+$(BUILD)/revision: .FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' > $@
+
 # Every unit test links the whole library: a test needs no list of files.
 $(BUILD)/libmillrace.a: $(LIBRARY)
 	@$(say) AR $@
@@ -92,7 +98,7 @@ reference: $(BUILD)/millrace
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit reference clean
+.PHONY: all unit reference clean .FORCE
 -include $(OBJECTS:.o=.d) $(BUILD)/core/testing.d $(UNITS:=.d)
 
 include tests/tests.mk
