@@ -9,6 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of all three verbs. */
+#define OPTIONS                                                                                              \
+	"options:\n"                                                                                         \
+	"      --url URL           the engine's admin address [http://127.0.0.1:9464]\n"                     \
+	"      --token-file FILE   holds what admin.token says; needed from other machines\n"                \
+	"      --json              the engine's answer as it is\n"                                           \
+	"  -h, --help              this text\n"                                                              \
+	"\n"                                                                                                 \
+	"exit codes: 0 done, 1 refused, 2 usage, 69 unreachable.\n"
+
 static const char limits_help[] =
         "usage: millrace limits [OPTION...] [NAME=VALUE...]\n"
         "\n"
@@ -22,15 +32,7 @@ static const char limits_help[] =
         "  millrace limits\n"
         "  millrace limits mediawiki.rate=50/s records=2000\n"
         "  millrace limits rate=default\n"
-        "\n"
-        "options:\n"
-        "      --url URL           the engine's admin address [http://127.0.0.1:9464]\n"
-        "      --token-file FILE   holds what admin.token says; needed from other machines\n"
-        "      --json              the engine's answer as it is\n"
-        "  -h, --help              this text\n"
-        "\n"
-        "exit codes: 0 done, 1 refused, 2 usage, 69 unreachable.\n"
-        "See also: millrace pause --help\n";
+        "\n" OPTIONS "See also: millrace pause --help\n";
 
 static const char pause_help[] =
         "usage: millrace pause|resume [OPTION...]\n"
@@ -42,15 +44,7 @@ static const char pause_help[] =
         "examples:\n"
         "  millrace pause && millrace limits\n"
         "  millrace resume --url http://10.0.0.7:9464 --token-file /run/secrets/token\n"
-        "\n"
-        "options:\n"
-        "      --url URL           the engine's admin address [http://127.0.0.1:9464]\n"
-        "      --token-file FILE   holds what admin.token says; needed from other machines\n"
-        "      --json              the engine's answer as it is\n"
-        "  -h, --help              this text\n"
-        "\n"
-        "exit codes: 0 done, 1 refused, 2 usage, 69 unreachable.\n"
-        "See also: millrace limits --help\n";
+        "\n" OPTIONS "See also: millrace limits --help\n";
 
 enum { TIMEOUT_MS = 10000 };
 

@@ -13,8 +13,8 @@
 #include <event2/event_struct.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum {
 	READ_BYTES =

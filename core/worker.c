@@ -107,6 +107,14 @@ static void ask(int fd)
 	(void)written; /* full means asked already */
 }
 
+/* What was asked by ask(), however often, is answered once. */
+static void hear(int fd)
+{
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof count);
+	(void)got;
+}
+
 void worker_stop_by(struct worker *worker, const char *reason)
 {
 	worker->stop_reason = reason;
@@ -352,9 +360,7 @@ static void sink_failed(void *context, const char *why)
 static void on_stop(evutil_socket_t fd, short what, void *context)
 {
 	struct worker *worker = context;
-	uint64_t count;
-	ssize_t got = read(fd, &count, sizeof count);
-	(void)got;
+	hear(fd);
 	(void)what;
 	worker->stopping = true;
 }
@@ -381,9 +387,7 @@ static void refresh_schemas(struct worker *worker)
 static void on_reload(evutil_socket_t fd, short what, void *context)
 {
 	struct worker *worker = context;
-	uint64_t count;
-	ssize_t got = read(fd, &count, sizeof count);
-	(void)got;
+	hear(fd);
 	(void)what;
 	refresh_schemas(worker);
 	if (!may_reload(worker))
@@ -397,9 +401,7 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 static void on_dump(evutil_socket_t fd, short what, void *context)
 {
 	struct worker *worker = context;
-	uint64_t count;
-	ssize_t got = read(fd, &count, sizeof count);
-	(void)got;
+	hear(fd);
 	(void)what;
 	log_state(worker);
 }
