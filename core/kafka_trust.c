@@ -1,16 +1,13 @@
 /* Why brokers and this client do not trust each other, in words. */
 #include "kafka_trust.h"
+#include "tls.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-	/* X509_V_ERR_... of https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/ */
-	NOT_YET_VALID = 9,
-	EXPIRED = 10,
-	SELF_SIGNED = 18, /* 18 to 21: nobody known vouches for it */
-	UNVERIFIED_LEAF = 21,
+	/* Beside those of tls.h */
 	HOST_MISMATCH = 62,
 	ADDRESS_MISMATCH = 64,
 	/* Before librdkafka 2.6.1 the last message of SCRAM has the client's nonce twice, which Kafka 4.0
@@ -24,8 +21,8 @@ static const char facility_of_refusals[] = "SSLCERTVRFY", said_before[] = "callb
 static const char *reason_of(int fault)
 {
 	switch (fault) {
-	case NOT_YET_VALID: return "is not valid yet: compare the clocks of both machines";
-	case EXPIRED: return "has expired: it is to be renewed on the broker";
+	case TLS_NOT_YET_VALID: return "is not valid yet: compare the clocks of both machines";
+	case TLS_EXPIRED: return "has expired: it is to be renewed on the broker";
 	case HOST_MISMATCH:
 	case ADDRESS_MISMATCH:
 		return "is for another host: bootstrap.servers, and the brokers' advertised.listeners, are "
@@ -33,7 +30,7 @@ static const char *reason_of(int fault)
 		       "name the hosts as the certificates do";
 	default: break;
 	}
-	if (fault >= SELF_SIGNED && fault <= UNVERIFIED_LEAF)
+	if (fault >= TLS_SELF_SIGNED && fault <= TLS_UNVERIFIED_LEAF)
 		return "comes from an authority that is not trusted: ssl.ca.location is to be the file with "
 		       "that "
 		       "authority's certificate";

@@ -7,11 +7,6 @@
 #include <strings.h>
 
 enum {
-	/* X509_V_ERR_... of https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/ */
-	NOT_YET_VALID = 9,
-	EXPIRED = 10,
-	SELF_SIGNED = 18, /* 18 to 21: nobody known vouches for it */
-	UNVERIFIED_LEAF = 21,
 	SAID_MAX = 160,
 };
 
@@ -72,12 +67,12 @@ static void explain_peer(const struct tls_curl_failure *failure, char *reason, s
 		        "its certificate is for another name (%.*s): the url is to name the host as its "
 		        "certificate does; the Host header plays no part",
 		        SAID_MAX, failure->said);
-	else if (verdict == EXPIRED)
+	else if (verdict == TLS_EXPIRED)
 		snprintf(reason, size, "its certificate has expired: it is to be renewed there");
-	else if (verdict == NOT_YET_VALID)
+	else if (verdict == TLS_NOT_YET_VALID)
 		snprintf(reason, size,
 		        "its certificate is not valid yet: compare the clocks of both machines");
-	else if (verdict >= SELF_SIGNED && verdict <= UNVERIFIED_LEAF)
+	else if (verdict >= TLS_SELF_SIGNED && verdict <= TLS_UNVERIFIED_LEAF)
 		explain_authority(failure, reason, size);
 	else
 		snprintf(reason, size, "%.*s; see %s.ca", SAID_MAX, failure->said, failure->section);

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import certificates
 import engine
 import kafka
 import stub as stubs
@@ -117,3 +118,15 @@ def job(cluster, stub, tmp_path):
     yield make
     for made in jobs:
         made.close()
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory):
+    """A private authority whose certificates are to be trusted."""
+    return certificates.Authority(tmp_path_factory.mktemp("trusted"))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """An authority that nobody trusts who was not told to."""
+    return certificates.Authority(tmp_path_factory.mktemp("stranger"), "stranger-ca")

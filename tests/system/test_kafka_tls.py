@@ -19,16 +19,6 @@ SCRAM_WORKS = confluent_kafka.libversion()[1] >= 0x020601ff
 
 
 @pytest.fixture(scope="module")
-def trusted(tmp_path_factory):
-    return certificates.Authority(tmp_path_factory.mktemp("trusted"))
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory):
-    return certificates.Authority(tmp_path_factory.mktemp("stranger"), "stranger-ca")
-
-
-@pytest.fixture(scope="module")
 def sealed(clusters, trusted):
     if not clusters.get(0).real:
         pytest.skip(f"needs a real Kafka: {clusters.why}")

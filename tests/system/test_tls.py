@@ -12,17 +12,6 @@ from engine import run
 from test_streams import StreamConfig, by_stream
 
 
-@pytest.fixture(scope="module")
-def trusted(tmp_path_factory):
-    return certificates.Authority(tmp_path_factory.mktemp("trusted"))
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory):
-    """An authority that nobody trusts who was not told to."""
-    return certificates.Authority(tmp_path_factory.mktemp("stranger"), "stranger-ca")
-
-
 @pytest.fixture
 def doors():
     """Makes doors: doors(port, pair, clients_of=None); all of them are closed after the test."""
